@@ -1,0 +1,223 @@
+"""Media handed to a request: where it comes from, what kind it is, and a stable fingerprint.
+
+A value is taken as it is (path, bytes, URL, PIL image, `Clip`) and looked at once, at birth: a file must exist, be
+readable and start like an image, a video or a sound. Nothing is decoded here and nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from vidorch.errors import InvalidRequest, Unsupported
+
+if TYPE_CHECKING:
+    from vidorch.result import Clip
+
+__all__ = ["Kind", "Media", "MediaInput", "without_query"]
+
+Kind = Literal["image", "video", "audio"]
+MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
+"""A path, bytes, an https or fsspec URL, a PIL image, or a `Clip`. (`Any` stands for the PIL image: Pillow is not needed.)"""
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Media:
+    """One image, video or sound of a request. Exactly one of `path`, `data` and `url` is set.
+
+    Attributes:
+        kind: `"image"`, `"video"` or `"audio"`.
+        media_type: MIME type as its first bytes tell; empty for a URL.
+        size: bytes; None for a URL.
+    """
+
+    kind: Kind
+    path: Path | None = None
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str = ""
+    size: int | None = None
+
+    @classmethod
+    def of(cls, value: MediaInput, kind: Kind, field: str) -> Media:
+        """Take what the caller gave for `field`.
+
+        Raises:
+            InvalidRequest: missing or unreadable file, nothing in it, or not media of this kind.
+        """
+        if isinstance(value, Media):
+            if value.kind != kind:
+                raise _wrong(field, value, f"{_an(kind)}, not {_an(value.kind)}")
+            return value
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            data = bytes(value)
+            return cls(kind, data=data, media_type=_sniff(data[:64], kind, field, f"{len(data)} bytes"), size=len(data))
+        if callable(getattr(value, "save", None)) and hasattr(value, "mode") and hasattr(value, "size"):
+            return cls._of_picture(value, kind, field)
+        if type(value).__name__ == "Clip" and hasattr(value, "path"):
+            value = value.path
+        if isinstance(value, str) and (scheme := _SCHEME.match(value)):
+            return cls._of_url(value, scheme[1].lower(), kind, field)
+        if isinstance(value, (str, os.PathLike)):
+            return cls._of_path(value, kind, field)
+        raise _wrong(field, value, f"a path, bytes, a URL, a PIL image or a Clip, not {type(value).__name__}")
+
+    @classmethod
+    def _of_picture(cls, picture: Any, kind: Kind, field: str) -> Media:
+        if kind != "image":
+            raise _wrong(field, "a PIL image", _an(kind))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        data = buffer.getvalue()
+        return cls("image", data=data, media_type="image/png", size=len(data))
+
+    @classmethod
+    def _of_url(cls, url: str, scheme: str, kind: Kind, field: str) -> Media:
+        if scheme == "file":
+            return cls._of_path(urlsplit(url).path, kind, field)
+        if scheme == "http":
+            raise _wrong(field, without_query(url), "an https URL: plain http can be changed on its way")
+        if not urlsplit(url).netloc:
+            raise _wrong(field, without_query(url), "a URL with a host, such as 'https://example.com/cat.png'")
+        return cls(kind, url=url)
+
+    @classmethod
+    def _of_path(cls, value: str | os.PathLike[str], kind: Kind, field: str) -> Media:
+        try:
+            path = Path(value).expanduser()
+            with path.open("rb") as file:
+                head = file.read(64)
+                size = os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            raise _wrong(field, str(value), "a file that exists", "There is no such file.") from None
+        except IsADirectoryError:
+            raise _wrong(field, str(value), "a file", "This is a folder.") from None
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _wrong(field, str(value), "a file that can be read", f"It cannot be opened: {error}.") from None
+        return cls(kind, path=path, media_type=_sniff(head, kind, field, str(value)), size=size)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, as hex; of the URL without its query where the content is elsewhere."""
+        if self.data is not None:
+            return hashlib.sha256(self.data).hexdigest()
+        if self.url is not None:
+            return hashlib.sha256(without_query(self.url).encode()).hexdigest()
+        assert self.path is not None
+        status = self.path.stat()
+        return _hash_file(self.path, status.st_mtime_ns, status.st_size)
+
+    def read(self) -> bytes:
+        """The content, from memory or disk.
+
+        Raises:
+            Unsupported: the content is at a URL; fetching inputs is not open yet.
+        """
+        if self.data is not None:
+            return self.data
+        if self.path is not None:
+            return self.path.read_bytes()
+        raise Unsupported(
+            f"The {self.kind} at {without_query(self.url or '')} would have to be downloaded, and this version of vidorch "
+            "does not fetch inputs. Nothing was sent.",
+            hint="Download it and pass the file.",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What the ledger keeps: never the content, never a query string."""
+        seen: dict[str, Any] = {"kind": self.kind, "sha256": self.fingerprint()}
+        if self.size is not None:
+            seen["size"] = self.size
+        if self.url is not None:
+            seen["url"] = without_query(self.url)
+        return seen
+
+    def __repr__(self) -> str:
+        where = self.path or (without_query(self.url) if self.url else f"{self.size} bytes")
+        return f"Media({self.kind}, {where})"
+
+
+def without_query(url: str) -> str:
+    """The URL without user, password, query and fragment: what may be written down."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+@lru_cache(maxsize=256)
+def _hash_file(path: Path, mtime_ns: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic"}
+
+
+def _media_type(head: bytes) -> str:
+    """MIME type from the first bytes, or ''. Signatures: the formats' own specifications."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "image/gif"
+    if head.startswith(b"BM"):
+        return "image/bmp"
+    if head[:4] in (b"II*\x00", b"MM\x00*"):
+        return "image/tiff"
+    if head.startswith(b"RIFF"):
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}.get(head[8:12], "")
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand in (b"M4A ", b"M4B "):
+            return "audio/mp4"
+        return _BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free"):
+        return "video/quicktime"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "video/webm"
+    if head.startswith(b"fLaC"):
+        return "audio/flac"
+    if head.startswith(b"OggS"):
+        return "audio/ogg"
+    if head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
+        return "audio/mpeg"
+    if len(head) > 0 and head[0] == 0x47 and head[47:48] in (b"", b"\x47"):
+        return "video/mp2t"
+    return ""
+
+
+def _sniff(head: bytes, kind: Kind, field: str, shown: str) -> str:
+    if not head:
+        raise _wrong(field, shown, f"{_an(kind)} with something in it", "It is empty.")
+    media_type = _media_type(head)
+    if not media_type:
+        raise _wrong(field, shown, _an(kind), f"Its first bytes are not those of any {kind} format.")
+    # A container does not say whether it holds pictures or only sound, so mp4, webm and ogg pass for both.
+    both = media_type in ("video/mp4", "video/webm", "audio/ogg") and kind in ("video", "audio")
+    if not both and not media_type.startswith(kind):
+        raise _wrong(field, shown, _an(kind), f"It is {media_type}.")
+    return media_type
+
+
+def _an(kind: str) -> str:
+    return f"a {kind}" if kind == "video" else f"an {kind}"
+
+
+def _wrong(field: str, value: Any, allowed: str, why: str = "") -> InvalidRequest:
+    shown = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    shown = shown if len(shown) <= 120 else shown[:117] + "..."
+    return InvalidRequest(
+        f"{field}={shown} cannot be used. {why + ' ' if why else ''}Allowed is {allowed}.",
+        field=field,
+        value=value,
+        allowed=allowed,
+    )
