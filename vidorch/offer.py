@@ -1,0 +1,246 @@
+"""One model at one endpoint, as data: what it can do, how to ask for it, what it costs, how long it lives.
+
+Offers come from the catalog's files and are never built by a provider; a provider reads the route and speaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal
+
+__all__ = [
+    "Billing",
+    "Capabilities",
+    "Durations",
+    "FieldMap",
+    "Latency",
+    "Lifecycle",
+    "Limits",
+    "Offer",
+    "Price",
+    "PriceRow",
+    "Route",
+    "Support",
+]
+
+Support = Literal["native", "prompt", "absent"]
+"""How an offer does a thing: by a field of its own, by words in the prompt, or not at all."""
+
+FindMode = Literal["exact", "list", "none"]
+"""How a submit whose reply was lost can be found again: by our own id, by reading a list, or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Legal lengths in seconds: either `choices`, or every `step` from `least` to `most`. Empty means: the input's own length."""
+
+    choices: tuple[Decimal, ...] = ()
+    least: Decimal | None = None
+    most: Decimal | None = None
+    step: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an offer takes in: sizes in bytes, lengths in seconds or characters. None means that no limit is known."""
+
+    prompt_characters: int | None = None
+    image_bytes: int | None = None
+    video_bytes: int | None = None
+    audio_bytes: int | None = None
+    image_types: tuple[str, ...] = ()
+    video_seconds: tuple[Decimal, Decimal] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an offer can make for one task.
+
+    Attributes:
+        resolutions: names in `vidorch.request.RESOLUTIONS`. aspect_ratios: `"16:9"`, ...; empty with an image means the image's own.
+        sizes: exact pixels where the vendor fixes them, by `"resolution aspect"`, such as `"256p 1:1"`.
+        audio: "off" (silent), "on" (always with sound) or "switch".
+        samples: how many clips one submit can yield, at most.
+        references: how many reference images it takes.
+    """
+
+    durations: Durations = field(default_factory=Durations)
+    resolutions: tuple[str, ...] = ()
+    aspect_ratios: tuple[str, ...] = ()
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    fps: tuple[Fraction, ...] = ()
+    audio: Literal["off", "on", "switch"] = "off"
+    seed: bool = False
+    negative_prompt: Support = "absent"
+    camera: Support = "absent"
+    last_image: bool = False
+    references: int = 0
+    audio_track: bool = False
+    loras: bool = False
+    steps: tuple[int, int] | None = None
+    guidance: tuple[Decimal, Decimal] | None = None
+    samples: int = 1
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """One field on the wire.
+
+    Attributes:
+        to: where it goes in the vendor's body, dotted, such as `"parameters.durationSeconds"` or `"instances.0.prompt"`.
+        type: "string", "integer", "number", "boolean", "image", "video", "audio" or "list".
+        values: our value -> theirs, where names differ. form: a format for strings, such as `"{}s"`.
+    """
+
+    to: str
+    type: str = "string"
+    values: Mapping[str, Any] = field(default_factory=dict)
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an offer does one task.
+
+    Attributes:
+        path: the vendor's path, model id included.
+        fields: our field name -> their field. fixed: what is always sent beside them, by dotted name.
+        refused: their fields that change price or count and that `extra=` may therefore not set, by dotted name.
+        capabilities: what holds for this task, with everything already inherited from the offer.
+    """
+
+    task: str
+    path: str
+    capabilities: Capabilities
+    fields: Mapping[str, FieldMap] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """One line of a price: what it costs when all of `when` holds (`resolution`, `audio`, `task`, ...).
+
+    The amount of one clip is `fixed + per_second x billed seconds + per_input_second x input seconds`, in the price's unit.
+    Billed seconds are the output's, at least `minimum_seconds`, rounded up to a multiple of `block_seconds` where that is set.
+    `high_per_second` is the most it may be where `per_second` is unconfirmed and a dearer figure is known; budgets reserve it.
+    """
+
+    when: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Decimal = Decimal(0)
+    per_second: Decimal = Decimal(0)
+    per_input_second: Decimal = Decimal(0)
+    minimum_seconds: Decimal = Decimal(0)
+    block_seconds: Decimal = Decimal(0)
+    high_per_second: Decimal | None = None
+    source: str = ""
+    as_of: date | None = None
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price rule of an offer.
+
+    Attributes:
+        rule: "free", "table" (rows below) or "unpriced" (no bounded price is known).
+        unit: what the rows count, "usd" or the vendor's credit. usd_per_unit: USD for one of them.
+    """
+
+    rule: Literal["free", "table", "unpriced"]
+    rows: tuple[PriceRow, ...] = ()
+    unit: str = "usd"
+    usd_per_unit: Decimal = Decimal(1)
+    source: str = ""
+    as_of: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What the vendor takes for a job that gave no clip: "free", "full", "part" or "unknown", by how it ended."""
+
+    failed: str = "unknown"
+    refused_input: str = "unknown"
+    refused_output: str = "unknown"
+    cancelled: str = "unknown"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """Where an offer is in its life. A retirement blocks only when `confirmed` at first hand."""
+
+    state: Literal["live", "preview", "deprecated", "retired"] = "live"
+    released: date | None = None
+    retires: date | None = None
+    confirmed: bool = False
+    replacement: tuple[str, ...] = ()
+    source: str = ""
+    as_of: date | None = None
+
+    def dead_on(self, day: date) -> bool:
+        """Whether it is known at first hand to be switched off on that day."""
+        if not self.confirmed:
+            return False
+        return self.state == "retired" or (self.retires is not None and self.retires <= day)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from submit to finished file: what the catalog knows until the ledger knows better."""
+
+    low: float = 0.0
+    expected: float = 0.0
+    high: float = 0.0
+    per_output_second: float = 0.0
+    source: str = ""
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One model at one endpoint.
+
+    Attributes:
+        model: our name, such as `"kling-3.0-pro"`. endpoint: such as `"fal"`. `name` is `"fal/kling-3.0-pro"`.
+        provider: the code that speaks to it. family: `"kling"`. vendor_model: the vendor's own id.
+        routes: by task. min_poll: the least seconds between two polls that the vendor asks for.
+        outlives_caller: whether its work goes on when the calling process dies.
+        find: how a lost submit can be found again.
+        result_lifetime: seconds until a finished result is gone at the vendor; None when unknown.
+        variables: environment variables that hold its credentials, any one of which will do; empty when none is needed.
+        as_of: the day its facts were read. pinned: an offer of a higher layer that stays although a newer one lies below.
+    """
+
+    model: str
+    endpoint: str
+    provider: str
+    family: str
+    routes: Mapping[str, Route]
+    price: Price
+    title: str = ""
+    vendor_model: str = ""
+    billing: Billing = field(default_factory=Billing)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    latency: Latency = field(default_factory=Latency)
+    min_poll: float = 5.0
+    outlives_caller: bool = True
+    find: FindMode = "none"
+    result_lifetime: float | None = None
+    variables: tuple[str, ...] = ()
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    as_of: date | None = None
+    pinned: bool = False
+    layer: str = "shipped"
+
+    @property
+    def name(self) -> str:
+        """`endpoint/model`, which pins it."""
+        return f"{self.endpoint}/{self.model}"
