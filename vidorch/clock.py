@@ -1,0 +1,52 @@
+"""The real clock, and ids that sort by the time they were made. Both are passed in, so tests bring their own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+
+from vidorch.contract import Clock
+
+__all__ = ["Ids", "RealClock"]
+
+
+class RealClock:
+    """Wall clock, monotonic clock and `asyncio.sleep`."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+
+
+def _base32(number: int, length: int) -> str:
+    letters = []
+    for _ in range(length):
+        number, digit = divmod(number, 32)
+        letters.append(_ALPHABET[digit])
+    return "".join(reversed(letters))
+
+
+class Ids:
+    """Makes ids such as `run_01kaq7m2b9x4t0c8`: milliseconds since 1970 (9 letters), then 35 random bits (7 letters)."""
+
+    def __init__(self, clock: Clock, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+        self._clock = clock
+        self._random_bits = random_bits
+
+    def new(self, kind: str) -> str:
+        """A new id; `kind` is its prefix: run, job, out, res."""
+        return f"{kind}_{_base32(int(self._clock.now() * 1000), 9)}{_base32(self._random_bits(35), 7)}"
+
+    def token(self) -> str:
+        """An unguessable word of 128 bits, for callback URLs."""
+        return _base32(self._random_bits(130), 26)

@@ -1,0 +1,271 @@
+"""What is given back: clips, the jobs that made them, and the result of a run."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidorch.errors import VidorchError
+from vidorch.money import show_usd
+
+if TYPE_CHECKING:
+    from vidorch.estimate import Estimate
+
+__all__ = ["Clip", "Event", "Job", "Progress", "Result", "Timings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one job went, in seconds.
+
+    Attributes:
+        wait: from the call until the submit could be sent. upload: inputs. queue: at the vendor, before work began.
+        run: the vendor's work. download: fetch, check and publish.
+        details: finer stages where the provider tells them, such as `{"encode": .02, "denoise": .3, "decode": .1}`.
+    """
+
+    wait: float = 0.0
+    upload: float = 0.0
+    queue: float = 0.0
+    run: float = 0.0
+    download: float = 0.0
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, rounded to milliseconds."""
+        plain: dict[str, Any] = {
+            name: round(getattr(self, name), 3) for name in ("wait", "upload", "queue", "run", "download")
+        }
+        return plain | {"details": {name: round(value, 3) for name, value in self.details.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A finished file and what made it.
+
+    Attributes:
+        path: the local file; None when it was published elsewhere. uri: where it is, a path or a URL.
+        cost: USD. cost_basis: "reported" by the vendor, "computed" from the catalog, "imputed" (one's own hardware),
+            "assumed" (booked at its reserved high).
+        latency: seconds from the call to the checked file. timings: where they went.
+        width, height: pixels. fps: frames a second. duration: seconds. seed: the one used, None where there is none.
+        report: what a selection said of it, once one has looked.
+    """
+
+    path: Path | None
+    uri: str
+    model: str
+    endpoint: str
+    seed: int | None
+    cost: Decimal
+    cost_basis: str
+    latency: float
+    timings: Timings
+    width: int
+    height: int
+    frames: int | None
+    fps: Fraction | None
+    duration: float
+    has_audio: bool = False
+    media_type: str = "video/mp4"
+    run_id: str = ""
+    job_id: str = ""
+    candidate: int = 0
+    sha256: str = ""
+    report: Mapping[str, Any] | None = None
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Copy the file to `path`, or into it when it is a folder. Returns where it went.
+
+        Raises:
+            FileExistsError: something is there and `overwrite` is False.
+        """
+        if self.path is None:
+            raise FileNotFoundError(f"This clip has no local file; it is at {self.uri}.")
+        target = Path(path).expanduser()
+        if target.is_dir():
+            target = target / self.path.name
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} exists already. Pass overwrite=True to replace it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.path, target)
+        return target
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: money as text, times in seconds."""
+        return {
+            "path": None if self.path is None else str(self.path),
+            "uri": self.uri,
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "seed": self.seed,
+            "cost": str(self.cost),
+            "cost_basis": self.cost_basis,
+            "latency": round(self.latency, 3),
+            "timings": self.timings.to_dict(),
+            "width": self.width,
+            "height": self.height,
+            "frames": self.frames,
+            "fps": None if self.fps is None else float(self.fps),
+            "duration": round(self.duration, 6),
+            "has_audio": self.has_audio,
+            "media_type": self.media_type,
+            "run_id": self.run_id,
+            "job_id": self.job_id,
+            "candidate": self.candidate,
+            "sha256": self.sha256,
+            "report": None if self.report is None else dict(self.report),
+        }
+
+    def _repr_html_(self) -> str:
+        """A player for notebooks, with the file inside the page up to 32 MB."""
+        caption = html.escape(
+            f"{self.endpoint}/{self.model} · {self.duration:.1f} s · {self.width}x{self.height} · "
+            f"{show_usd(self.cost)} ({self.cost_basis}) · made in {self.latency:.1f} s"
+        )
+        if self.path is None or not self.path.is_file():
+            return f"<p>{caption}<br><code>{html.escape(self.uri)}</code></p>"
+        if self.path.stat().st_size > 32 * 2**20:
+            return f"<p>{caption}<br>Too large to show here: <code>{html.escape(str(self.path))}</code></p>"
+        data = base64.b64encode(self.path.read_bytes()).decode()
+        return (
+            f'<figure style="margin:0"><video controls loop autoplay muted playsinline width="{max(self.width, 256)}" '
+            f'src="data:{self.media_type};base64,{data}"></video><figcaption>{caption}</figcaption></figure>'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One submission as the ledger has it: a snapshot.
+
+    Attributes:
+        state: see the table of moves. charged: True, False, or None when nobody can know.
+        cost: USD, None until settled. estimate, estimate_high: USD.
+        error: class name; error_text: the vendor's words. created_at, ended_at: seconds since 1970.
+    """
+
+    id: str
+    run_id: str
+    candidate: int
+    attempt: int
+    scope: str
+    endpoint: str
+    provider: str
+    model: str
+    task: str
+    state: str
+    version: int
+    seed: int | None
+    remote_id: str | None
+    outlives_caller: bool
+    owner: str | None
+    lease_until: float | None
+    progress: float | None
+    stage: str | None
+    estimate: Decimal
+    estimate_high: Decimal
+    cost: Decimal | None
+    cost_basis: str | None
+    charged: bool | None
+    error: str | None
+    error_code: str | None
+    error_text: str | None
+    created_at: float
+    updated_at: float
+    sending_at: float | None
+    accepted_at: float | None
+    ended_at: float | None
+    timings: Timings
+    settings: Mapping[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("timings", "settings", "details")}
+        for name in ("estimate", "estimate_high", "cost"):
+            plain[name] = None if plain[name] is None else str(plain[name])
+        return plain | {"timings": self.timings.to_dict(), "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's history: a move of a job, or a note."""
+
+    at: float
+    run_id: str
+    job_id: str | None
+    kind: str
+    source: str | None
+    target: str | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: what `on_progress` is called with.
+
+    Attributes:
+        state: of the job that moved last. stage: a word for people, such as "denoise".
+        fraction: 0 to 1 over all candidates, None while nothing is known. eta: seconds left, None while nothing is known.
+        done, total: candidates.
+    """
+
+    run_id: str
+    state: str
+    stage: str
+    fraction: float | None
+    eta: float | None
+    elapsed: float
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        clip: the chosen one; always there. candidates: all that were made, the chosen one included, in order.
+        failures: what went wrong with the others. cost: USD of everything this run paid, failures included.
+        imputed: USD of one's own hardware, which is not in `cost` unless its endpoint is billed.
+        estimate: what was said before. notes: what was assumed, ignored or rounded.
+    """
+
+    clip: Clip
+    candidates: tuple[Clip, ...]
+    failures: tuple[VidorchError, ...]
+    cost: Decimal
+    estimate: Estimate
+    run_id: str
+    notes: tuple[str, ...] = ()
+    imputed: Decimal = Decimal(0)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Copy the chosen clip to `path`. See `Clip.save`."""
+        return self.clip.save(path, overwrite=overwrite)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `--json` prints."""
+        return {
+            "run_id": self.run_id,
+            "clip": self.clip.to_dict(),
+            "candidates": [clip.to_dict() for clip in self.candidates],
+            "failures": [{"error": type(e).__name__, "message": str(e), "charged": e.charged} for e in self.failures],
+            "cost": str(self.cost),
+            "imputed": str(self.imputed),
+            "currency": "USD",
+            "estimate": self.estimate.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return self.clip._repr_html_() + (f"<ul>{notes}</ul>" if notes else "")
