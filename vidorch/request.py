@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from vidorch.errors import InvalidRequest
 from vidorch.inputs import Kind, Media, MediaInput
@@ -95,7 +95,9 @@ class Request:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - frozen: the one way in
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # frozen: the one way in
+
         for name, kind in _MEDIA.items():
             if (value := getattr(self, name)) is not None:
                 put(name, Media.of(value, kind, name))
@@ -200,8 +202,8 @@ class Request:
         for name in _MEDIA:
             if (value := getattr(self, name)) is not None:
                 yield name, value
-        for index, value in enumerate(self.reference_images):
-            yield f"reference_images[{index}]", value
+        for index, picture in enumerate(self.reference_images):
+            yield f"reference_images[{index}]", cast("Media", picture)  # __post_init__ made each one a Media
 
     def with_(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated again."""
@@ -288,7 +290,7 @@ def _integer(name: str, value: Any, least: int, most: int) -> int | None:
         if name == "candidates":
             return 1
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= int(value) <= most:
         raise _bad(name, value, f"a whole number from {least} to {most}")
     return int(value)
 

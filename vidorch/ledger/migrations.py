@@ -1,0 +1,282 @@
+"""How the tables came to be: an append-only list. A released migration is never edited, only followed by another.
+
+Each runs once, in its own transaction, and is noted in `meta`. The SQL is the part that SQLite and PostgreSQL share;
+`{serial}` stands for the one type they spell differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+__all__ = ["MIGRATIONS", "Migration", "migrate"]
+
+_SERIAL = {
+    "sqlite": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
+    "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: a name that is never reused, and the statements that make it."""
+
+    name: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        "0001_ground",
+        (
+            """
+            CREATE TABLE budgets (
+                id VARCHAR NOT NULL,
+                name VARCHAR NOT NULL,
+                scope VARCHAR NOT NULL,
+                amount BIGINT NOT NULL,
+                per VARCHAR NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                updated_at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (id),
+                CONSTRAINT budgets_name UNIQUE (scope, name)
+            )
+            """,
+            """
+            CREATE TABLE deliveries (
+                id VARCHAR NOT NULL,
+                endpoint VARCHAR NOT NULL,
+                scope VARCHAR NOT NULL,
+                delivery_id VARCHAR NOT NULL,
+                token VARCHAR,
+                remote_id VARCHAR,
+                job_id VARCHAR,
+                body_hash VARCHAR NOT NULL,
+                received_at DOUBLE PRECISION NOT NULL,
+                handled_at DOUBLE PRECISION,
+                PRIMARY KEY (id),
+                CONSTRAINT deliveries_once UNIQUE (endpoint, delivery_id)
+            )
+            """,
+            """
+            CREATE INDEX deliveries_token ON deliveries (token)
+            """,
+            """
+            CREATE TABLE events (
+                id {serial},
+                run_id VARCHAR NOT NULL,
+                job_id VARCHAR,
+                at DOUBLE PRECISION NOT NULL,
+                kind VARCHAR NOT NULL,
+                source VARCHAR,
+                target VARCHAR,
+                version INTEGER,
+                data TEXT
+            )
+            """,
+            """
+            CREATE INDEX events_job ON events (job_id, id)
+            """,
+            """
+            CREATE INDEX events_run ON events (run_id, id)
+            """,
+            """
+            CREATE TABLE meta (
+                name VARCHAR NOT NULL,
+                value TEXT NOT NULL,
+                PRIMARY KEY (name)
+            )
+            """,
+            """
+            CREATE TABLE reservations (
+                id VARCHAR NOT NULL,
+                run_id VARCHAR NOT NULL,
+                job_id VARCHAR NOT NULL,
+                budget_id VARCHAR,
+                scope VARCHAR NOT NULL,
+                state VARCHAR NOT NULL,
+                amount BIGINT NOT NULL,
+                settled BIGINT,
+                basis VARCHAR,
+                period VARCHAR NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                updated_at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (id)
+            )
+            """,
+            """
+            CREATE INDEX reservations_budget ON reservations (budget_id, period, state)
+            """,
+            """
+            CREATE INDEX reservations_job ON reservations (job_id)
+            """,
+            """
+            CREATE INDEX reservations_run ON reservations (run_id)
+            """,
+            """
+            CREATE TABLE runs (
+                id VARCHAR NOT NULL,
+                kind VARCHAR NOT NULL,
+                parent_id VARCHAR,
+                scope VARCHAR NOT NULL,
+                "key" VARCHAR,
+                state VARCHAR NOT NULL,
+                version INTEGER NOT NULL,
+                request TEXT NOT NULL,
+                request_hash VARCHAR NOT NULL,
+                "plan" TEXT NOT NULL,
+                estimate TEXT NOT NULL,
+                options TEXT NOT NULL,
+                tags TEXT NOT NULL,
+                notes TEXT NOT NULL,
+                candidates INTEGER NOT NULL,
+                max_cost BIGINT,
+                cost BIGINT NOT NULL,
+                imputed BIGINT NOT NULL,
+                chosen_output VARCHAR,
+                output TEXT,
+                home TEXT,
+                owner VARCHAR,
+                lease_until DOUBLE PRECISION,
+                trace TEXT,
+                error TEXT,
+                mock INTEGER NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                updated_at DOUBLE PRECISION NOT NULL,
+                ended_at DOUBLE PRECISION,
+                PRIMARY KEY (id),
+                CONSTRAINT runs_key UNIQUE (scope, "key"),
+                FOREIGN KEY(parent_id) REFERENCES runs (id)
+            )
+            """,
+            """
+            CREATE INDEX runs_created ON runs (created_at)
+            """,
+            """
+            CREATE INDEX runs_parent ON runs (parent_id)
+            """,
+            """
+            CREATE TABLE jobs (
+                id VARCHAR NOT NULL,
+                run_id VARCHAR NOT NULL,
+                candidate INTEGER NOT NULL,
+                attempt INTEGER NOT NULL,
+                scope VARCHAR NOT NULL,
+                endpoint VARCHAR NOT NULL,
+                account VARCHAR NOT NULL,
+                provider VARCHAR NOT NULL,
+                model VARCHAR NOT NULL,
+                task VARCHAR NOT NULL,
+                route VARCHAR NOT NULL,
+                state VARCHAR NOT NULL,
+                version INTEGER NOT NULL,
+                settings TEXT NOT NULL,
+                settings_hash VARCHAR NOT NULL,
+                samples INTEGER NOT NULL,
+                seed BIGINT,
+                remote_id VARCHAR,
+                details TEXT,
+                token VARCHAR NOT NULL,
+                possible_ids TEXT,
+                outlives_caller INTEGER NOT NULL,
+                find VARCHAR NOT NULL,
+                owner VARCHAR,
+                lease_until DOUBLE PRECISION,
+                host VARCHAR NOT NULL,
+                process INTEGER NOT NULL,
+                deadline DOUBLE PRECISION,
+                poll_at DOUBLE PRECISION,
+                polls INTEGER NOT NULL,
+                progress DOUBLE PRECISION,
+                stage VARCHAR,
+                estimate_low BIGINT NOT NULL,
+                estimate BIGINT NOT NULL,
+                estimate_high BIGINT NOT NULL,
+                quote BIGINT,
+                cost BIGINT,
+                cost_basis VARCHAR,
+                billed INTEGER NOT NULL,
+                charged INTEGER,
+                price_as_of VARCHAR,
+                error VARCHAR,
+                error_code VARCHAR,
+                error_stage VARCHAR,
+                error_text TEXT,
+                request_id VARCHAR,
+                timings TEXT,
+                created_at DOUBLE PRECISION NOT NULL,
+                uploading_at DOUBLE PRECISION,
+                sending_at DOUBLE PRECISION,
+                accepted_at DOUBLE PRECISION,
+                running_at DOUBLE PRECISION,
+                downloading_at DOUBLE PRECISION,
+                ended_at DOUBLE PRECISION,
+                updated_at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (id),
+                CONSTRAINT jobs_remote UNIQUE (endpoint, account, remote_id),
+                CONSTRAINT jobs_attempt UNIQUE (run_id, candidate, attempt),
+                FOREIGN KEY(run_id) REFERENCES runs (id)
+            )
+            """,
+            """
+            CREATE INDEX jobs_latency ON jobs (model, endpoint, ended_at)
+            """,
+            """
+            CREATE INDEX jobs_state ON jobs (state, endpoint)
+            """,
+            """
+            CREATE INDEX jobs_token ON jobs (token)
+            """,
+            """
+            CREATE TABLE outputs (
+                id VARCHAR NOT NULL,
+                run_id VARCHAR NOT NULL,
+                job_id VARCHAR NOT NULL,
+                number INTEGER NOT NULL,
+                state VARCHAR NOT NULL,
+                uri TEXT,
+                ref TEXT,
+                media_type VARCHAR,
+                size BIGINT,
+                sha256 VARCHAR,
+                width INTEGER,
+                height INTEGER,
+                frames INTEGER,
+                fps VARCHAR,
+                duration DOUBLE PRECISION,
+                has_audio INTEGER,
+                seed BIGINT,
+                cost BIGINT,
+                scores TEXT,
+                reason TEXT,
+                expires_at DOUBLE PRECISION,
+                created_at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (id),
+                CONSTRAINT outputs_number UNIQUE (job_id, number),
+                FOREIGN KEY(run_id) REFERENCES runs (id),
+                FOREIGN KEY(job_id) REFERENCES jobs (id)
+            )
+            """,
+            """
+            CREATE INDEX outputs_run ON outputs (run_id)
+            """,
+        ),
+    ),
+)
+
+
+def migrate(connection: Connection, applied: set[str]) -> list[str]:
+    """Apply what is missing, in order, inside the caller's transaction. Returns the names applied now."""
+    done = []
+    for migration in MIGRATIONS:
+        if migration.name in applied:
+            continue
+        for statement in migration.statements:
+            connection.execute(text(statement.format(serial=_SERIAL[connection.dialect.name])))
+        connection.execute(
+            text("INSERT INTO meta (name, value) VALUES (:name, :value)"),
+            {"name": f"migration:{migration.name}", "value": "applied"},
+        )
+        done.append(migration.name)
+    return done

@@ -1,0 +1,251 @@
+"""The database under the ledger: one writer thread per process, and readers beside it.
+
+Writes wait in a queue; the writer takes all that wait, runs each inside a savepoint of one transaction and commits once
+(group commit), so that a hundred jobs that move at the same time cost one sync of the disk. A write that fails is rolled
+back alone. Whoever needs a write on disk waits for its future; the others ride with the next commit, at most
+`LAZY_SECONDS` later.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from vidorch.errors import LedgerUnavailable
+from vidorch.ledger.migrations import MIGRATIONS, migrate
+
+__all__ = ["Store"]
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+LAZY_SECONDS = 0.5
+BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
+BUSY_MS = 30_000  # eight processes that commit in 5 ms each never come near it
+
+
+class Store:
+    """An open ledger database.
+
+    Args:
+        path: the SQLite file; None keeps everything in memory, for free work where no file can be written.
+
+    Raises:
+        LedgerUnavailable: it cannot be opened and written; the file is left as it was.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._writer_engine = _engine(path, writer=True)
+        self._reader_engine = None if path is None else _engine(path, writer=False)
+        self._condition = threading.Condition()
+        self._queue: deque[tuple[Work[Any], Future[Any] | None]] = deque()
+        self._urgent = 0
+        self._closed = False
+        self._pid = os.getpid()
+        self._open()
+        self._thread = threading.Thread(target=self._write_loop, name="vidorch-ledger", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        try:
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.path.exists():
+                    os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # prompts are private
+            with self._writer_engine.connect() as connection:
+                applied = _look_before_touching(connection, self.path)
+                if self.path is not None:  # past SQLAlchemy, which would begin a transaction first
+                    connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+                if applied != {migration.name for migration in MIGRATIONS}:
+                    with connection.begin():
+                        migrate(connection, _applied(connection))
+        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise explain(error, self.path) from error
+
+    def write(self, work: Work[T], *, waits: bool = True) -> Future[T]:
+        """Queue a write. The future is done when it is on disk, or holds the error that rolled it back alone."""
+        future: Future[T] = Future()
+        with self._condition:
+            if self._closed or self._pid != os.getpid():
+                future.set_exception(LedgerUnavailable("This ledger was closed.", hint="Make a new client."))
+                return future
+            self._queue.append((work, future))
+            if waits:
+                self._urgent += 1
+            self._condition.notify()
+        return future
+
+    def read(self, work: Work[T]) -> T:
+        """Run a reading function on a connection of its own.
+
+        Raises:
+            LedgerUnavailable: the database cannot be read.
+        """
+        if self._reader_engine is None:
+            return self.write(work).result()
+        try:
+            with self._reader_engine.connect() as connection:
+                return work(connection)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise explain(error, self.path) from error
+
+    def flush(self) -> None:
+        """Wait until everything queued so far is on disk."""
+        self.write(lambda connection: None).result()
+
+    def close(self) -> None:
+        """Write what waits, then let go of the file. Harmless when repeated."""
+        with self._condition:
+            if self._closed:
+                return
+            self._closed = True
+            self._condition.notify()
+        if self._pid == os.getpid():
+            self._thread.join()
+            self._writer_engine.dispose()
+            if self._reader_engine is not None:
+                self._reader_engine.dispose()
+
+    def _take(self) -> list[tuple[Work[Any], Future[Any] | None]]:
+        with self._condition:
+            while not self._queue and not self._closed:
+                self._condition.wait()
+            if not self._urgent and not self._closed:
+                until = time.monotonic() + LAZY_SECONDS
+                while not self._urgent and not self._closed and (left := until - time.monotonic()) > 0:
+                    self._condition.wait(left)
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            self._urgent = 0 if not self._queue else max(self._urgent, 1)
+            return batch
+
+    def _write_loop(self) -> None:
+        with self._writer_engine.connect() as connection:
+            while batch := self._take():
+                self._commit(connection, batch)
+
+    def _commit(self, connection: Connection, batch: list[tuple[Work[Any], Future[Any] | None]]) -> None:
+        outcomes: list[tuple[Future[Any] | None, Any, BaseException | None]] = []
+        try:
+            with connection.begin():
+                for work, future in batch:
+                    try:
+                        with connection.begin_nested():
+                            outcomes.append((future, work(connection), None))
+                    except DatabaseError as error:
+                        if _is_of_the_file(error):
+                            raise
+                        outcomes.append((future, None, error))
+                    except Exception as error:  # the caller's error: handed to the caller, the batch goes on
+                        outcomes.append((future, None, error))
+        except BaseException as error:  # nothing of this batch is on disk: everybody who waits must hear it
+            failure = explain(error, self.path)
+            failure.__cause__ = error
+            outcomes = [(future, None, failure) for _, future in batch]
+            if connection.in_transaction():
+                connection.rollback()
+        for future, value, problem in outcomes:
+            if future is None or not future.set_running_or_notify_cancel():
+                continue
+            if problem is not None:
+                future.set_exception(problem)
+            else:
+                future.set_result(value)
+
+
+def _engine(path: Path | None, *, writer: bool) -> Engine:
+    arguments = {"check_same_thread": False, "timeout": BUSY_MS / 1000}
+    if path is None:
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
+    else:
+        pool = {"poolclass": NullPool} if writer else {}
+        engine = create_engine(f"sqlite:///{path}", connect_args=arguments, **pool)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE for writes, so no upgrade can fail half-way
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if writer and not connection.info.get("looking"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _applied(connection: Connection) -> set[str]:
+    tables = {row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))}
+    if "meta" not in tables:
+        return set()
+    rows = connection.execute(text("SELECT name FROM meta WHERE name LIKE 'migration:%'"))
+    return {row[0].removeprefix("migration:") for row in rows}
+
+
+def _look_before_touching(connection: Connection, path: Path | None) -> set[str]:
+    """The migrations applied so far. Raises, having written nothing, when this is not a ledger that we can keep."""
+    connection.info["looking"] = True
+    try:
+        tables = {row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))}
+        applied = _applied(connection)
+        connection.rollback()
+    finally:
+        del connection.info["looking"]
+    if tables and "meta" not in tables:
+        raise LedgerUnavailable(
+            f"{path} is an SQLite database, but not a vidorch ledger. It was left as it is.",
+            hint="Point ledger= or VIDORCH_HOME somewhere else.",
+        )
+    if newer := applied - {migration.name for migration in MIGRATIONS}:
+        raise LedgerUnavailable(
+            f"The ledger {path} was written by a newer vidorch (it knows {', '.join(sorted(newer))}). It was left as it is.",
+            hint="Update vidorch, or use another VIDORCH_HOME.",
+        )
+    return applied
+
+
+_FILE_TROUBLES = {
+    sqlite3.SQLITE_READONLY: ("cannot be written: it is read-only", "Check its permissions, or set VIDORCH_HOME to a folder you own."),
+    sqlite3.SQLITE_FULL: ("cannot be written: the disk is full", "Make room, then call again; nothing was paid."),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that its folder exists and is yours, or set VIDORCH_HOME."),
+    sqlite3.SQLITE_NOTADB: ("is not an SQLite database", "Move the file away, or set VIDORCH_HOME to another folder."),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "Move the file away (keep it: it says what was paid) and start a new one."),
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "Close what holds it; vidorch itself never holds it for long."),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "Check the disk."),
+}
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    original = getattr(error, "orig", error)
+    code = getattr(original, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF  # extended codes carry the primary one in their low byte
+
+
+def _is_of_the_file(error: BaseException) -> bool:
+    return _sqlite_code(error) in _FILE_TROUBLES
+
+
+def explain(error: BaseException, path: Path | None) -> LedgerUnavailable:
+    """A trouble with the file, in words. Nothing is paid without a ledger, so it was not charged."""
+    if isinstance(error, LedgerUnavailable):
+        return error
+    where = "The ledger in memory" if path is None else f"The ledger {path}"
+    what, hint = _FILE_TROUBLES.get(_sqlite_code(error) or -1, ("", ""))
+    if not what and isinstance(error, OSError):
+        what, hint = f"cannot be opened ({error.strerror or error})", "Set VIDORCH_HOME to a folder that can be written."
+    return LedgerUnavailable(f"{where} {what or f'cannot be used ({error})'}.", hint=hint)
