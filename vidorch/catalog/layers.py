@@ -1,0 +1,176 @@
+"""The catalog as a whole: shipped files below the user's file, below `VIDORCH_CATALOG`, below an argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from vidorch.catalog.offers import merge, read_offer
+from vidorch.catalog.reading import Source, Table, parse
+from vidorch.errors import CatalogError
+from vidorch.offer import Offer
+from vidorch.request import nearest_name
+
+__all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped"]
+
+VARIABLE = "VIDORCH_CATALOG"
+FORMAT = 1
+_DATA = Path(__file__).parent / "data"
+_OWN_OF_EACH = ("as_of", "pinned", "price")
+"""Never taken over by `like`: a price is a fact about one offer, read on one day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All offers, layers laid on each other.
+
+    Attributes:
+        offers: in the order of the files; a replaced offer keeps its place.
+        warnings: what was left out of a layer and why, in words.
+    """
+
+    offers: tuple[Offer, ...] = ()
+    warnings: tuple[str, ...] = ()
+    _by_name: Mapping[str, Offer] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {offer.name: offer for offer in self.offers})
+
+    def offer(self, name: str) -> Offer | None:
+        """The offer called `"endpoint/model"`."""
+        return self._by_name.get(name)
+
+    def of_model(self, model: str) -> tuple[Offer, ...]:
+        """Every endpoint's offer of a model."""
+        return tuple(offer for offer in self.offers if offer.model == model)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model once."""
+        return tuple(dict.fromkeys(offer.model for offer in self.offers))
+
+    def names(self) -> tuple[str, ...]:
+        """Whatever `model=` may be: models, then offers."""
+        return (*self.models, *self._by_name)
+
+    @property
+    def as_of(self) -> date | None:
+        """The newest day on which any of it was read."""
+        return max((offer.as_of for offer in self.offers if offer.as_of), default=None)
+
+
+Layer: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Catalog"
+"""A file, its content as a mapping, or a catalog that is already made (and then taken as it is)."""
+
+
+def load(
+    argument: Layer | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    user_file: str | os.PathLike[str] | None = None,
+) -> Catalog:
+    """The catalog with all its layers.
+
+    Args:
+        argument: the topmost layer, if any.
+        environ: where `VIDORCH_CATALOG` is looked up; it names a file that has to exist.
+        user_file: the user's layer; default `default_user_file()`. It may be absent.
+
+    Raises:
+        CatalogError: a file is missing, unreadable or wrong: file, line, field.
+    """
+    if isinstance(argument, Catalog):
+        return argument
+    pile = _Pile(dict(_shipped().offers), dict(_shipped().raw))
+    own = Path(user_file) if user_file is not None else default_user_file()
+    if own.is_file():
+        pile.add(_read(own), f"user file {own}")
+    if named := environ.get(VARIABLE):
+        pile.add(_read(Path(named), f"{VARIABLE}={named}"), f"{VARIABLE}={named}")
+    if isinstance(argument, Mapping):
+        pile.add((Source("argument"), argument), "argument")
+    elif argument is not None:
+        pile.add(_read(Path(argument)), f"file {os.fspath(argument)}")
+    return Catalog(tuple(pile.offers.values()), tuple(pile.warnings))
+
+
+def shipped() -> Catalog:
+    """The files of this version alone, without anybody's layer."""
+    return Catalog(tuple(_shipped().offers.values()))
+
+
+def default_user_file() -> Path:
+    """Where the user's own layer is looked for."""
+    from platformdirs import user_config_path
+
+    return user_config_path("vidorch", appauthor=False) / "catalog.toml"
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> _Pile:
+    pile = _Pile({}, {})
+    for path in sorted(_DATA.glob("*.toml")):
+        pile.add(_read(path), "shipped")
+    return pile
+
+
+def _read(path: Path, called: str = "") -> tuple[Source, Mapping[str, Any]]:
+    try:
+        source = Source(str(path), path.expanduser().read_text("utf-8"))
+    except (OSError, ValueError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CatalogError(f"{called or path}: the catalog file cannot be read: {why}.", file=str(path)) from None
+    return source, parse(source)
+
+
+class _Pile:
+    """Layers as they are laid. `raw` keeps each offer's table as read, for `like`."""
+
+    def __init__(self, offers: dict[str, Offer], raw: dict[str, Mapping[str, Any]]) -> None:
+        self.offers = offers
+        self.raw = raw
+        self.warnings: list[str] = []
+        self._placed_by: dict[str, str] = {}
+
+    def add(self, read: tuple[Source, Mapping[str, Any]], layer: str) -> None:
+        source, data = read
+        top = Table(source, data)
+        written_for = top.whole("format", FORMAT, least=1)
+        if written_for > FORMAT:
+            raise top.error("format", f"{written_for} is newer than this version of vidorch reads, {FORMAT}.")
+        family = top.text("family", "")
+        tables = top.take("offer", [], "a list of tables, each under [[offer]]", lambda value: isinstance(value, (list, tuple)))
+        top.done()
+        for index, raw in enumerate(tables):
+            self._add_offer(Table(source, raw, (), index), family, layer)
+
+    def _add_offer(self, table: Table, family: str, layer: str) -> None:
+        if "like" in table.data:
+            table = self._resolved(table)
+        offer = read_offer(table, family=family, layer=layer)
+        if self._placed_by.get(offer.name) == layer:
+            raise table.error("model", f"{offer.name} stands here twice.")
+        below = self.offers.get(offer.name)
+        if below and not offer.pinned and below.as_of and offer.as_of and offer.as_of < below.as_of:
+            self.warnings.append(
+                f"{layer}: {offer.name} of {offer.as_of} is older than the one below it, of {below.as_of} "
+                f"({below.layer}), and was left out. Set pinned = true to keep it."
+            )
+            return
+        self._placed_by[offer.name] = layer
+        self.offers[offer.name] = offer
+        self.raw[offer.name] = {"family": family, **table.data} if family else table.data
+
+    def _resolved(self, table: Table) -> Table:
+        name = table.text("like")
+        if name not in self.raw:
+            near = nearest_name(name, self.raw)
+            raise table.error("like", f"{name!r} is no offer above this one.{f' Did you mean {near!r}?' if near else ''}")
+        base = {key: value for key, value in self.raw[name].items() if key not in _OWN_OF_EACH}
+        own = {key: value for key, value in table.data.items() if key != "like"}
+        return Table(table.source, merge(base, own), table.path, table.offer)
