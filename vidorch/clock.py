@@ -47,6 +47,10 @@ class Ids:
         """A new id; `kind` is its prefix: run, job, out, res."""
         return f"{kind}_{_base32(int(self._clock.now() * 1000), 9)}{_base32(self._random_bits(35), 7)}"
 
+    def seed(self) -> int:
+        """A random seed, 0 to 2**31 - 1: what every vendor takes."""
+        return self._random_bits(31)
+
     def token(self) -> str:
         """An unguessable word of 128 bits, for callback URLs."""
         return _base32(self._random_bits(130), 26)

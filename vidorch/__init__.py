@@ -1,0 +1,110 @@
+"""vidorch: one call for video from any AI model.
+
+    import vidorch
+
+    result = vidorch.generate("a red ball rolling left")     # no key, no GPU, no download: the built-in model
+    result.clip.path                                         # a playable MP4
+    vidorch.estimate("...", model="veo-3.1-fast")            # what it would cost, before anything is spent
+
+Importing this package loads next to nothing: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidorch._default import estimate, generate, plan, submit
+    from vidorch.client import AsyncClient, AsyncRun, Client, Run
+    from vidorch.errors import (
+        BadMedia,
+        CatalogError,
+        GenerationFailed,
+        InvalidRequest,
+        KeyConflict,
+        LedgerUnavailable,
+        MissingCredentials,
+        OverBudget,
+        ProviderFailed,
+        Refused,
+        Retired,
+        SubmissionUnknown,
+        Throttled,
+        TimedOut,
+        Unsupported,
+        VidorchError,
+    )
+    from vidorch.estimate import Estimate
+    from vidorch.request import Request
+    from vidorch.result import Clip, Event, Job, Progress, Result, Timings
+    from vidorch.routing import Choice, Plan
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    **dict.fromkeys(("estimate", "generate", "plan", "submit"), "vidorch._default"),
+    **dict.fromkeys(("AsyncClient", "AsyncRun", "Client", "Run"), "vidorch.client"),
+    **dict.fromkeys(
+        (
+            "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable",
+            "MissingCredentials", "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled",
+            "TimedOut", "Unsupported", "VidorchError",
+        ),
+        "vidorch.errors",
+    ),
+    **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
+    **dict.fromkeys(("Choice", "Plan"), "vidorch.routing"),
+    "Estimate": "vidorch.estimate",
+    "Request": "vidorch.request",
+}  # fmt: skip
+
+__all__ = [
+    "AsyncClient",
+    "AsyncRun",
+    "BadMedia",
+    "CatalogError",
+    "Choice",
+    "Client",
+    "Clip",
+    "Estimate",
+    "Event",
+    "GenerationFailed",
+    "InvalidRequest",
+    "Job",
+    "KeyConflict",
+    "LedgerUnavailable",
+    "MissingCredentials",
+    "OverBudget",
+    "Plan",
+    "Progress",
+    "ProviderFailed",
+    "Refused",
+    "Request",
+    "Result",
+    "Retired",
+    "Run",
+    "SubmissionUnknown",
+    "Throttled",
+    "TimedOut",
+    "Timings",
+    "Unsupported",
+    "VidorchError",
+    "__version__",
+    "estimate",
+    "generate",
+    "plan",
+    "submit",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'vidorch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

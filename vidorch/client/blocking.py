@@ -1,0 +1,188 @@
+"""`Client`: the blocking face. Every method is the one of `AsyncClient`, run on a background loop."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import warnings
+import weakref
+from collections.abc import Mapping
+from typing import Any, Self, Unpack
+
+from vidorch.call import EstimateOptions, Options, parse
+from vidorch.catalog import Catalog
+from vidorch.client.aio import AsyncClient, AsyncRun, Credentials
+from vidorch.client.portal import Portal
+from vidorch.contract import Clock, Provider
+from vidorch.estimate import Estimate
+from vidorch.request import Request
+from vidorch.result import Event, Job, Result
+from vidorch.routing import Plan
+
+__all__ = ["Client", "Run"]
+
+_OPEN: weakref.WeakSet[Client] = weakref.WeakSet()
+_warned_of_loop = False
+
+
+class Client:
+    """Makes video from prompts, blocking. Thread-safe; one event loop on a thread of its own, started at first use.
+
+    Args:
+        as for `AsyncClient`.
+
+    Example:
+        >>> with Client() as client:  # doctest: +SKIP
+        ...     client.generate("a red ball rolling left").save("ball.mp4")
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+        catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        providers: Mapping[str, Provider] | None = None,
+        credentials: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials, "clock": clock,
+        }  # fmt: skip
+        self._fresh()
+        _OPEN.add(self)
+
+    def _fresh(self) -> None:
+        self._pid = os.getpid()
+        self._portal = Portal()
+        self._inner = AsyncClient(**self._settings)
+
+    def _ready(self) -> AsyncClient:
+        if self._pid != os.getpid():  # forked: the parent's threads are not here, and its open files are not ours
+            self._fresh()
+        _warn_inside_a_loop()
+        return self._inner
+
+    @property
+    def catalog(self) -> Catalog:
+        """All offers, in their layers."""
+        return self._inner.catalog
+
+    def estimate(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """See `AsyncClient.estimate`."""
+        return self._ready()._estimate(*parse(prompt, options))  # pure computing: no loop is started for it
+
+    def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
+        """See `AsyncClient.plan`."""
+        return self._ready()._plan(*parse(prompt, options), to_run=False)
+
+    def generate(self, prompt: str | Request, **options: Unpack[Options]) -> Result:
+        """See `AsyncClient.generate`."""
+        return self._portal_call(self._ready().generate, prompt, **options)
+
+    def submit(self, prompt: str | Request, **options: Unpack[Options]) -> Run:
+        """See `AsyncClient.submit`."""
+        return Run(self, self._portal_call(self._ready().submit, prompt, **options))
+
+    def run(self, run_id: str) -> Run:
+        """See `AsyncClient.run`."""
+        return Run(self, self._portal_call(self._ready().run, run_id))
+
+    def job(self, job_id: str) -> Job:
+        """See `AsyncClient.job`."""
+        return self._portal_call(self._ready().job, job_id)
+
+    def jobs(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
+        """See `AsyncClient.jobs`."""
+        return self._portal_call(self._ready().jobs, state=state, limit=limit)
+
+    def _portal_call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._portal.call(function, *args, **kwargs)
+
+    def close(self) -> None:
+        """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated."""
+        _OPEN.discard(self)
+        if self._pid == os.getpid():
+            self._portal.call(self._inner.aclose)
+            self._portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Run:
+    """A handle on a run, blocking. See `AsyncRun`."""
+
+    def __init__(self, client: Client, inner: AsyncRun) -> None:
+        self._client = client
+        self._inner = inner
+        self.id = inner.id
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    @property
+    def state(self) -> str:
+        """open, waiting, finished, failed or cancelled."""
+        return self._inner.state
+
+    @property
+    def progress(self) -> float | None:
+        """0 to 1 over all candidates; None while nothing is known."""
+        return self._inner.progress
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left; None while nothing is known."""
+        return self._inner.eta
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Its jobs, in order of candidates."""
+        return self._inner.jobs
+
+    @property
+    def result(self) -> Result:
+        """The result; waits if the run is not finished."""
+        return self.wait()
+
+    def events(self) -> list[Event]:
+        """Its history, oldest first."""
+        return self._inner.events()
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Wait for the result. See `AsyncRun.wait`."""
+        return self._client._portal.call(self._inner.wait, timeout)
+
+    def cancel(self) -> None:
+        """Ask every open job of this run to end."""
+        self._client._portal.call(self._inner.cancel)
+
+
+def _warn_inside_a_loop() -> None:
+    """Blocking calls inside a running loop stop that loop; said once. Notebooks run one always, and there it is meant."""
+    global _warned_of_loop
+    if _warned_of_loop or "IPython" in sys.modules:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    _warned_of_loop = True
+    warnings.warn(
+        "vidorch's blocking face was called inside a running event loop, which stands still meanwhile. Use vidorch.AsyncClient there.",
+        stacklevel=4,
+    )
+
+
+@atexit.register
+def _close_all() -> None:
+    for client in list(_OPEN):
+        client.close()
+
+

@@ -1,0 +1,368 @@
+"""One job's life, from `reserved` to its end, along the table of moves.
+
+The provider does one thing at a time and decides nothing; each step is in the ledger before the next one is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from vidorch.contract import Accepted, Clock, Context, Done, Endpoint, Failed, Output, Progress, Provider, Rejected
+from vidorch.engine.targets import Target
+from vidorch.errors import BadMedia, InvalidRequest, ProviderFailed, Refused, TimedOut, Unsupported, VidorchError
+from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.moves import State, find_move
+from vidorch.polling import after_lost_poll, deadline_after, next_poll
+from vidorch.result import Job, Timings
+from vidorch.routing import PlannedOffer
+
+__all__ = ["JobDriver", "LEASE"]
+
+LEASE = 60.0
+TOUCH_EVERY = 2.0
+Report = Callable[[int, str, str, "float | None", "float | None"], None]
+"""(candidate, state, stage, fraction, eta)"""
+
+
+@dataclass
+class Stopwatch:
+    """Measures the stages of a job on the monotonic clock."""
+
+    clock: Clock
+    started: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap towards `stage`."""
+        now = self.clock.monotonic()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.started
+        self.started = now
+
+
+class JobDriver:
+    """Drives one job. Made by the run that owns it, used once.
+
+    Args:
+        job: as recorded, in state `reserved`. planned: the offer it goes to and the request as bought.
+        report: told about every step, for progress displays.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        planned: PlannedOffer,
+        *,
+        provider: Provider,
+        endpoint: Endpoint,
+        ledger: Ledger,
+        clock: Clock,
+        slots: asyncio.Semaphore,
+        folder: Path,
+        target: Target,
+        candidates: int,
+        new_id: Callable[[str], str],
+        report: Report,
+    ) -> None:
+        self.job = job
+        self._planned = planned
+        self._provider = provider
+        self._ledger = ledger
+        self._clock = clock
+        self._slots = slots
+        self._endpoint = endpoint
+        self._target = target
+        self._candidates = candidates
+        self._new_id = new_id
+        self._report = report
+        self._watch = Stopwatch(clock)
+        self._cancelled = False
+        self._accepted: Accepted | None = None
+        self._fraction: float | None = None
+        self._touched = clock.now()
+        self._context = Context(endpoint=endpoint, clock=clock, job_id=job.id, folder=folder, samples=planned.samples)
+        self.submitted = asyncio.Event()
+        """Set once the submission is accepted, or ended without being."""
+
+    async def drive(self) -> None:
+        """Take the job to its end. Every way out is a move in the ledger; errors are kept there, not raised.
+
+        Raises:
+            TimedOut: its deadline passed; the job stays open.
+            LedgerUnavailable: the ledger could not be written; the job is wherever it was last seen.
+        """
+        try:
+            if await self._send():
+                done = await self._wait_until_done()
+                if done is not None:
+                    await self._collect(done)
+        finally:
+            self.submitted.set()
+
+    async def cancel(self) -> None:
+        """Ask for its end: at once before anything was sent, at the vendor after that."""
+        self._cancelled = True
+        if self._accepted is not None and State(self.job.state) in (State.ACCEPTED, State.RUNNING):
+            await self._provider.cancel(self._context, self._accepted)
+
+    # -- the way there ----------------------------------------------------------------------------------------------
+
+    async def _send(self) -> bool:
+        offer, request = self._planned.offer, self._planned.request
+        await self._move(State.UPLOADING)
+        try:
+            prepared = await self._provider.prepare(self._context, request, offer)
+        except Exception as error:
+            await self._end(State.REJECTED, _typed(error, offer.provider, sent=False))
+            return False
+        self._watch.lap("upload")
+        async with self._slots:
+            self._watch.lap("wait")
+            if self._cancelled:
+                await self._end(State.CANCELLED, None)
+                return False
+            self._must_be_free()
+            # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.
+            sent = await _unless_cancelled_first(self._submit(prepared))
+        return sent
+
+    def _must_be_free(self) -> None:
+        """The door to paid submits: shut until the engine keeps all its promises about them."""
+        if self._planned.offer.price.rule != "free":
+            raise Unsupported(
+                f"{self._planned.offer.name} costs money, and this version of vidorch does not send paid submits. Nothing was sent.",
+                charged=False,
+            )
+
+    async def _submit(self, prepared: Any) -> bool:
+        offer = self._planned.offer
+        await self._move(State.SENDING, lease_until=self._clock.now() + LEASE)
+        try:
+            accepted = await self._provider.submit(self._context, prepared)
+        except Rejected as rejected:
+            target = State.REFUSED if isinstance(rejected.cause, Refused) else State.REJECTED
+            await self._end(target, rejected.cause)
+            return False
+        except Exception as error:
+            if not offer.outlives_caller:  # in our own process an exception is a clear answer
+                await self._end(State.REJECTED, _typed(error, offer.provider, sent=False))
+            else:
+                await self._end(State.UNKNOWN, _typed(error, offer.provider, sent=True))
+            return False
+        self._accepted = accepted
+        now = self._clock.now()
+        await self._move(
+            State.ACCEPTED,
+            remote_id=accepted.remote_id,
+            details=json.dumps(dict(accepted.details), default=str),
+            deadline=deadline_after(offer, now),
+            lease_until=now + LEASE,
+        )
+        self._watch.lap("queue")
+        self.submitted.set()
+        return True
+
+    async def _wait_until_done(self) -> Done | None:
+        """Poll until there is something to fetch. None: it ended without a clip, and that is written down."""
+        assert self._accepted is not None
+        offer, lost = self._planned.offer, 0
+        deadline = deadline_after(offer, self._clock.now())
+        asked_to_stop = False
+        while True:
+            if self._cancelled and not asked_to_stop:
+                asked_to_stop = True
+                with contextlib.suppress(VidorchError):  # what cannot be cancelled goes on to its end
+                    await self._provider.cancel(self._context, self._accepted)
+            try:
+                found = await self._provider.poll(self._context, self._accepted)
+                lost = 0
+            except VidorchError as error:
+                if isinstance(error, InvalidRequest):
+                    raise
+                lost += 1
+                found = Progress("running", self._fraction)
+            except Exception:  # a lost look says nothing about the job
+                lost += 1
+                found = Progress("running", self._fraction)
+            if isinstance(found, Done):
+                self._watch.lap("run")
+                await self._move(State.DOWNLOADING)
+                return found
+            if isinstance(found, Failed):
+                self._watch.lap("run")
+                await self._end_as_failed(found)
+                return None
+            if found.stage == "running" and self.job.state == State.ACCEPTED and not lost:
+                self._watch.lap("queue")
+                await self._move(State.RUNNING)
+            self._tell(found)
+            if self._clock.now() > deadline:
+                raise TimedOut(
+                    f"The job {self.job.id} has not finished {deadline_after(offer, 0) / 60:.0f} minutes after it was accepted. It stays open.",
+                    hint=f"Look at it with: vidorch jobs show {self.job.id}",
+                    run_id=self.job.run_id, job_id=self.job.id, remote_id=self.job.remote_id, provider=offer.provider,
+                )  # fmt: skip
+            await self._clock.sleep(after_lost_poll(offer, lost) if lost else next_poll(offer, found))
+
+    # -- the way home -----------------------------------------------------------------------------------------------
+
+    async def _collect(self, done: Done) -> None:
+        """Fetch, check and publish every output, then settle."""
+        rows: list[dict[str, Any]] = []
+        try:
+            for output in done.outputs:
+                rows.append(await self._bring_home(output))
+        except BadMedia as error:
+            self._watch.lap("download")
+            error.charged = False if self._planned.offer.price.rule == "free" else None
+            await self._end(State.FAILED, error)
+            return
+        except Exception as error:
+            if self._planned.offer.outlives_caller:
+                raise  # the result is still at the vendor: the job stays open for another look
+            await self._end(State.FAILED, _typed(error, self._planned.offer.provider, sent=False))
+            return
+        self._watch.lap("download")
+        cost, basis = self._cost(done)
+        details = {**done.timings}
+        for row in rows:
+            row["cost"] = _share(cost, len(rows))
+        await self._move(
+            State.SETTLED,
+            made=rows,
+            cost=cost,
+            note={"notes": list(done.notes)} if done.notes else None,
+            cost_basis=basis,
+            charged=int(cost > 0 and bool(self._endpoint.billed or self._planned.offer.price.rule != "free")),
+            progress=1.0,
+            timings=self._timings(details),
+        )
+
+    async def _bring_home(self, output: Output) -> dict[str, Any]:
+        from vidorch import media  # loads PyAV
+
+        request, offer = self._planned.request, self._planned.offer
+        final = self._target.path(self.job.candidate, self._candidates, offer.endpoint, offer.model, ".mp4")
+        await asyncio.to_thread(final.parent.mkdir, parents=True, exist_ok=True)
+        temporary = media.temporary_beside(final)
+        try:
+            await self._provider.fetch(self._context, output, temporary)
+            info = await asyncio.to_thread(
+                media.verify, temporary, duration=request.duration, tolerance=0.5, size=request.size
+            )
+            try:
+                published = await asyncio.to_thread(media.publish, temporary, final, overwrite=self._target.overwrite)
+            except FileExistsError:
+                # Somebody put a file there meanwhile. What was made is never thrown away: it goes beside it.
+                final = final.with_name(f"{final.stem}-{self.job.id}{final.suffix}")
+                published = await asyncio.to_thread(media.publish, temporary, final)
+            sha256 = await asyncio.to_thread(_hash, published)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return {
+            "id": self._new_id("out"), "run_id": self.job.run_id, "job_id": self.job.id, "number": output.index,
+            "state": "published", "uri": str(published), "ref": None, "media_type": output.media_type,
+            "size": info.size_bytes, "sha256": sha256, "width": info.width, "height": info.height, "frames": info.frames,
+            "fps": None if info.fps is None else str(info.fps), "duration": float(info.duration),
+            "has_audio": int(info.has_audio), "seed": output.seed if output.seed is not None else self.job.seed,
+            "cost": 0, "scores": None, "reason": None, "expires_at": output.expires_at, "created_at": self._clock.now(),
+        }  # fmt: skip
+
+    def _cost(self, done: Done) -> tuple[Decimal, str]:
+        """What it really cost, in USD, and how that is known."""
+        if self._planned.offer.price.rule == "free":
+            rate = self._endpoint.usd_per_hour or Decimal(0)
+            hours = Decimal(str(round(self._watch.seconds.get("run", 0.0), 3))) / 3600
+            return rate * hours, "imputed"
+        if done.cost is not None:
+            return done.cost, "reported"
+        return self._planned.cost.expected, "computed"
+
+    def _timings(self, details: dict[str, float]) -> str:
+        return json.dumps(Timings(**self._watch.seconds, details=details).to_dict())
+
+    # -- small steps ------------------------------------------------------------------------------------------------
+
+    def _tell(self, found: Progress) -> None:
+        if found.fraction is not None:  # vendors sometimes count backwards; people should not see that
+            self._fraction = max(self._fraction or 0.0, min(found.fraction, 1.0))
+        now = self._clock.now()
+        if now >= self._touched + TOUCH_EVERY:  # renews the lease, and lets other processes see how far it is
+            self._touched = now
+            self._ledger.touch(self.job, now, lease_until=now + LEASE, progress=self._fraction, stage=found.detail or found.stage)
+        self._report(self.job.candidate, self.job.state, found.detail or found.stage, self._fraction, found.eta)
+
+    async def _move(
+        self, target: State, *, made: list[dict[str, Any]] | None = None, cost: Decimal | None = None,
+        note: dict[str, Any] | None = None, **changes: Any,
+    ) -> None:  # fmt: skip
+        at = self._clock.now()
+        future = self._ledger.move(self.job, target, at, changes=changes, cost=cost, made=made or (), note=note)
+        step = find_move(State(self.job.state), target)
+        if step is not None and not step.waits:
+            # It rides with the next commit; should that find the job elsewhere, so will the next step that waits.
+            future.add_done_callback(lambda done: done.exception())
+            self.job = replace(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
+        else:
+            self.job = await asyncio.wrap_future(future)
+        self._report(self.job.candidate, self.job.state, self.job.state, self._fraction, None)
+
+    async def _end_as_failed(self, failed: Failed) -> None:
+        error = failed.error
+        target = State.CANCELLED if failed.cancelled else State.REFUSED if isinstance(error, Refused) else State.FAILED
+        await self._end(target, error, cost=failed.cost)
+
+    async def _end(self, target: State, error: VidorchError | None, *, cost: Decimal | None = None) -> None:
+        changes: dict[str, Any] = {"timings": self._timings({})}
+        if error is not None:
+            changes |= {
+                "error": type(error).__name__,
+                "error_code": error.code,
+                "error_stage": getattr(error, "stage", None),
+                "error_text": str(error),
+                "charged": None if error.charged is None else int(error.charged),
+                "request_id": error.request_id,
+            }
+        await self._move(target, cost=cost, **changes)
+
+
+async def _unless_cancelled_first(step: Coroutine[Any, Any, bool]) -> bool:
+    """Run `step` to its end even when the caller is cancelled meanwhile; then let the cancellation through."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _typed(error: Exception, provider: str, *, sent: bool) -> VidorchError:
+    if isinstance(error, VidorchError):
+        return error
+    text = f"{provider} failed: {type(error).__name__}: {error}" if str(error) else f"{provider} failed: {type(error).__name__}"
+    wrapped = ProviderFailed(text, charged=None if sent else False, provider=provider)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _share(cost: Decimal, count: int) -> int:
+    from vidorch.money import to_micros
+
+    return to_micros(cost) // count if count else 0
+
+
+def _hash(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

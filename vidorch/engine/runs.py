@@ -1,0 +1,268 @@
+"""One run: written down whole, then its jobs driven side by side, then its result read back from the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from vidorch.call import Call
+from vidorch.contract import Clock, Endpoint, Provider
+from vidorch.clock import Ids
+from vidorch.engine.jobs import LEASE, JobDriver
+from vidorch.engine.progress import ProgressBoard
+from vidorch.engine.results import read_result
+from vidorch.engine.targets import Target, target_of
+from vidorch.errors import LedgerUnavailable, OverBudget, Unsupported
+from vidorch.estimate import Estimate
+from vidorch.home import run_folder
+from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.moves import State
+from vidorch.money import show_usd, to_micros
+from vidorch.request import Request
+from vidorch.result import Job, Progress, Result
+from vidorch.routing import Plan, PlannedOffer
+
+__all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
+
+DEFAULT_CAP = Decimal(5)
+"""USD: what a call without `max_cost` and without a budget may cost at most."""
+
+
+@dataclass
+class Host:
+    """Who we are in the ledger: the machine, the process, and a name that no other process shares."""
+
+    name: str
+    process: int
+    owner: str
+
+
+class Engine:
+    """Starts runs and keeps hold of those of this process.
+
+    Args:
+        provider_of: gives the provider that speaks for an endpoint.
+        endpoints: by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        provider_of: Any,
+        endpoints: Mapping[str, Endpoint],
+        clock: Clock,
+        ids: Ids,
+        home: Path,
+        host: Host,
+    ) -> None:
+        self._ledger = ledger
+        self._provider_of = provider_of
+        self._endpoints = endpoints
+        self._clock = clock
+        self._ids = ids
+        self._home = home
+        self._host = host
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self.live: dict[str, LiveRun] = {}
+
+    async def start(self, request: Request, call: Call, plan: Plan, estimate: Estimate) -> LiveRun:
+        """Check that it may run, write it down, and set its jobs going.
+
+        Raises:
+            OverBudget, Unsupported, LedgerUnavailable, InvalidRequest: nothing was sent.
+        """
+        planned = plan.entries[0]
+        self._must_fit(call, planned, request.candidates)
+        self._must_be_recordable(planned)
+        now = self._clock.now()
+        run_id = self._ids.new("run")
+        target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
+        planned_jobs = [(self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids)) for candidate in range(request.candidates)]
+        notes = [*plan.notes, *planned.notes]
+        run_row = self._run_row(run_id, request, call, plan, estimate, notes, now)
+        job_rows = [self._job_row(run_id, job_id, candidate, entry, call, now) for job_id, candidate, entry in planned_jobs]
+        held = [self._reservation(row, call, now) for row in job_rows]
+        await asyncio.wrap_future(self._ledger.record(run_row, job_rows, held))
+        board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
+        drivers = [
+            self._driver(job_id, entry, target, request.candidates, board) for job_id, _, entry in planned_jobs
+        ]
+        run = LiveRun(run_id, drivers, board, self._ledger, self._clock, target)
+        self.live[run_id] = run
+        run.task.add_done_callback(lambda _: self.live.pop(run_id, None))
+        return run
+
+    def _driver(self, job_id: str, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard) -> JobDriver:
+        job = self._ledger.job(job_id)
+        assert job is not None
+        endpoint = self._endpoints.get(entry.offer.endpoint) or Endpoint(entry.offer.endpoint, entry.offer.provider)
+        provider: Provider = self._provider_of(entry.offer.provider)
+        slots = self._slots.setdefault(endpoint.name, asyncio.Semaphore(endpoint.concurrency or 1_000))
+        return JobDriver(
+            job, entry, provider=provider, endpoint=endpoint, ledger=self._ledger, clock=self._clock, slots=slots,
+            folder=target.folder, target=target, candidates=candidates, new_id=self._ids.new, report=board.report,
+        )  # fmt: skip
+
+    def _must_fit(self, call: Call, planned: PlannedOffer, candidates: int) -> None:
+        needed = planned.cost.high * candidates
+        cap = DEFAULT_CAP if call.max_cost is None else call.max_cost
+        if needed > cap:
+            default = " (the default cap of a call)" if call.max_cost is None else ""
+            raise OverBudget(
+                f"{planned.offer.name} may cost up to {show_usd(needed)} and max_cost is {show_usd(cap)}{default}. Nothing was sent.",
+                hint=f"Pass max_cost='{needed}' to allow it, or ask for less.", needed=needed, available=cap,
+            )  # fmt: skip
+
+    def _must_be_recordable(self, planned: PlannedOffer) -> None:
+        if planned.offer.price.rule == "free":
+            return
+        if not self._ledger.durable:
+            raise LedgerUnavailable("Paid work needs a ledger on disk, and none can be written. Nothing was sent.", hint="See `vidorch doctor`.")
+        raise Unsupported(
+            f"{planned.offer.name} costs about {show_usd(planned.cost.expected)}, and this version of vidorch does not send paid "
+            "submits: the engine that sends each one exactly once is not finished. Nothing was sent.",
+            hint="`vidorch estimate` works for every model in the catalog.",
+        )
+
+    def _run_row(
+        self, run_id: str, request: Request, call: Call, plan: Plan, estimate: Estimate, notes: list[str], now: float
+    ) -> dict[str, Any]:
+        options = {"output": call.output, "overwrite": call.overwrite, "timeout": call.timeout, "models": [str(m) for m in call.models]}
+        return {
+            "id": run_id, "kind": "generate", "parent_id": None, "scope": call.scope, "key": None, "state": "open", "version": 0,
+            "request": _json(request.describe()), "request_hash": request.fingerprint(), "plan": _json(plan.describe()),
+            "estimate": _json(estimate.to_dict()), "options": _json(options), "tags": _json(dict(call.tags)),
+            "notes": _json(notes), "candidates": request.candidates,
+            "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
+            "chosen_output": None, "output": call.output, "home": str(self._home), "owner": self._host.owner,
+            "lease_until": now + LEASE, "trace": None, "error": None, "mock": 0, "created_at": now, "updated_at": now,
+            "ended_at": None,
+        }  # fmt: skip
+
+    def _job_row(self, run_id: str, job_id: str, candidate: int, entry: PlannedOffer, call: Call, now: float) -> dict[str, Any]:
+        offer = entry.offer
+        account = (self._endpoints.get(offer.endpoint) or Endpoint(offer.endpoint, offer.provider)).account
+        return {
+            "id": job_id, "run_id": run_id, "candidate": candidate, "attempt": 0, "scope": call.scope, "endpoint": offer.endpoint,
+            "account": account, "provider": offer.provider, "model": offer.model, "task": entry.route.task,
+            "route": entry.route.path, "state": State.RESERVED.value, "version": 0,
+            "settings": _json(entry.request.describe()), "settings_hash": entry.request.fingerprint(), "samples": entry.samples,
+            "seed": entry.request.seed, "token": self._ids.token(), "outlives_caller": int(offer.outlives_caller),
+            "find": offer.find, "owner": self._host.owner, "lease_until": now + LEASE, "host": self._host.name,
+            "process": self._host.process, "polls": 0, "estimate_low": to_micros(entry.cost.low, up=True),
+            "estimate": to_micros(entry.cost.expected, up=True), "estimate_high": to_micros(entry.cost.high, up=True),
+            "billed": int(offer.price.rule != "free"), "price_as_of": str(offer.price.as_of or ""), "created_at": now,
+            "updated_at": now,
+        }  # fmt: skip
+
+    def _reservation(self, job: Mapping[str, Any], call: Call, now: float) -> dict[str, Any]:
+        from datetime import UTC, datetime
+
+        return {
+            "id": self._ids.new("res"), "run_id": job["run_id"], "job_id": job["id"], "budget_id": None, "scope": call.scope,
+            "state": "held", "amount": job["estimate_high"], "settled": None, "basis": None,
+            "period": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), "created_at": now, "updated_at": now,
+        }  # fmt: skip
+
+    async def aclose(self) -> None:
+        """Let go of the runs of this process. Work that cannot outlive it is cancelled; the rest stays open in the ledger."""
+        for run in list(self.live.values()):
+            await run.leave()
+
+
+class LiveRun:
+    """A run of this process, from `reserved` to its result."""
+
+    def __init__(
+        self, run_id: str, drivers: list[JobDriver], board: ProgressBoard, ledger: Ledger, clock: Clock, target: Target
+    ) -> None:
+        self.id = run_id
+        self.drivers = drivers
+        self._board = board
+        self._ledger = ledger
+        self._clock = clock
+        self._target = target
+        self.task = asyncio.create_task(self._carry_out(), name=f"vidorch-{run_id}")
+
+    @property
+    def progress(self) -> Progress | None:
+        """The newest figure, None before the first."""
+        return self._board.latest
+
+    async def submitted(self) -> None:
+        """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
+        for driver in self.drivers:
+            await driver.submitted.wait()
+
+    async def wait(self) -> Result:
+        """Wait for the result. Cancelling this waiting leaves the run alone."""
+        return await asyncio.shield(self.task)
+
+    async def cancel(self) -> None:
+        """Ask every job to end."""
+        await asyncio.gather(*(driver.cancel() for driver in self.drivers), return_exceptions=True)
+
+    async def leave(self) -> None:
+        """The client closes: in-process work is cancelled and waited for, everything else is let go."""
+        if all(not driver.job.outlives_caller for driver in self.drivers):
+            await self.cancel()
+        else:
+            self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def _carry_out(self) -> Result:
+        outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
+        await self._board.aclose()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):  # the ledger failed, or a job outlived its deadline: the run stays open
+                raise outcome
+        settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
+        cancelled = [driver.job for driver in self.drivers if driver.job.state == State.CANCELLED]
+        state = "finished" if settled else "cancelled" if cancelled else "failed"
+        chosen = settled[0] if settled else None
+        if chosen is not None:
+            await self._hand_over(chosen)
+        await asyncio.wrap_future(
+            self._ledger.end_run(self.id, state, self._clock.now(), chosen_output=None if chosen is None else chosen.id)
+        )
+        return await asyncio.to_thread(read_result, self._ledger, self.id)
+
+    async def _hand_over(self, chosen: Job) -> None:
+        """With several candidates and one named file, the chosen clip is copied there."""
+        if self._target.file is None or len(self.drivers) == 1:
+            return
+        from vidorch import media
+
+        row = next(row for row in self._ledger.outputs(self.id) if row["job_id"] == chosen.id)
+        await asyncio.to_thread(media.copy_to, Path(row["uri"]), self._target.file, overwrite=self._target.overwrite)
+
+
+def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
+    """The same purchase with the seed of one candidate: `s + i`, or a fresh one each where none was asked for."""
+    from dataclasses import replace
+
+    if not planned.route.capabilities.seed:
+        return planned
+    seed = planned.request.seed
+    seed = ids.seed() if seed is None else (seed + candidate) % 2**32
+    return replace(planned, request=planned.request.with_(seed=seed))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
+
+
+def this_host(ids: Ids) -> Host:
+    """The host of this process."""
+    import socket
+
+    return Host(socket.gethostname(), os.getpid(), f"{socket.gethostname()}:{os.getpid()}:{ids.token()[:8]}")
+
+

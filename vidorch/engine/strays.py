@@ -1,0 +1,67 @@
+"""Runs of other processes: waited for by the ledger, and closed when their process is gone and their work with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+from vidorch.contract import Clock
+from vidorch.ledger.ledger import Ledger, MovedMeanwhile
+from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
+from vidorch.result import Job
+
+__all__ = ["close_abandoned", "wait_for_other_process"]
+
+LOOK_EVERY = 0.5
+
+
+async def wait_for_other_process(ledger: Ledger, run_id: str, clock: Clock) -> None:
+    """Return once every job of the run has ended, whoever drives it."""
+    while True:
+        jobs = await asyncio.to_thread(close_abandoned, ledger, run_id, clock)
+        if all(State(job.state) in ENDS for job in jobs):
+            return
+        await clock.sleep(LOOK_EVERY)
+
+
+def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
+    """Mark what died with its process as `abandoned`, at no cost, and close the run if that was the last. Returns its jobs."""
+    jobs = ledger.jobs(run_id=run_id)
+    for job in jobs:
+        state = State(job.state)
+        if state in ENDS or not _is_orphan(job, clock.now()) or not (state in BEFORE_SENDING or not job.outlives_caller):
+            continue
+        try:
+            ledger.move(job, State.ABANDONED, clock.now(), changes={"charged": 0}).result()
+        except MovedMeanwhile:  # it lives after all
+            continue
+    jobs = ledger.jobs(run_id=run_id)
+    if all(State(job.state) in ENDS for job in jobs):
+        settled = next((job for job in jobs if job.state == State.SETTLED), None)
+        state_of_run = "finished" if settled else "failed"
+        ledger.end_run(run_id, state_of_run, clock.now(), chosen_output=settled.id if settled else None).result()
+    return jobs
+
+
+def _is_orphan(job: Job, now: float) -> bool:
+    """Whether nobody drives it: its process on this host is gone, or its lease on another one ran out."""
+    if job.owner is None:
+        return True
+    host, _, rest = job.owner.partition(":")
+    process = rest.partition(":")[0]
+    if host == socket.gethostname() and process.isdigit():
+        return not _alive(int(process))
+    return job.lease_until is not None and job.lease_until < now
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is there, and somebody else's
+        return True
+    return True

@@ -1,0 +1,66 @@
+"""Finds providers by the entry point group `vidorch.providers`: the built-in ones come in by the same door as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from vidorch.contract import Provider
+from vidorch.errors import MissingCredentials, Unsupported
+
+__all__ = ["GROUP", "Registry"]
+
+GROUP = "vidorch.providers"
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+class Registry:
+    """Providers by name, each loaded and made once, at first use.
+
+    Args:
+        given: ready-made providers, which go before installed ones of the same name.
+    """
+
+    def __init__(self, given: Mapping[str, Provider] | None = None) -> None:
+        self._made: dict[str, Provider] = dict(given or {})
+
+    def names(self) -> frozenset[str]:
+        """Every provider that is installed; none of them is loaded for this."""
+        return frozenset(self._made) | frozenset(_entry_points())
+
+    def get(self, name: str) -> Provider:
+        """The provider of that name.
+
+        Raises:
+            Unsupported: there is none, or what its entry point names is not a provider.
+            MissingCredentials: a package that it needs is not installed; names the extra.
+        """
+        if name not in self._made:
+            point = _entry_points().get(name)
+            if point is None:
+                raise Unsupported(f"No provider {name!r} is installed.", hint=f"Installed are: {', '.join(sorted(self.names()))}.")
+            self._made[name] = _make(name, point)
+        return self._made[name]
+
+    async def aclose(self) -> None:
+        """Close every provider that was made."""
+        for provider in self._made.values():
+            await provider.aclose()
+
+
+def _make(name: str, point: EntryPoint) -> Provider:
+    try:
+        kind = point.load()
+    except ModuleNotFoundError as error:
+        raise MissingCredentials(
+            f"The provider {name!r} needs the package {error.name!r}, which is not installed.",
+            hint=f"pip install 'vidorch[{name}]'", extra=name,
+        ) from error  # fmt: skip
+    if not (isinstance(kind, type) and issubclass(kind, Provider)):
+        raise Unsupported(f"The entry point {point.value!r} of group {GROUP} is not a vidorch.contract.Provider.")
+    return kind()
