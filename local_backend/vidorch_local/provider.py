@@ -1,0 +1,237 @@
+"""The `local` provider: models that run in this process. Today that is the built-in one, `local/mini`.
+
+Work happens on a thread of this provider's own pool and dies with the process; it costs nothing but electricity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from vidorch.contract import (
+    Accepted,
+    Admission,
+    Cancelled,
+    Context,
+    Done,
+    Failed,
+    Health,
+    Output,
+    Polled,
+    Prepared,
+    Progress,
+    Provider,
+)
+from vidorch.errors import BadMedia, ProviderFailed, VidorchError
+from vidorch.inputs import Media
+from vidorch.offer import Offer
+from vidorch.request import Request
+from vidorch_local.mini import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from vidorch_local.mini.model import Mini
+
+__all__ = ["Local"]
+
+LOOK = 0.1  # seconds that one poll waits for news, so that the end is noticed at once and progress ten times a second
+
+
+@dataclass
+class _Work:
+    """One clip being made."""
+
+    reading: words.Reading
+    seed: int
+    steps: int
+    image: Any
+    loop: asyncio.AbstractEventLoop
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
+    stage: str = "queued"
+    fraction: float = 0.0
+    frames: Any = None
+    error: Exception | None = None
+    finished: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Local(Provider):
+    """Runs the built-in model on the CPU of this process."""
+
+    name: ClassVar[str] = "local"
+
+    def __init__(self) -> None:
+        self._works: dict[str, _Work] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._mini: Mini | None = None
+        self._loading = threading.Lock()
+
+    # -- the contract -----------------------------------------------------------------------------------------------
+
+    def admit(self, request: Request, offer: Offer) -> Admission:
+        """Read the prompt (and look at the image): the built-in model never poses as more than it is."""
+        reading = words.understand(request.prompt)
+        if reading.missing:
+            what = " and no ".join(reading.missing)
+            return Admission(f"it understands no {what} in this prompt. {words.WORLD}")
+        if request.image is not None:
+            try:
+                seen, why = self._loaded().recognises(_pixels(cast("Media", request.image)))
+            except BadMedia as error:
+                return Admission(str(error))
+            if not seen:
+                return Admission(f"the image is not a frame of its world: {why}. {words.WORLD}")
+        return Admission(notes=reading.notes)
+
+    async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
+        """Read the prompt, decode the image, load the weights."""
+        reading = words.understand(request.prompt)
+        image = None
+        if request.image is not None:
+            image = await asyncio.to_thread(_pixels, cast("Media", request.image))
+        started = time.perf_counter()
+        mini = await asyncio.to_thread(self._loaded)
+        seed = request.seed if request.seed is not None else 0
+        work = _Work(reading, seed, request.steps or mini.default_steps, image, asyncio.get_running_loop())
+        work.timings["load"] = time.perf_counter() - started
+        return Prepared(request, offer, work)
+
+    async def submit(self, context: Context, prepared: Prepared) -> Accepted:
+        """Hand the work to a thread."""
+        remote_id = f"local-{context.job_id}"
+        work: _Work = prepared.body
+        self._works[remote_id] = work
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vidorch-local")
+        self._pool.submit(self._make, work)
+        return Accepted(remote_id)
+
+    async def poll(self, context: Context, accepted: Accepted) -> Polled:
+        """How far it is; waits up to a tenth of a second for news."""
+        work = self._works.get(accepted.remote_id)
+        if work is None:
+            return Failed(ProviderFailed("This work is not in this process any more.", charged=False, provider=self.name))
+        if not work.finished:
+            try:
+                await asyncio.wait_for(work.news.wait(), LOOK)
+            except TimeoutError:
+                pass
+            work.news.clear()
+        if not work.finished:
+            return Progress("queued" if work.stage == "queued" else "running", work.fraction, detail=work.stage)
+        if work.error is not None:
+            del self._works[accepted.remote_id]
+            return _failed(work)
+        return Done((Output(0, accepted.remote_id, seed=work.seed),), timings=work.timings, notes=work.reading.notes)
+
+    async def fetch(self, context: Context, output: Output, path: Path) -> None:
+        """Enlarge the frames and write them as MP4."""
+        work = self._works[output.ref]
+        await asyncio.to_thread(_write, work.frames, path)
+        del self._works[output.ref]
+
+    async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
+        """Stop at the next denoising step."""
+        if work := self._works.get(accepted.remote_id):
+            work.stop.set()
+        return Cancelled(stopped=True, charged=False)
+
+    async def check(self, context: Context) -> Health:
+        """Load the weights."""
+        try:
+            mini = await asyncio.to_thread(self._loaded)
+        except (VidorchError, ValueError, OSError) as error:
+            return Health(False, str(error))
+        return Health(True, f"built-in model ready, {mini.parameters / 1e6:.1f} M parameters")
+
+    async def aclose(self) -> None:
+        """Stop everything and wait for the threads."""
+        for work in self._works.values():
+            work.stop.set()
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.shutdown)
+            self._pool = None
+        self._works.clear()
+
+    # -- on the thread ----------------------------------------------------------------------------------------------
+
+    def _loaded(self) -> Mini:
+        with self._loading:
+            if self._mini is None:
+                from vidorch_local.mini.model import Mini
+
+                try:
+                    self._mini = Mini.load()
+                except (ValueError, OSError) as error:
+                    raise ProviderFailed(
+                        f"The weights of the built-in model cannot be used: {error}", charged=False, provider=self.name,
+                        hint="Install vidorch again: pip install --force-reinstall --no-deps vidorch",
+                    ) from error  # fmt: skip
+            return self._mini
+
+    def _make(self, work: _Work) -> None:
+        from vidorch_local.mini.model import Stopped
+
+        marks = {"stage": "", "since": time.perf_counter()}
+
+        def on_progress(stage: str, fraction: float) -> None:
+            now = time.perf_counter()
+            if stage != marks["stage"]:
+                if marks["stage"]:
+                    work.timings[str(marks["stage"])] = now - float(marks["since"])
+                marks.update(stage=stage, since=now)
+            work.stage, work.fraction = stage, fraction
+            _tell(work)
+
+        try:
+            work.frames = self._loaded().generate(
+                work.reading, seed=work.seed, steps=work.steps, image=work.image, on_progress=on_progress, should_stop=work.stop.is_set
+            )
+            on_progress("done", 1.0)
+        except Stopped as stopped:
+            work.error = stopped
+        except Exception as error:
+            work.error = error
+        work.finished = True
+        _tell(work)
+
+
+def _tell(work: _Work) -> None:
+    try:
+        work.loop.call_soon_threadsafe(work.news.set)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        work.stop.set()
+
+
+def _failed(work: _Work) -> Failed:
+    error = work.error
+    assert error is not None
+    if work.stop.is_set():
+        return Failed(ProviderFailed("The job was cancelled.", charged=False, provider=Local.name), cancelled=True)
+    if isinstance(error, VidorchError):
+        return Failed(error)
+    wrapped = ProviderFailed(
+        f"The built-in model failed: {type(error).__name__}: {error}", charged=False, provider=Local.name
+    )
+    wrapped.__cause__ = error
+    return Failed(wrapped)
+
+
+def _pixels(image: Media) -> np.ndarray[Any, Any]:
+    from vidorch import media
+
+    return media.load_still(image.path if image.path is not None else image.read())
+
+
+def _write(frames: np.ndarray[Any, Any], path: Path) -> None:
+    from vidorch import media
+    from vidorch_local.mini.model import FPS, upscale
+
+    media.write_video(path, upscale(frames), fps=FPS)
