@@ -128,11 +128,16 @@ def parse(prompt: Any, options: Mapping[str, Any]) -> tuple[Request, Call]:
             nearest = nearest_name(name, _KNOWN)
             meant = f" Did you mean {nearest}=?" if nearest else ""
             raise InvalidRequest(
-                f"There is no option {name}=.{meant}", field=str(name), value=options[name], allowed=", ".join(sorted(_KNOWN))
+                f"There is no option {name}=.{meant}",
+                field=str(name),
+                value=options[name],
+                allowed=", ".join(sorted(_KNOWN)),
             )
     for name in NOT_OPEN:
         if options.get(name) is not None and options[name] is not False:
-            raise Unsupported(f"{name}= is not open in this version of vidorch. Nothing was sent.", hint="Leave it out.")
+            raise Unsupported(
+                f"{name}= is not open in this version of vidorch. Nothing was sent.", hint="Leave it out."
+            )
     asked = {name: options[name] for name in _REQUEST_FIELDS if options.get(name) is not None}
     if isinstance(prompt, Request):
         if asked:
@@ -175,7 +180,9 @@ def _call(options: Mapping[str, Any]) -> Call:
 def _bad(name: str, value: Any, allowed: str) -> InvalidRequest:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return InvalidRequest(f"{name}={shown} cannot be used. Allowed is {allowed}.", field=name, value=value, allowed=allowed)
+    return InvalidRequest(
+        f"{name}={shown} cannot be used. Allowed is {allowed}.", field=name, value=value, allowed=allowed
+    )
 
 
 def _models(value: Any) -> tuple[str | Choice, ...]:
@@ -199,7 +206,12 @@ def _tags(value: Any) -> dict[str, str]:
 
 
 def _output(value: Any) -> str:
-    if not isinstance(value, (str, os.PathLike)) or not (text := os.fspath(value)) or isinstance(text, bytes) or "\x00" in text:
+    if (
+        not isinstance(value, (str, os.PathLike))
+        or not (text := os.fspath(value))
+        or isinstance(text, bytes)
+        or "\x00" in text
+    ):
         raise _bad("output", value, "a file or folder")
     if "://" in text and not text.startswith("file://"):
         raise Unsupported(

@@ -225,7 +225,9 @@ class Rejected(VidorchError):
     """
 
     def __init__(self, cause: VidorchError, *, retry_after: float | None = None) -> None:
-        super().__init__(cause.message, hint=cause.hint, charged=False, retryable=cause.retryable, provider=cause.provider)
+        super().__init__(
+            cause.message, hint=cause.hint, charged=False, retryable=cause.retryable, provider=cause.provider
+        )
         self.cause = cause
         self.retry_after = retry_after
 

@@ -118,7 +118,9 @@ class InvalidRequest(VidorchError, ValueError):
         allowed: what would have been accepted, in words.
     """
 
-    def __init__(self, message: str, *, field: str = "", value: Any = None, allowed: str = "", **more: Any) -> None:
+    def __init__(
+        self, message: str, *, field: str = "", value: Any = None, allowed: str = "", **more: Any
+    ) -> None:
         super().__init__(message, **more)
         self.field = field
         self.value = value
@@ -169,7 +171,13 @@ class OverBudget(VidorchError):
     """
 
     def __init__(
-        self, message: str, *, needed: Any = None, available: Any = None, budget: str = "max_cost", **more: Any
+        self,
+        message: str,
+        *,
+        needed: Any = None,
+        available: Any = None,
+        budget: str = "max_cost",
+        **more: Any,
     ) -> None:
         super().__init__(message, **more)
         self.needed = needed
@@ -265,7 +273,9 @@ class CatalogError(VidorchError):
         file, line, field: where; `line` is None when the parser cannot tell.
     """
 
-    def __init__(self, message: str, *, file: str = "", line: int | None = None, field: str = "", **more: Any) -> None:
+    def __init__(
+        self, message: str, *, file: str = "", line: int | None = None, field: str = "", **more: Any
+    ) -> None:
         super().__init__(message, **more)
         self.file = file
         self.line = line

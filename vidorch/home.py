@@ -12,7 +12,9 @@ from vidorch.errors import InvalidRequest, Unsupported
 __all__ = ["home_folder", "ledger_path", "run_folder"]
 
 
-def home_folder(given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Path:
+def home_folder(
+    given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
+) -> Path:
     """The home folder, absolute. It is not created here."""
     environ = os.environ if environ is None else environ
     if given is not None:
@@ -42,9 +44,13 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
         scheme = text.partition("://")[0]
-        raise Unsupported(f"A ledger at {scheme}:// is not open in this version; SQLite is.", hint="Pass a path.")
+        raise Unsupported(
+            f"A ledger at {scheme}:// is not open in this version; SQLite is.", hint="Pass a path."
+        )
     if not text:
-        raise InvalidRequest("ledger is empty. Allowed is a path.", field="ledger", value=given, allowed="a path")
+        raise InvalidRequest(
+            "ledger is empty. Allowed is a path.", field="ledger", value=given, allowed="a path"
+        )
     return Path(text).expanduser().absolute()
 
 

@@ -60,7 +60,12 @@ class Media:
             return value
         if isinstance(value, (bytes, bytearray, memoryview)):
             data = bytes(value)
-            return cls(kind, data=data, media_type=_sniff(data[:64], kind, field, f"{len(data)} bytes"), size=len(data))
+            return cls(
+                kind,
+                data=data,
+                media_type=_sniff(data[:64], kind, field, f"{len(data)} bytes"),
+                size=len(data),
+            )
         if callable(getattr(value, "save", None)) and hasattr(value, "mode") and hasattr(value, "size"):
             return cls._of_picture(value, kind, field)
         if type(value).__name__ == "Clip" and hasattr(value, "path"):
@@ -87,7 +92,9 @@ class Media:
         if scheme == "http":
             raise _wrong(field, without_query(url), "an https URL: plain http can be changed on its way")
         if not urlsplit(url).netloc:
-            raise _wrong(field, without_query(url), "a URL with a host, such as 'https://example.com/cat.png'")
+            raise _wrong(
+                field, without_query(url), "a URL with a host, such as 'https://example.com/cat.png'"
+            )
         return cls(kind, url=url)
 
     @classmethod
@@ -102,7 +109,9 @@ class Media:
         except IsADirectoryError:
             raise _wrong(field, str(value), "a file", "This is a folder.") from None
         except (OSError, ValueError, RuntimeError) as error:
-            raise _wrong(field, str(value), "a file that can be read", f"It cannot be opened: {error}.") from None
+            raise _wrong(
+                field, str(value), "a file that can be read", f"It cannot be opened: {error}."
+            ) from None
         return cls(kind, path=path, media_type=_sniff(head, kind, field, str(value)), size=size)
 
     def fingerprint(self) -> str:
@@ -158,7 +167,13 @@ def _hash_file(path: Path, mtime_ns: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic"}
+_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heic",
+}
 
 
 def _media_type(head: bytes) -> str:

@@ -20,7 +20,9 @@ def usd(value: Any, field: str) -> Decimal:
         InvalidRequest: not an amount from 0 to 10 million.
     """
     allowed = f"an amount in USD from 0 to {MOST:,} as text, int or Decimal, such as '3.00'"
-    bad = InvalidRequest(f"{field}={value!r} cannot be used. Allowed is {allowed}.", field=field, value=value, allowed=allowed)
+    bad = InvalidRequest(
+        f"{field}={value!r} cannot be used. Allowed is {allowed}.", field=field, value=value, allowed=allowed
+    )
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise bad
     try:

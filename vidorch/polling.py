@@ -8,7 +8,9 @@ from vidorch.offer import Offer
 __all__ = ["LONGEST", "after_lost_poll", "deadline_after", "next_poll"]
 
 LONGEST = 30.0
-LEAST_DEADLINE = 15 * 60.0  # a vendor's queue can stand still for minutes; waiting is free, giving up on a paid job is not
+LEAST_DEADLINE = (
+    15 * 60.0
+)  # a vendor's queue can stand still for minutes; waiting is free, giving up on a paid job is not
 
 
 def next_poll(offer: Offer, progress: Progress) -> float:

@@ -43,7 +43,10 @@ class Registry:
         if name not in self._made:
             point = _entry_points().get(name)
             if point is None:
-                raise Unsupported(f"No provider {name!r} is installed.", hint=f"Installed are: {', '.join(sorted(self.names()))}.")
+                raise Unsupported(
+                    f"No provider {name!r} is installed.",
+                    hint=f"Installed are: {', '.join(sorted(self.names()))}.",
+                )
             self._made[name] = _make(name, point)
         return self._made[name]
 
@@ -62,5 +65,7 @@ def _make(name: str, point: EntryPoint) -> Provider:
             hint=f"pip install 'vidorch[{name}]'", extra=name,
         ) from error  # fmt: skip
     if not (isinstance(kind, type) and issubclass(kind, Provider)):
-        raise Unsupported(f"The entry point {point.value!r} of group {GROUP} is not a vidorch.contract.Provider.")
+        raise Unsupported(
+            f"The entry point {point.value!r} of group {GROUP} is not a vidorch.contract.Provider."
+        )
     return kind()

@@ -20,13 +20,29 @@ from typing import Any, Literal, Self, cast
 from vidorch.errors import InvalidRequest
 from vidorch.inputs import Kind, Media, MediaInput
 
-__all__ = ["FITS", "MAX_CANDIDATES", "MAX_PROMPT", "RESOLUTIONS", "TASKS", "Fit", "Request", "nearest_name", "parse_ratio"]
+__all__ = [
+    "FITS",
+    "MAX_CANDIDATES",
+    "MAX_PROMPT",
+    "RESOLUTIONS",
+    "TASKS",
+    "Fit",
+    "Request",
+    "nearest_name",
+    "parse_ratio",
+]
 
 Fit = Literal["strict", "exact", "nearest"]
 FITS: tuple[str, ...] = ("strict", "exact", "nearest")
 
 NAMED_TASKS: tuple[str, ...] = ("extend", "edit", "restyle", "lipsync", "motion", "upscale", "image")
-TASKS: tuple[str, ...] = ("text-to-video", "image-to-video", "first-last-frame", "reference-to-video", *NAMED_TASKS)
+TASKS: tuple[str, ...] = (
+    "text-to-video",
+    "image-to-video",
+    "first-last-frame",
+    "reference-to-video",
+    *NAMED_TASKS,
+)
 """The first four are read from the inputs; the others are named by the caller with `task=`."""
 
 RESOLUTIONS: dict[str, int] = {
@@ -36,7 +52,9 @@ RESOLUTIONS: dict[str, int] = {
 """Name to short side in pixels."""
 _RESOLUTION_ALIASES = {"2160p": "4k", "uhd": "4k", "hd": "720p", "fullhd": "1080p", "2k": "1440p"}
 
-MAX_PROMPT = 32_000  # Kling 4.0 takes 26,000, the longest of any vendor; an offer's own limit is checked in the plan
+MAX_PROMPT = (
+    32_000  # Kling 4.0 takes 26,000, the longest of any vendor; an offer's own limit is checked in the plan
+)
 MAX_DURATION = 3_600.0
 MAX_CANDIDATES = 64
 MAX_REFERENCES = 16
@@ -124,10 +142,20 @@ class Request:
         if self.size is None:
             return
         width, height = self.size
-        if self.aspect_ratio is not None and abs(Fraction(width, height) / parse_ratio(self.aspect_ratio) - 1) > Fraction(1, 50):
-            raise _bad("aspect_ratio", self.aspect_ratio, f"nothing beside size={width}x{height}, or the ratio of that size")
+        if self.aspect_ratio is not None and abs(
+            Fraction(width, height) / parse_ratio(self.aspect_ratio) - 1
+        ) > Fraction(1, 50):
+            raise _bad(
+                "aspect_ratio",
+                self.aspect_ratio,
+                f"nothing beside size={width}x{height}, or the ratio of that size",
+            )
         if self.resolution is not None and RESOLUTIONS[self.resolution] != min(width, height):
-            raise _bad("resolution", self.resolution, f"nothing beside size={width}x{height}, or the resolution of that size")
+            raise _bad(
+                "resolution",
+                self.resolution,
+                f"nothing beside size={width}x{height}, or the resolution of that size",
+            )
 
     def _task(self) -> str:
         """The task: as named, or as the inputs can only be read."""
@@ -136,7 +164,11 @@ class Request:
         named = self.task
         if named:
             _one_of("task", named, TASKS)
-            if named in _NEEDS_VIDEO and self.video is None and not (named == "upscale" and self.image is not None):
+            if (
+                named in _NEEDS_VIDEO
+                and self.video is None
+                and not (named == "upscale" and self.image is not None)
+            ):
                 raise _bad("task", named, "only with video=, the clip to work on")
             if named == "lipsync" and self.video is None and self.image is None:
                 raise _bad("task", named, "only with video= or image=, the face that speaks")
@@ -148,7 +180,9 @@ class Request:
                 raise _bad("task", named, "only with image= and last_image=")
             if named == "reference-to-video" and not self.reference_images:
                 raise _bad("task", named, "only with reference_images=")
-            if named == "text-to-video" and (self.image is not None or self.video is not None or self.reference_images):
+            if named == "text-to-video" and (
+                self.image is not None or self.video is not None or self.reference_images
+            ):
                 raise _bad("task", named, "only without image=, video= and reference_images=")
             return named
         if self.video is not None:
@@ -231,7 +265,12 @@ def _bad(name: str, value: Any, allowed: str, nearest: str | None = None) -> Inv
     shown = repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     meant = f" Did you mean {nearest!r}?" if nearest else ""
-    return InvalidRequest(f"{name}={shown} cannot be used. Allowed is {allowed}.{meant}", field=name, value=value, allowed=allowed)
+    return InvalidRequest(
+        f"{name}={shown} cannot be used. Allowed is {allowed}.{meant}",
+        field=name,
+        value=value,
+        allowed=allowed,
+    )
 
 
 def _prompt(value: Any, task: str) -> str:
@@ -321,7 +360,9 @@ def _resolution(value: Any) -> str | None:
 
 
 def _ratio(value: Any) -> str:
-    match = re.fullmatch(r"\s*([0-9]{1,3})\s*[:/x]\s*([0-9]{1,3})\s*", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"\s*([0-9]{1,3})\s*[:/x]\s*([0-9]{1,3})\s*", value) if isinstance(value, str) else None
+    )
     if match is None or not int(match[1]) or not int(match[2]):
         raise _bad("aspect_ratio", value, "two whole numbers, such as '16:9'")
     return f"{int(match[1])}:{int(match[2])}"
@@ -336,7 +377,9 @@ def _size(value: Any) -> tuple[int, int] | None:
         pair: tuple[Any, ...] = (int(match[1]), int(match[2])) if match else ()
     else:
         pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    whole = len(pair) == 2 and all(isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in pair)
+    whole = len(pair) == 2 and all(
+        isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in pair
+    )
     if not whole or not all(16 <= side <= MAX_SIDE for side in pair):
         raise _bad("size", value, allowed)
     return (int(pair[0]), int(pair[1]))
@@ -356,8 +399,16 @@ def _loras(value: Any) -> tuple[tuple[str, float], ...]:
         raise _bad("loras", value, allowed)
     pairs = []
     for item in value:
-        name, weight = (item, 1.0) if isinstance(item, str) else item if isinstance(item, (tuple, list)) and len(item) == 2 else ("", 0)
-        real = isinstance(weight, numbers.Real) and not isinstance(weight, bool) and math.isfinite(float(weight))
+        name, weight = (
+            (item, 1.0)
+            if isinstance(item, str)
+            else item
+            if isinstance(item, (tuple, list)) and len(item) == 2
+            else ("", 0)
+        )
+        real = (
+            isinstance(weight, numbers.Real) and not isinstance(weight, bool) and math.isfinite(float(weight))
+        )
         if not isinstance(name, str) or not name or not real:
             raise _bad("loras", item, allowed)
         pairs.append((name, float(weight)))

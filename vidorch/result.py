@@ -189,7 +189,11 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("timings", "settings", "details")}
+        plain = {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in ("timings", "settings", "details")
+        }
         for name in ("estimate", "estimate_high", "cost"):
             plain[name] = None if plain[name] is None else str(plain[name])
         return plain | {"timings": self.timings.to_dict(), "settings": dict(self.settings)}
@@ -258,7 +262,9 @@ class Result:
             "run_id": self.run_id,
             "clip": self.clip.to_dict(),
             "candidates": [clip.to_dict() for clip in self.candidates],
-            "failures": [{"error": type(e).__name__, "message": str(e), "charged": e.charged} for e in self.failures],
+            "failures": [
+                {"error": type(e).__name__, "message": str(e), "charged": e.charged} for e in self.failures
+            ],
             "cost": str(self.cost),
             "imputed": str(self.imputed),
             "currency": "USD",

@@ -14,9 +14,28 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from vidorch.contract import Accepted, Clock, Context, Done, Endpoint, Failed, Output, Progress, Provider, Rejected
+from vidorch.contract import (
+    Accepted,
+    Clock,
+    Context,
+    Done,
+    Endpoint,
+    Failed,
+    Output,
+    Progress,
+    Provider,
+    Rejected,
+)
 from vidorch.engine.targets import Target
-from vidorch.errors import BadMedia, InvalidRequest, ProviderFailed, Refused, TimedOut, Unsupported, VidorchError
+from vidorch.errors import (
+    BadMedia,
+    InvalidRequest,
+    ProviderFailed,
+    Refused,
+    TimedOut,
+    Unsupported,
+    VidorchError,
+)
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State, find_move
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
@@ -89,7 +108,9 @@ class JobDriver:
         self._accepted: Accepted | None = None
         self._fraction: float | None = None
         self._touched = clock.now()
-        self._context = Context(endpoint=endpoint, clock=clock, job_id=job.id, folder=folder, samples=planned.samples)
+        self._context = Context(
+            endpoint=endpoint, clock=clock, job_id=job.id, folder=folder, samples=planned.samples
+        )
         self.submitted = asyncio.Event()
         """Set once the submission is accepted, or ended without being."""
 
@@ -260,7 +281,9 @@ class JobDriver:
                 media.verify, temporary, duration=request.duration, tolerance=0.5, size=request.size
             )
             try:
-                published = await asyncio.to_thread(media.publish, temporary, final, overwrite=self._target.overwrite)
+                published = await asyncio.to_thread(
+                    media.publish, temporary, final, overwrite=self._target.overwrite
+                )
             except FileExistsError:
                 # Somebody put a file there meanwhile. What was made is never thrown away: it goes beside it.
                 final = final.with_name(f"{final.stem}-{self.job.id}{final.suffix}")
@@ -299,15 +322,25 @@ class JobDriver:
         now = self._clock.now()
         if now >= self._touched + TOUCH_EVERY:  # renews the lease, and lets other processes see how far it is
             self._touched = now
-            self._ledger.touch(self.job, now, lease_until=now + LEASE, progress=self._fraction, stage=found.detail or found.stage)
-        self._report(self.job.candidate, self.job.state, found.detail or found.stage, self._fraction, found.eta)
+            self._ledger.touch(
+                self.job,
+                now,
+                lease_until=now + LEASE,
+                progress=self._fraction,
+                stage=found.detail or found.stage,
+            )
+        self._report(
+            self.job.candidate, self.job.state, found.detail or found.stage, self._fraction, found.eta
+        )
 
     async def _move(
         self, target: State, *, made: list[dict[str, Any]] | None = None, cost: Decimal | None = None,
         note: dict[str, Any] | None = None, **changes: Any,
     ) -> None:  # fmt: skip
         at = self._clock.now()
-        future = self._ledger.move(self.job, target, at, changes=changes, cost=cost, made=made or (), note=note)
+        future = self._ledger.move(
+            self.job, target, at, changes=changes, cost=cost, made=made or (), note=note
+        )
         step = find_move(State(self.job.state), target)
         if step is not None and not step.waits:
             # It rides with the next commit; should that find the job elsewhere, so will the next step that waits.
@@ -319,7 +352,13 @@ class JobDriver:
 
     async def _end_as_failed(self, failed: Failed) -> None:
         error = failed.error
-        target = State.CANCELLED if failed.cancelled else State.REFUSED if isinstance(error, Refused) else State.FAILED
+        target = (
+            State.CANCELLED
+            if failed.cancelled
+            else State.REFUSED
+            if isinstance(error, Refused)
+            else State.FAILED
+        )
         await self._end(target, error, cost=failed.cost)
 
     async def _end(self, target: State, error: VidorchError | None, *, cost: Decimal | None = None) -> None:
@@ -349,7 +388,11 @@ async def _unless_cancelled_first(step: Coroutine[Any, Any, bool]) -> bool:
 def _typed(error: Exception, provider: str, *, sent: bool) -> VidorchError:
     if isinstance(error, VidorchError):
         return error
-    text = f"{provider} failed: {type(error).__name__}: {error}" if str(error) else f"{provider} failed: {type(error).__name__}"
+    text = (
+        f"{provider} failed: {type(error).__name__}: {error}"
+        if str(error)
+        else f"{provider} failed: {type(error).__name__}"
+    )
     wrapped = ProviderFailed(text, charged=None if sent else False, provider=provider)
     wrapped.__cause__ = error
     return wrapped

@@ -30,7 +30,9 @@ class ProgressBoard:
             merged into the newest. An exception in it is warned about once and never hurts the run.
     """
 
-    def __init__(self, run_id: str, total: int, clock: Clock, listener: Callable[[Progress], object] | None) -> None:
+    def __init__(
+        self, run_id: str, total: int, clock: Clock, listener: Callable[[Progress], object] | None
+    ) -> None:
         self._run_id = run_id
         self._lanes = {candidate: _Lane() for candidate in range(total)}
         self._clock = clock
@@ -47,7 +49,9 @@ class ProgressBoard:
         """The newest figure, None before the first."""
         return self._latest
 
-    def report(self, candidate: int, state: str, stage: str, fraction: float | None, eta: float | None) -> None:
+    def report(
+        self, candidate: int, state: str, stage: str, fraction: float | None, eta: float | None
+    ) -> None:
         """A job says where it is."""
         lane = self._lanes[candidate]
         lane.state, lane.eta = state, eta
@@ -78,7 +82,10 @@ class ProgressBoard:
                 except Exception as error:
                     if not self._warned:
                         self._warned = True
-                        warnings.warn(f"on_progress raised {type(error).__name__}: {error}; the run goes on.", stacklevel=1)
+                        warnings.warn(
+                            f"on_progress raised {type(error).__name__}: {error}; the run goes on.",
+                            stacklevel=1,
+                        )
             if self._closed and not self._wake.is_set():
                 return
 

@@ -27,15 +27,26 @@ def read_result(ledger: Ledger, run_id: str) -> Result:
     """
     run = ledger.run(run_id)
     if run is None:
-        raise errors.InvalidRequest(f"There is no run {run_id!r} in this ledger.", field="run_id", value=run_id, allowed="an id from `vidorch jobs list`")
+        raise errors.InvalidRequest(
+            f"There is no run {run_id!r} in this ledger.",
+            field="run_id",
+            value=run_id,
+            allowed="an id from `vidorch jobs list`",
+        )
     jobs = {job.id: job for job in ledger.jobs(run_id=run_id)}
     rows = [row for row in ledger.outputs(run_id) if row["state"] == "published"]
-    clips = sorted((_clip(row, jobs[row["job_id"]], run) for row in rows), key=lambda clip: (clip.candidate, clip.uri))
+    clips = sorted(
+        (_clip(row, jobs[row["job_id"]], run) for row in rows), key=lambda clip: (clip.candidate, clip.uri)
+    )
     failures = tuple(_error(job) for job in jobs.values() if State(job.state) in ENDS - {State.SETTLED})
     if not clips:
         if len(failures) == 1:
             raise failures[0]
-        raise GenerationFailed(f"None of the {run['candidates']} candidates came.", failures or (_nothing(run_id),), run_id=run_id)
+        raise GenerationFailed(
+            f"None of the {run['candidates']} candidates came.",
+            failures or (_nothing(run_id),),
+            run_id=run_id,
+        )
     chosen = next((clip for clip in clips if clip.job_id == run["chosen_output"]), clips[0])
     return Result(
         clip=chosen,
@@ -71,12 +82,20 @@ _ENDED = {
 
 def _error(job: Job) -> VidorchError:
     """The typed error of a job that gave no clip, made again from its row."""
-    where = {"run_id": job.run_id, "job_id": job.id, "remote_id": job.remote_id, "provider": job.provider, "code": job.error_code}
+    where = {
+        "run_id": job.run_id,
+        "job_id": job.id,
+        "remote_id": job.remote_id,
+        "provider": job.provider,
+        "code": job.error_code,
+    }
     kind = getattr(errors, job.error or "", ProviderFailed)
     if not (isinstance(kind, type) and issubclass(kind, VidorchError)) or kind is GenerationFailed:
         kind = ProviderFailed
     text = job.error_text or _ENDED.get(State(job.state), f"The job ended as {job.state}.")
-    charged = job.charged if job.error else (None if job.state == State.LOST else (job.cost or Decimal(0)) > 0)
+    charged = (
+        job.charged if job.error else (None if job.state == State.LOST else (job.cost or Decimal(0)) > 0)
+    )
     return kind(text, charged=charged, **where)
 
 

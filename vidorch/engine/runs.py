@@ -84,25 +84,36 @@ class Engine:
         now = self._clock.now()
         run_id = self._ids.new("run")
         target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
-        planned_jobs = [(self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids)) for candidate in range(request.candidates)]
+        planned_jobs = [
+            (self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids))
+            for candidate in range(request.candidates)
+        ]
         notes = [*plan.notes, *planned.notes]
         run_row = self._run_row(run_id, request, call, plan, estimate, notes, now)
-        job_rows = [self._job_row(run_id, job_id, candidate, entry, call, now) for job_id, candidate, entry in planned_jobs]
+        job_rows = [
+            self._job_row(run_id, job_id, candidate, entry, call, now)
+            for job_id, candidate, entry in planned_jobs
+        ]
         held = [self._reservation(row, call, now) for row in job_rows]
         await asyncio.wrap_future(self._ledger.record(run_row, job_rows, held))
         board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
         drivers = [
-            self._driver(job_id, entry, target, request.candidates, board) for job_id, _, entry in planned_jobs
+            self._driver(job_id, entry, target, request.candidates, board)
+            for job_id, _, entry in planned_jobs
         ]
         run = LiveRun(run_id, drivers, board, self._ledger, self._clock, target)
         self.live[run_id] = run
         run.task.add_done_callback(lambda _: self.live.pop(run_id, None))
         return run
 
-    def _driver(self, job_id: str, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard) -> JobDriver:
+    def _driver(
+        self, job_id: str, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard
+    ) -> JobDriver:
         job = self._ledger.job(job_id)
         assert job is not None
-        endpoint = self._endpoints.get(entry.offer.endpoint) or Endpoint(entry.offer.endpoint, entry.offer.provider)
+        endpoint = self._endpoints.get(entry.offer.endpoint) or Endpoint(
+            entry.offer.endpoint, entry.offer.provider
+        )
         provider: Provider = self._provider_of(entry.offer.provider)
         slots = self._slots.setdefault(endpoint.name, asyncio.Semaphore(endpoint.concurrency or 1_000))
         return JobDriver(
@@ -124,7 +135,10 @@ class Engine:
         if planned.offer.price.rule == "free":
             return
         if not self._ledger.durable:
-            raise LedgerUnavailable("Paid work needs a ledger on disk, and none can be written. Nothing was sent.", hint="See `vidorch doctor`.")
+            raise LedgerUnavailable(
+                "Paid work needs a ledger on disk, and none can be written. Nothing was sent.",
+                hint="See `vidorch doctor`.",
+            )
         raise Unsupported(
             f"{planned.offer.name} costs about {show_usd(planned.cost.expected)}, and this version of vidorch does not send paid "
             "submits: the engine that sends each one exactly once is not finished. Nothing was sent.",
@@ -132,9 +146,21 @@ class Engine:
         )
 
     def _run_row(
-        self, run_id: str, request: Request, call: Call, plan: Plan, estimate: Estimate, notes: list[str], now: float
+        self,
+        run_id: str,
+        request: Request,
+        call: Call,
+        plan: Plan,
+        estimate: Estimate,
+        notes: list[str],
+        now: float,
     ) -> dict[str, Any]:
-        options = {"output": call.output, "overwrite": call.overwrite, "timeout": call.timeout, "models": [str(m) for m in call.models]}
+        options = {
+            "output": call.output,
+            "overwrite": call.overwrite,
+            "timeout": call.timeout,
+            "models": [str(m) for m in call.models],
+        }
         return {
             "id": run_id, "kind": "generate", "parent_id": None, "scope": call.scope, "key": None, "state": "open", "version": 0,
             "request": _json(request.describe()), "request_hash": request.fingerprint(), "plan": _json(plan.describe()),
@@ -146,7 +172,9 @@ class Engine:
             "ended_at": None,
         }  # fmt: skip
 
-    def _job_row(self, run_id: str, job_id: str, candidate: int, entry: PlannedOffer, call: Call, now: float) -> dict[str, Any]:
+    def _job_row(
+        self, run_id: str, job_id: str, candidate: int, entry: PlannedOffer, call: Call, now: float
+    ) -> dict[str, Any]:
         offer = entry.offer
         account = (self._endpoints.get(offer.endpoint) or Endpoint(offer.endpoint, offer.provider)).account
         return {
@@ -181,7 +209,13 @@ class LiveRun:
     """A run of this process, from `reserved` to its result."""
 
     def __init__(
-        self, run_id: str, drivers: list[JobDriver], board: ProgressBoard, ledger: Ledger, clock: Clock, target: Target
+        self,
+        run_id: str,
+        drivers: list[JobDriver],
+        board: ProgressBoard,
+        ledger: Ledger,
+        clock: Clock,
+        target: Target,
     ) -> None:
         self.id = run_id
         self.drivers = drivers
@@ -221,7 +255,9 @@ class LiveRun:
         outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
         await self._board.aclose()
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):  # the ledger failed, or a job outlived its deadline: the run stays open
+            if isinstance(
+                outcome, BaseException
+            ):  # the ledger failed, or a job outlived its deadline: the run stays open
                 raise outcome
         settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
         cancelled = [driver.job for driver in self.drivers if driver.job.state == State.CANCELLED]
@@ -230,7 +266,9 @@ class LiveRun:
         if chosen is not None:
             await self._hand_over(chosen)
         await asyncio.wrap_future(
-            self._ledger.end_run(self.id, state, self._clock.now(), chosen_output=None if chosen is None else chosen.id)
+            self._ledger.end_run(
+                self.id, state, self._clock.now(), chosen_output=None if chosen is None else chosen.id
+            )
         )
         return await asyncio.to_thread(read_result, self._ledger, self.id)
 
@@ -241,7 +279,9 @@ class LiveRun:
         from vidorch import media
 
         row = next(row for row in self._ledger.outputs(self.id) if row["job_id"] == chosen.id)
-        await asyncio.to_thread(media.copy_to, Path(row["uri"]), self._target.file, overwrite=self._target.overwrite)
+        await asyncio.to_thread(
+            media.copy_to, Path(row["uri"]), self._target.file, overwrite=self._target.overwrite
+        )
 
 
 def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
@@ -264,5 +304,3 @@ def this_host(ids: Ids) -> Host:
     import socket
 
     return Host(socket.gethostname(), os.getpid(), f"{socket.gethostname()}:{os.getpid()}:{ids.token()[:8]}")
-
-

@@ -30,7 +30,11 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
     jobs = ledger.jobs(run_id=run_id)
     for job in jobs:
         state = State(job.state)
-        if state in ENDS or not _is_orphan(job, clock.now()) or not (state in BEFORE_SENDING or not job.outlives_caller):
+        if (
+            state in ENDS
+            or not _is_orphan(job, clock.now())
+            or not (state in BEFORE_SENDING or not job.outlives_caller)
+        ):
             continue
         try:
             ledger.move(job, State.ABANDONED, clock.now(), changes={"charged": 0}).result()
@@ -40,7 +44,9 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
     if all(State(job.state) in ENDS for job in jobs):
         settled = next((job for job in jobs if job.state == State.SETTLED), None)
         state_of_run = "finished" if settled else "failed"
-        ledger.end_run(run_id, state_of_run, clock.now(), chosen_output=settled.id if settled else None).result()
+        ledger.end_run(
+            run_id, state_of_run, clock.now(), chosen_output=settled.id if settled else None
+        ).result()
     return jobs
 
 

@@ -47,17 +47,29 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path) -> Target:
     allowed = "a file ending in .mp4, an existing folder, or a new folder written with a slash at its end"
     if path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
-            raise InvalidRequest(f"output={output!r} is a file, not a folder.", field="output", value=output, allowed=allowed)
+            raise InvalidRequest(
+                f"output={output!r} is a file, not a folder.", field="output", value=output, allowed=allowed
+            )
         return Target(path.absolute(), None, overwrite)
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise InvalidRequest(f"output={output!r} cannot be used. Allowed is {allowed}.", field="output", value=output, allowed=allowed)
+        raise InvalidRequest(
+            f"output={output!r} cannot be used. Allowed is {allowed}.",
+            field="output",
+            value=output,
+            allowed=allowed,
+        )
     if path.exists() and not overwrite:
         raise InvalidRequest(
             f"output={output!r} exists already. Nothing was made.", hint="Pass overwrite=True (--overwrite), or another name.",
             field="output", value=output, allowed="a file that does not exist yet",
         )  # fmt: skip
     if path.parent.exists() and not path.parent.is_dir():
-        raise InvalidRequest(f"output={output!r} lies in something that is not a folder.", field="output", value=output, allowed=allowed)
+        raise InvalidRequest(
+            f"output={output!r} lies in something that is not a folder.",
+            field="output",
+            value=output,
+            allowed=allowed,
+        )
     return Target(own_folder, path.absolute(), overwrite)
 
 

@@ -63,7 +63,9 @@ class Ledger:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def record(self, run: Mapping[str, Any], new_jobs: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]) -> Future[None]:
+    def record(
+        self, run: Mapping[str, Any], new_jobs: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]
+    ) -> Future[None]:
         """Write a run, its first jobs (as `reserved`) and what they reserve, all or nothing, before anything is sent.
 
         Raises (in the future):
@@ -75,11 +77,16 @@ class Ledger:
                 connection.execute(insert(runs), [dict(run)])
             except IntegrityError as error:
                 if run.get("key") is not None:
-                    raise KeyConflict(f"The key {run['key']!r} is taken in scope {run['scope']!r}.") from error
+                    raise KeyConflict(
+                        f"The key {run['key']!r} is taken in scope {run['scope']!r}."
+                    ) from error
                 raise
             for job in new_jobs:
                 connection.execute(insert(jobs), [dict(job)])
-                connection.execute(insert(events), [_event(job["created_at"], job["run_id"], job["id"], "move", None, State.RESERVED, 0)])
+                connection.execute(
+                    insert(events),
+                    [_event(job["created_at"], job["run_id"], job["id"], "move", None, State.RESERVED, 0)],
+                )
             for reservation in held:
                 connection.execute(insert(reservations), [dict(reservation)])
 
@@ -113,8 +120,15 @@ class Ledger:
         if step is None:
             raise IllegalMove(f"A job cannot move from {job.state} to {target}.", job_id=job.id)
         if step.in_process_only and job.outlives_caller:
-            raise IllegalMove(f"{job.state} -> {target} is only for work that dies with its process.", job_id=job.id)
-        values: dict[str, Any] = {"state": target.value, "version": job.version + 1, "updated_at": at, **(changes or {})}
+            raise IllegalMove(
+                f"{job.state} -> {target} is only for work that dies with its process.", job_id=job.id
+            )
+        values: dict[str, Any] = {
+            "state": target.value,
+            "version": job.version + 1,
+            "updated_at": at,
+            **(changes or {}),
+        }
         if stamp := _STAMPS.get(target.value):
             values[stamp] = at
         if target in ENDS:
@@ -128,9 +142,14 @@ class Ledger:
             if changed.rowcount != 1:
                 now = _job_row(connection, job.id)
                 raise MovedMeanwhile(
-                    f"The job {job.id} is {now['state'] if now else 'gone'} by now, not {job.state}.", job_id=job.id, run_id=job.run_id
+                    f"The job {job.id} is {now['state'] if now else 'gone'} by now, not {job.state}.",
+                    job_id=job.id,
+                    run_id=job.run_id,
                 )
-            connection.execute(insert(events), [_event(at, job.run_id, job.id, "move", job.state, target, job.version + 1, note)])
+            connection.execute(
+                insert(events),
+                [_event(at, job.run_id, job.id, "move", job.state, target, job.version + 1, note)],
+            )
             for output in made:
                 connection.execute(insert(outputs), [dict(output)])
             row = _job_row(connection, job.id)
@@ -152,7 +171,10 @@ class Ledger:
 
     def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event that is not a move; rides with the next commit."""
-        self._store.write(lambda c: c.execute(insert(events), [_event(at, run_id, job_id, kind, None, None, None, data)]), waits=False)
+        self._store.write(
+            lambda c: c.execute(insert(events), [_event(at, run_id, job_id, kind, None, None, None, data)]),
+            waits=False,
+        )
 
     def end_run(self, run_id: str, state: str, at: float, **changes: Any) -> Future[None]:
         """Close a run as finished, failed or cancelled."""
@@ -161,7 +183,15 @@ class Ledger:
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id, runs.c.state.in_(("open", "waiting")))
-                .values(state=state, version=runs.c.version + 1, updated_at=at, ended_at=at, owner=None, lease_until=None, **changes)
+                .values(
+                    state=state,
+                    version=runs.c.version + 1,
+                    updated_at=at,
+                    ended_at=at,
+                    owner=None,
+                    lease_until=None,
+                    **changes,
+                )
             )
 
         return self._store.write(work)
@@ -182,7 +212,9 @@ class Ledger:
         query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(runs.c.state == state)
-        return self._store.read(lambda connection: [_run(row) for row in connection.execute(query).mappings()])
+        return self._store.read(
+            lambda connection: [_run(row) for row in connection.execute(query).mappings()]
+        )
 
     def job(self, job_id: str) -> Job | None:
         """One job, or None."""
@@ -193,7 +225,9 @@ class Ledger:
 
         return self._store.read(work)
 
-    def jobs(self, *, run_id: str | None = None, state: str | None = None, limit: int | None = None) -> list[Job]:
+    def jobs(
+        self, *, run_id: str | None = None, state: str | None = None, limit: int | None = None
+    ) -> list[Job]:
         """Jobs of one run in order of candidates, or all jobs, newest first."""
         query = select(jobs)
         if run_id is not None:
@@ -204,12 +238,18 @@ class Ledger:
             query = query.where(jobs.c.state == state)
         if limit is not None:
             query = query.limit(limit)
-        return self._store.read(lambda connection: [_job(row) for row in connection.execute(query).mappings()])
+        return self._store.read(
+            lambda connection: [_job(row) for row in connection.execute(query).mappings()]
+        )
 
     def outputs(self, run_id: str) -> list[dict[str, Any]]:
         """Outputs of a run, in order of jobs and numbers."""
-        query = select(outputs).where(outputs.c.run_id == run_id).order_by(outputs.c.created_at, outputs.c.number)
-        return self._store.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+        query = (
+            select(outputs).where(outputs.c.run_id == run_id).order_by(outputs.c.created_at, outputs.c.number)
+        )
+        return self._store.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
 
     def events(self, run_id: str, *, job_id: str | None = None) -> list[Event]:
         """The history of a run, or of one of its jobs, oldest first."""
@@ -219,7 +259,15 @@ class Ledger:
 
         def work(connection: Connection) -> list[Event]:
             return [
-                Event(row["at"], row["run_id"], row["job_id"], row["kind"], row["source"], row["target"], json.loads(row["data"] or "{}"))
+                Event(
+                    row["at"],
+                    row["run_id"],
+                    row["job_id"],
+                    row["kind"],
+                    row["source"],
+                    row["target"],
+                    json.loads(row["data"] or "{}"),
+                )
                 for row in connection.execute(query).mappings()
             ]
 
@@ -231,8 +279,12 @@ class Ledger:
         def work(connection: Connection) -> list[tuple[str, str]]:
             found = []
             for kind, table in (("run", runs), ("job", jobs)):
-                matches = table.c.id.startswith(word, autoescape=True) | table.c.id.endswith(word, autoescape=True)
-                found += [(kind, row[0]) for row in connection.execute(select(table.c.id).where(matches).limit(5))]
+                matches = table.c.id.startswith(word, autoescape=True) | table.c.id.endswith(
+                    word, autoescape=True
+                )
+                found += [
+                    (kind, row[0]) for row in connection.execute(select(table.c.id).where(matches).limit(5))
+                ]
             return found
 
         return self._store.read(work)
@@ -257,26 +309,38 @@ def _event(
     }  # fmt: skip
 
 
-def _close_reservations(connection: Connection, row: RowMapping, before: Decimal | None, cost: Decimal | None, at: float) -> None:
+def _close_reservations(
+    connection: Connection, row: RowMapping, before: Decimal | None, cost: Decimal | None, at: float
+) -> None:
     """Settle what a job had reserved with what it cost, or release it, and add the cost to its run.
 
     `before` is what was booked already: a lost job is booked at its high until a person corrects it.
     """
     held = (reservations.c.job_id == row["id"], reservations.c.state.in_(("held", "settled")))
     if cost is None:
-        connection.execute(update(reservations).where(*held).values(state="released", settled=0, updated_at=at))
+        connection.execute(
+            update(reservations).where(*held).values(state="released", settled=0, updated_at=at)
+        )
         return
     micros = to_micros(cost)
     connection.execute(
-        update(reservations).where(*held).values(state="settled", settled=micros, basis=row["cost_basis"], updated_at=at)
+        update(reservations)
+        .where(*held)
+        .values(state="settled", settled=micros, basis=row["cost_basis"], updated_at=at)
     )
     total = runs.c.cost if row["billed"] else runs.c.imputed
     added = micros - (0 if before is None else to_micros(before))
-    connection.execute(update(runs).where(runs.c.id == row["run_id"]).values({total: total + added, runs.c.updated_at: at}))
+    connection.execute(
+        update(runs).where(runs.c.id == row["run_id"]).values({total: total + added, runs.c.updated_at: at})
+    )
 
 
 def _job_row(connection: Connection, job_id: str) -> RowMapping | None:
-    return connection.execute(select(jobs).where(jobs.c.id == bindparam("one")), {"one": job_id}).mappings().first()
+    return (
+        connection.execute(select(jobs).where(jobs.c.id == bindparam("one")), {"one": job_id})
+        .mappings()
+        .first()
+    )
 
 
 def _money(micros: int | None) -> Decimal | None:

@@ -91,7 +91,9 @@ MOVES: tuple[Move, ...] = (
     Move(S.RUNNING, S.ABANDONED, "its process died, and the work with it", in_process_only=True),
     Move(S.DOWNLOADING, S.SETTLED, "every output is checked and published; the real cost is booked"),
     Move(S.DOWNLOADING, S.FAILED, "the vendor handed over nothing that is a video"),
-    Move(S.DOWNLOADING, S.LOST, "the result was gone before it could be fetched; booked at its reserved high"),
+    Move(
+        S.DOWNLOADING, S.LOST, "the result was gone before it could be fetched; booked at its reserved high"
+    ),
     Move(S.DOWNLOADING, S.ABANDONED, "its process died, and the work with it", in_process_only=True),
     Move(S.LOST, S.SETTLED, "corrected by hand with what it cost", by_hand=True),
 )

@@ -20,7 +20,18 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["TABLES", "budgets", "deliveries", "events", "jobs", "meta", "metadata", "outputs", "reservations", "runs"]
+__all__ = [
+    "TABLES",
+    "budgets",
+    "deliveries",
+    "events",
+    "jobs",
+    "meta",
+    "metadata",
+    "outputs",
+    "reservations",
+    "runs",
+]
 
 metadata = MetaData()
 Money = BigInteger
@@ -128,7 +139,9 @@ jobs = Table(
     Column("downloading_at", Time),
     Column("ended_at", Time),
     Column("updated_at", Time, nullable=False),
-    UniqueConstraint("endpoint", "account", "remote_id", name="jobs_remote"),  # a job at the vendor is claimed once
+    UniqueConstraint(
+        "endpoint", "account", "remote_id", name="jobs_remote"
+    ),  # a job at the vendor is claimed once
     UniqueConstraint("run_id", "candidate", "attempt", name="jobs_attempt"),
     Index("jobs_state", "state", "endpoint"),
     Index("jobs_token", "token"),

@@ -174,7 +174,9 @@ def _engine(path: Path | None, *, writer: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE for writes, so no upgrade can fail half-way
+        connection.isolation_level = (
+            None  # we say BEGIN ourselves: IMMEDIATE for writes, so no upgrade can fail half-way
+        )
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
@@ -190,7 +192,9 @@ def _engine(path: Path | None, *, writer: bool) -> Engine:
 
 
 def _applied(connection: Connection) -> set[str]:
-    tables = {row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))}
+    tables = {
+        row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+    }
     if "meta" not in tables:
         return set()
     rows = connection.execute(text("SELECT name FROM meta WHERE name LIKE 'migration:%'"))
@@ -201,7 +205,9 @@ def _look_before_touching(connection: Connection, path: Path | None) -> set[str]
     """The migrations applied so far. Raises, having written nothing, when this is not a ledger that we can keep."""
     connection.info["looking"] = True
     try:
-        tables = {row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))}
+        tables = {
+            row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        }
         applied = _applied(connection)
         connection.rollback()
     finally:
@@ -220,12 +226,30 @@ def _look_before_touching(connection: Connection, path: Path | None) -> set[str]
 
 
 _FILE_TROUBLES = {
-    sqlite3.SQLITE_READONLY: ("cannot be written: it is read-only", "Check its permissions, or set VIDORCH_HOME to a folder you own."),
-    sqlite3.SQLITE_FULL: ("cannot be written: the disk is full", "Make room, then call again; nothing was paid."),
-    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that its folder exists and is yours, or set VIDORCH_HOME."),
-    sqlite3.SQLITE_NOTADB: ("is not an SQLite database", "Move the file away, or set VIDORCH_HOME to another folder."),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "Move the file away (keep it: it says what was paid) and start a new one."),
-    sqlite3.SQLITE_BUSY: ("is locked by another program", "Close what holds it; vidorch itself never holds it for long."),
+    sqlite3.SQLITE_READONLY: (
+        "cannot be written: it is read-only",
+        "Check its permissions, or set VIDORCH_HOME to a folder you own.",
+    ),
+    sqlite3.SQLITE_FULL: (
+        "cannot be written: the disk is full",
+        "Make room, then call again; nothing was paid.",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        "Check that its folder exists and is yours, or set VIDORCH_HOME.",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "is not an SQLite database",
+        "Move the file away, or set VIDORCH_HOME to another folder.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "is damaged",
+        "Move the file away (keep it: it says what was paid) and start a new one.",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "is locked by another program",
+        "Close what holds it; vidorch itself never holds it for long.",
+    ),
     sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "Check the disk."),
 }
 
@@ -247,5 +271,8 @@ def explain(error: BaseException, path: Path | None) -> LedgerUnavailable:
     where = "The ledger in memory" if path is None else f"The ledger {path}"
     what, hint = _FILE_TROUBLES.get(_sqlite_code(error) or -1, ("", ""))
     if not what and isinstance(error, OSError):
-        what, hint = f"cannot be opened ({error.strerror or error})", "Set VIDORCH_HOME to a folder that can be written."
+        what, hint = (
+            f"cannot be opened ({error.strerror or error})",
+            "Set VIDORCH_HOME to a folder that can be written.",
+        )
     return LedgerUnavailable(f"{where} {what or f'cannot be used ({error})'}.", hint=hint)
