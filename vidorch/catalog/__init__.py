@@ -1,7 +1,7 @@
 """Which offers exist: dated data files, layered, with a source for every price.
 
-    from vidorch.catalog import load
-    load().offer("fal/kling-3.0-pro").price
+from vidorch.catalog import load
+load().offer("fal/kling-3.0-pro").price
 """
 
 from __future__ import annotations

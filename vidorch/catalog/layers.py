@@ -124,7 +124,9 @@ def _read(path: Path, called: str = "") -> tuple[Source, Mapping[str, Any]]:
         source = Source(str(path), path.expanduser().read_text("utf-8"))
     except (OSError, ValueError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CatalogError(f"{called or path}: the catalog file cannot be read: {why}.", file=str(path)) from None
+        raise CatalogError(
+            f"{called or path}: the catalog file cannot be read: {why}.", file=str(path)
+        ) from None
     return source, parse(source)
 
 
@@ -144,7 +146,12 @@ class _Pile:
         if written_for > FORMAT:
             raise top.error("format", f"{written_for} is newer than this version of vidorch reads, {FORMAT}.")
         family = top.text("family", "")
-        tables = top.take("offer", [], "a list of tables, each under [[offer]]", lambda value: isinstance(value, (list, tuple)))
+        tables = top.take(
+            "offer",
+            [],
+            "a list of tables, each under [[offer]]",
+            lambda value: isinstance(value, (list, tuple)),
+        )
         top.done()
         for index, raw in enumerate(tables):
             self._add_offer(Table(source, raw, (), index), family, layer)
@@ -170,7 +177,9 @@ class _Pile:
         name = table.text("like")
         if name not in self.raw:
             near = nearest_name(name, self.raw)
-            raise table.error("like", f"{name!r} is no offer above this one.{f' Did you mean {near!r}?' if near else ''}")
+            raise table.error(
+                "like", f"{name!r} is no offer above this one.{f' Did you mean {near!r}?' if near else ''}"
+            )
         base = {key: value for key, value in self.raw[name].items() if key not in _OWN_OF_EACH}
         own = {key: value for key, value in table.data.items() if key != "like"}
         return Table(table.source, merge(base, own), table.path, table.offer)

@@ -1,4 +1,4 @@
-"""Turning one `[[offer]]` table into an `Offer`: the format of a catalog file, field by field (see docs/catalog.md)."""
+"""One `[[offer]]` table becomes an `Offer`: the format of a catalog file, field by field (docs/catalog.md)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ _RATIO = r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}"
 _SUPPORT = ("native", "prompt", "absent")
 _TYPES = ("string", "integer", "number", "boolean", "image", "video", "audio", "list")
 _CHARGES = ("free", "full", "part", "unknown")
-_WHOLE = ("durations", "sizes")  # replaced as one: half of an inherited range beside a list of choices means nothing
+_WHOLE = (
+    "durations",
+    "sizes",
+)  # replaced as one: half of an inherited range beside a list of choices means nothing
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
@@ -166,7 +169,9 @@ def _sizes(table: Table, resolutions: tuple[str, ...], ratios: tuple[str, ...]) 
     for key in table.data:
         name, _, ratio = key.partition(" ")
         if name not in resolutions or ratio not in ratios:
-            raise table.error(key, "has to be 'RESOLUTION RATIO', both of them named by this offer, such as '720p 16:9'.")
+            raise table.error(
+                key, "has to be 'RESOLUTION RATIO', both of them named by this offer, such as '720p 16:9'."
+            )
         pair = _whole_pair(table, key, rising=False)
         assert pair is not None
         sizes[key] = pair
@@ -175,12 +180,12 @@ def _sizes(table: Table, resolutions: tuple[str, ...], ratios: tuple[str, ...]) 
 
 
 def _whole_pair(table: Table, key: str, *, rising: bool = True) -> tuple[int, int] | None:
-    right = (
-        lambda value: isinstance(value, (list, tuple))
-        and len(value) == 2
-        and all(type(item) is int and 1 <= item <= 100_000 for item in value)
-        and (not rising or value[0] <= value[1])
-    )
+    def right(value: Any) -> bool:
+        whole = isinstance(value, (list, tuple)) and all(
+            type(item) is int and 1 <= item <= 100_000 for item in value
+        )
+        return whole and len(value) == 2 and (not rising or value[0] <= value[1])
+
     value = table.take(key, None, "[least, most]" if rising else "[width, height], in pixels", right)
     return None if value is None else (value[0], value[1])
 
@@ -220,13 +225,20 @@ def _price(table: Table, as_of: date) -> Price:
     day: date = table.day("as_of", as_of)
     rows = tuple(_row(row, source, day) for row in table.tables("row"))
     if rule == "table" and not rows:
-        raise table.error("row", "is missing. A table of prices has at least one row; without one the rule is 'unpriced'.")
+        raise table.error(
+            "row", "is missing. A table of prices has at least one row; without one the rule is 'unpriced'."
+        )
     if rule != "table" and rows:
         raise table.error("row", f"cannot stand beside rule = '{rule}'.")
     for (i, one), (j, other) in combinations(enumerate(rows), 2):
         shared = one.when.keys() & other.when.keys()
-        if len(one.when) == len(other.when) and all(set(one.when[key]) & set(other.when[key]) for key in shared):
-            raise table.error("row", f"rows {i + 1} and {j + 1} can both hold for one request. Name in `when` what tells them apart.")
+        if len(one.when) == len(other.when) and all(
+            set(one.when[key]) & set(other.when[key]) for key in shared
+        ):
+            raise table.error(
+                "row",
+                f"rows {i + 1} and {j + 1} can both hold for one request. Say in `when` what tells them apart.",
+            )
     price = Price(
         rule=rule,
         rows=rows,
@@ -246,7 +258,11 @@ def _price(table: Table, as_of: date) -> Price:
 
 def _each_row_has(table: Table, key: str) -> bool:
     rows = table.data.get("row")
-    return isinstance(rows, (list, tuple)) and bool(rows) and all(isinstance(row, Mapping) and key in row for row in rows)
+    return (
+        isinstance(rows, (list, tuple))
+        and bool(rows)
+        and all(isinstance(row, Mapping) and key in row for row in rows)
+    )
 
 
 def _row(table: Table, source: str, as_of: date) -> PriceRow:
@@ -263,7 +279,9 @@ def _row(table: Table, source: str, as_of: date) -> PriceRow:
         confirmed=table.flag("confirmed", True),
     )
     if not {"fixed", "per_second", "per_input_second"} & table.data.keys():
-        raise table.error("per_second", "is missing, and fixed and per_input_second are, too: the row says no price.")
+        raise table.error(
+            "per_second", "is missing, and fixed and per_input_second are, too: the row says no price."
+        )
     if row.high_per_second is not None and row.high_per_second < row.per_second:
         raise table.error("high_per_second", "is less than per_second.")
     table.done()
@@ -301,13 +319,17 @@ def _check_rows_against_routes(table: Table, offer: Offer) -> None:
             for value in row.when.get(key, ()):
                 if value not in legal:
                     path = ("price", "row", index, "when", key)
-                    raise table.source.error(f"{value!r} is not among what this offer makes.", path, table.offer)
+                    raise table.source.error(
+                        f"{value!r} is not among what this offer makes.", path, table.offer
+                    )
 
 
 def _billing(table: Table) -> Billing:
     keys = ("failed", "refused_input", "refused_output", "cancelled")
     ends = {key: table.one_of(key, _CHARGES, "unknown") for key in keys}
-    billing = Billing(**ends, source=table.text("source", REQUIRED if set(ends.values()) != {"unknown"} else ""))
+    billing = Billing(
+        **ends, source=table.text("source", REQUIRED if set(ends.values()) != {"unknown"} else "")
+    )
     table.done()
     return billing
 

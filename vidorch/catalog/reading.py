@@ -18,9 +18,13 @@ Path = tuple[str | int, ...]
 """Where a value stands inside its offer, such as `("price", "row", 1, "per_second")`."""
 
 REQUIRED: Any = object()
-_MOST = Decimal(10**9)  # no price, length or size of this world is larger; keeps arithmetic far from the context's limits
+_MOST = Decimal(
+    10**9
+)  # no price, length or size of this world is larger; keeps arithmetic far from the context's limits
 _HEADER = re.compile(r"\[(\[)?\s*([A-Za-z0-9_.\- ]+?)\s*\]\]?\s*(#.*)?")
-_KEY = re.compile(r"""((?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_KEY = re.compile(
+    r"""((?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_\-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
 
 
 class Source:
@@ -113,16 +117,23 @@ class Table:
 
     def text(self, key: str, default: Any = REQUIRED, *, pattern: str = "", wanted: str = "text") -> str:
         fits = re.compile(pattern or r"(?s).*\S.*").fullmatch
-        return str(self.take(key, default, wanted, lambda value: isinstance(value, str) and fits(value) is not None))
+        return str(
+            self.take(key, default, wanted, lambda value: isinstance(value, str) and fits(value) is not None)
+        )
 
     def one_of(self, key: str, allowed: Iterable[str], default: Any = REQUIRED) -> Any:
         names = tuple(allowed)
         value = self.take(key, default, "one of " + ", ".join(names), lambda value: isinstance(value, str))
         if key in self.data and value not in names:
-            raise self.error(key, f"{_shown(value)} is not known. It has to be one of {', '.join(names)}.{_meant(value, names)}")
+            raise self.error(
+                key,
+                f"{_shown(value)} is not one of {', '.join(names)}.{_meant(value, names)}",
+            )
         return value
 
-    def texts(self, key: str, default: Any = (), *, among: Iterable[str] = (), pattern: str = "") -> tuple[str, ...]:
+    def texts(
+        self, key: str, default: Any = (), *, among: Iterable[str] = (), pattern: str = ""
+    ) -> tuple[str, ...]:
         names = tuple(among)
         fits = re.compile(pattern or r"(?s).*\S.*").fullmatch
         values = self.take(key, default, "a list of texts", lambda value: _is_list(value, str))
@@ -136,7 +147,7 @@ class Table:
         return tuple(values)
 
     def number(self, key: str, default: Any = REQUIRED, *, least: int = 0, above: bool = False) -> Decimal:
-        """An exact number: digits, or digits as text. A Python float is refused, since it is not what was written."""
+        """An exact number: digits, or digits as text. Not a Python float, since it is not what was written."""
         self._known.add(key)
         if key not in self.data:
             return Decimal(self.take(key, default, "a number", bool))
@@ -187,7 +198,9 @@ class Table:
         return self.take(key, default, "a date, such as 2026-11-22", right)
 
     def table(self, key: str) -> Table:
-        return Table(self.source, self.take(key, {}, "a table", lambda _: True), (*self.path, key), self.offer)
+        return Table(
+            self.source, self.take(key, {}, "a table", lambda _: True), (*self.path, key), self.offer
+        )
 
     def tables(self, key: str) -> list[Table]:
         values = self.take(key, (), "a list of tables", lambda value: _is_list(value, Mapping))

@@ -1,0 +1,189 @@
+"""What a plan will cost and how long it will take, before anything is spent: plain data, ready for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from vidorch.money import show_usd
+from vidorch.price import Range
+
+__all__ = ["Estimate", "EstimateLine", "LeftOut", "Range"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An offer that cannot serve a request, and every reason why.
+
+    Attributes:
+        kinds: what the reasons are about: "retired", "request", "refused" (by the provider), "price", "provider",
+            "credentials".
+        variables: environment variables that would hold its key.
+    """
+
+    offer_name: str
+    reason: str
+    kinds: frozenset[str] = frozenset()
+    variables: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"offer": self.offer_name, "reason": self.reason, "kinds": sorted(self.kinds)}
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateLine:
+    """One offer that can serve the request.
+
+    Attributes:
+        asked: the settings that the caller gave. bought: those that would be sent. billed_seconds: per clip.
+        unit_price: in words. cost: USD for all candidates. seconds: for all of them; None when nobody knows.
+        price_source, price_as_of, confirmed: where the price comes from, when it was read, whether it was confirmed.
+        needs: what is missing to run it, such as `"FAL_KEY"`.
+        notes: what differs from what was asked, or is not sure.
+    """
+
+    offer: str
+    task: str
+    cost: Range[Decimal]
+    seconds: Range[float] | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    bought: Mapping[str, Any] = field(default_factory=dict)
+    billed_seconds: Decimal = Decimal(0)
+    unit_price: str = ""
+    price_source: str = ""
+    price_as_of: date | None = None
+    confirmed: bool = True
+    needs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; money and billed seconds as text."""
+        return {
+            "offer": self.offer,
+            "task": self.task,
+            "cost": _money(self.cost),
+            "seconds": _seconds(self.seconds),
+            "asked": dict(self.asked),
+            "bought": dict(self.bought),
+            "billed_seconds": _text(self.billed_seconds),
+            "unit_price": self.unit_price,
+            "price_source": self.price_source,
+            "price_as_of": str(self.price_as_of) if self.price_as_of else None,
+            "confirmed": self.confirmed,
+            "needs": list(self.needs),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EstimateLine:
+        """What `to_dict` gave."""
+        return cls(
+            offer=data["offer"],
+            task=data["task"],
+            cost=Range(*(Decimal(data["cost"][key]) for key in ("low", "expected", "high"))),
+            seconds=Range(*(float(data["seconds"][key]) for key in ("low", "expected", "high")))
+            if data["seconds"]
+            else None,
+            asked=dict(data["asked"]),
+            bought=dict(data["bought"]),
+            billed_seconds=Decimal(data["billed_seconds"]),
+            unit_price=data["unit_price"],
+            price_source=data["price_source"],
+            price_as_of=date.fromisoformat(data["price_as_of"]) if data["price_as_of"] else None,
+            confirmed=data["confirmed"],
+            needs=tuple(data["needs"]),
+            notes=tuple(data["notes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What would really be spent: the first line, for all candidates. The others are what would come next.
+
+    Attributes:
+        lines: in the order of the plan. left_out: the other offers, with reasons.
+        notes: what holds for all of it. catalog_as_of: the newest day on which the catalog was read.
+    """
+
+    lines: tuple[EstimateLine, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    candidates: int = 1
+    currency: str = "USD"
+    catalog_as_of: date | None = None
+
+    @property
+    def cost(self) -> Range[Decimal] | None:
+        """USD for all candidates on the first line; None when no offer can serve the request."""
+        return self.lines[0].cost if self.lines else None
+
+    @property
+    def seconds(self) -> Range[float] | None:
+        """Seconds until the first line's candidates are all there; None when nobody knows."""
+        return self.lines[0].seconds if self.lines else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; money as text."""
+        return {
+            "cost": _money(self.cost),
+            "seconds": _seconds(self.seconds),
+            "currency": self.currency,
+            "candidates": self.candidates,
+            "lines": [line.to_dict() for line in self.lines],
+            "left_out": [one.describe() for one in self.left_out],
+            "notes": list(self.notes),
+            "catalog_as_of": str(self.catalog_as_of) if self.catalog_as_of else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Estimate:
+        """What `to_dict` gave."""
+        return cls(
+            lines=tuple(EstimateLine.from_dict(line) for line in data["lines"]),
+            left_out=tuple(
+                LeftOut(one["offer"], one["reason"], frozenset(one["kinds"])) for one in data["left_out"]
+            ),
+            notes=tuple(data["notes"]),
+            candidates=data["candidates"],
+            currency=data["currency"],
+            catalog_as_of=date.fromisoformat(data["catalog_as_of"]) if data["catalog_as_of"] else None,
+        )
+
+    def __str__(self) -> str:
+        clips = "1 clip" if self.candidates == 1 else f"{self.candidates} clips"
+        said = [_summary(line, clips) for line in self.lines] or ["No offer can serve this request."]
+        said += [f"left out: {one.offer_name}: {one.reason}" for one in self.left_out]
+        return "\n".join((*said, *self.notes))
+
+
+def _summary(line: EstimateLine, clips: str) -> str:
+    cost = show_usd(line.cost.expected) if line.cost.expected else "free"
+    if line.cost.high > line.cost.expected:
+        cost += f" (up to {show_usd(line.cost.high)})"
+    took = f"about {line.seconds.expected:.0f} s" if line.seconds else "time not known"
+    dated = f", price of {line.price_as_of}" if line.price_as_of and line.cost.high else ""
+    sure = "" if line.confirmed else ", not confirmed"
+    needs = f"; needs {', '.join(line.needs)}" if line.needs else ""
+    return f"{line.offer}: {clips} {cost}, {took}{dated}{sure}{needs}"
+
+
+def _text(number: Decimal) -> str:
+    return f"{number:f}"
+
+
+def _money(cost: Range[Decimal] | None) -> dict[str, str] | None:
+    return (
+        None
+        if cost is None
+        else {"low": _text(cost.low), "expected": _text(cost.expected), "high": _text(cost.high)}
+    )
+
+
+def _seconds(seconds: Range[float] | None) -> dict[str, float] | None:
+    return (
+        None if seconds is None else {"low": seconds.low, "expected": seconds.expected, "high": seconds.high}
+    )

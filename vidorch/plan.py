@@ -1,0 +1,187 @@
+"""The ordered offers that can serve a request, and, for each one left out, the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from vidorch.errors import MissingCredentials, Retired, Unsupported
+from vidorch.estimate import Estimate, EstimateLine, LeftOut
+from vidorch.offer import Offer, Route
+from vidorch.price import Priced, Range
+from vidorch.request import Request
+
+__all__ = ["NOT_HERE", "Plan", "PlannedOffer", "settings_of"]
+
+NOT_HERE = "provider not in this version"
+"""What `needs` says where the code that speaks to an offer is not installed."""
+
+_SETTINGS = (
+    "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "negative_prompt", "camera", "loras",
+    "steps", "guidance", "fit", "extra",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOffer:
+    """One purchase that would do.
+
+    Attributes:
+        asked: the request that this offer was to serve (with the overrides of its `Choice`).
+        request: as bought: every setting filled that the route has. A seed that nobody asked for is drawn later.
+        billed_seconds, cost, seconds: for one clip; `seconds` is None when nobody knows how long it takes.
+        needs: what is missing to run it; empty in a plan that is to run. notes: for people.
+        samples: how many clips one submit yields. at_once: how many jobs its endpoint takes at once, None for any.
+        trim_to: seconds to cut the clip to after it was made; None to leave it. priced: with the row that was used.
+    """
+
+    offer: Offer
+    route: Route
+    asked: Request
+    request: Request
+    priced: Priced
+    cost: Range[Decimal]
+    billed_seconds: Decimal = Decimal(0)
+    seconds: Range[float] | None = None
+    needs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    samples: int = 1
+    at_once: int | None = None
+    trim_to: float | None = None
+
+    def line(self) -> EstimateLine:
+        """The line of an estimate, for all candidates."""
+        row, price, candidates = self.priced.row, self.offer.price, self.asked.candidates
+        rounds = -(-candidates // self.at_once) if self.at_once else 1
+        return EstimateLine(
+            offer=self.offer.name,
+            task=self.route.task,
+            cost=self.cost.times(candidates),
+            seconds=self.seconds.times(rounds) if self.seconds else None,
+            asked=settings_of(self.asked),
+            bought=settings_of(self.request),
+            billed_seconds=self.billed_seconds,
+            unit_price=self.priced.in_words(self.offer),
+            price_source=row.source if row else price.source,
+            price_as_of=row.as_of if row else price.as_of,
+            confirmed=row is None or row.confirmed,
+            needs=self.needs,
+            notes=self.notes,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready: asked, bought, billed."""
+        return {
+            "route": self.route.path,
+            "trim_to": self.trim_to,
+            "samples": self.samples,
+            **self.line().to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What can be done about a request.
+
+    Attributes:
+        entries: in order of preference. left_out: the others that were asked for, with every reason.
+        notes: what holds for all of it. catalog_as_of: the newest day on which the catalog was read.
+        alternatives: live offers for this very request, at most three, as
+            `"fal/kling-3.0-pro ($0.56; needs FAL_KEY)"`; looked for only when there is no entry.
+        hosted: whether the provider of any hosted model is in this version.
+    """
+
+    request: Request
+    entries: tuple[PlannedOffer, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    catalog_as_of: date | None = None
+    alternatives: tuple[str, ...] = ()
+    hosted: bool = True
+
+    @property
+    def candidates(self) -> int:
+        """How many clips are to be made."""
+        return self.request.candidates
+
+    def require(self) -> tuple[PlannedOffer, ...]:
+        """The entries, at least one.
+
+        Raises:
+            MissingCredentials: an offer would do if its key were there.
+            Retired: everything that was named is switched off.
+            Unsupported: nothing that was named can do what was asked; carries every reason.
+        """
+        if self.entries:
+            return self.entries
+        reasons = {one.offer_name: one.reason for one in self.left_out}
+        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        for one in self.left_out:
+            if one.kinds == {"credentials"}:
+                raise MissingCredentials(
+                    f"{one.offer_name} {one.reason}, and it is not set. Nothing was sent.",
+                    hint=f"Set {one.variables[0]}, or leave out the model: the built-in one needs no key.",
+                    variable=one.variables[0],
+                )  # fmt: skip
+        if self.left_out and all("retired" in one.kinds for one in self.left_out):
+            raise Retired(
+                f"No such model any more. {said}. Nothing was sent.",
+                hint=self._advice(),
+                reasons=reasons,
+                offers=self.alternatives,
+            )
+        raise Unsupported(
+            f"This request cannot be served. {said}. Nothing was sent.",
+            hint=self._advice(), reasons=reasons, offers=self.alternatives,
+        )  # fmt: skip
+
+    def _advice(self) -> str:
+        said = [f"What can serve this request: {', '.join(self.alternatives)}."] if self.alternatives else []
+        if not self.hosted:
+            said.append(
+                "No provider for a hosted model is in this version of vidorch; "
+                "`vidorch estimate` knows their prices."
+            )
+        elif not self.alternatives:
+            said.append("No other offer whose provider is in this version can serve it as it is.")
+        return " ".join(said)
+
+    def estimate(self) -> Estimate:
+        """What it will cost and how long it will take."""
+        return Estimate(
+            lines=tuple(entry.line() for entry in self.entries),
+            left_out=self.left_out,
+            notes=self.notes,
+            candidates=self.candidates,
+            catalog_as_of=self.catalog_as_of,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready form for the ledger: asked, for each entry bought and billed, what was left out and why."""
+        return {
+            "asked": self.request.describe(),
+            "candidates": self.candidates,
+            "entries": [entry.describe() for entry in self.entries],
+            "left_out": [one.describe() for one in self.left_out],
+            "notes": list(self.notes),
+            "catalog_as_of": str(self.catalog_as_of) if self.catalog_as_of else None,
+        }
+
+
+def settings_of(request: Request) -> dict[str, Any]:
+    """The settings of a request, JSON-ready, without prompt and media."""
+    seen: dict[str, Any] = {}
+    for name in _SETTINGS:
+        value = getattr(request, name)
+        if value is None or value == () or value == {}:
+            continue
+        seen[name] = (
+            f"{value[0]}x{value[1]}"
+            if name == "size"
+            else [list(pair) for pair in value]
+            if name == "loras"
+            else value
+        )
+    return seen

@@ -1,0 +1,161 @@
+"""What one clip costs: the row of an offer's price that holds for a request, and exact arithmetic on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+from typing import Any, Generic, TypeVar
+
+from vidorch.money import show_usd
+from vidorch.offer import Offer, PriceRow, Route
+from vidorch.request import RESOLUTIONS, Request
+
+__all__ = ["FREE", "Priced", "Range", "price_of", "resolution_of"]
+
+N = TypeVar("N", Decimal, float)
+
+_MICRO = Decimal("0.000001")
+# No product of catalog numbers is rounded before the last step, whatever the caller's own context is.
+_EXACT = Context(prec=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Generic[N]):
+    """Low, expected and high: USD as `Decimal`, or seconds as `float`."""
+
+    low: N
+    expected: N
+    high: N
+
+    def times(self, count: int) -> Range[N]:
+        """The same for `count` of them."""
+        return Range(self.low * count, self.expected * count, self.high * count)
+
+
+FREE: Range[Decimal] = Range(Decimal(0), Decimal(0), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The price of one clip.
+
+    Attributes:
+        cost: USD, rounded up to a millionth; None when no bounded price is known, and then `reason` says why.
+        row: the row that was used; None where it is free or unpriced.
+        billed_seconds: what the vendor counts; 0 where it counts none.
+    """
+
+    cost: Range[Decimal] | None
+    row: PriceRow | None = None
+    billed_seconds: Decimal = Decimal(0)
+    reason: str = ""
+
+    def in_words(self, offer: Offer) -> str:
+        """The unit price: `"$0.168 per second"`, `"12 credit ($0.12) per second"`, `"free"`."""
+        if offer.price.rule == "free":
+            return "free"
+        if self.row is None:
+            return "not known"
+        amounts = (
+            (self.row.fixed, "per clip"),
+            (self.row.per_second, "per second"),
+            (self.row.per_input_second, "per second of input"),
+        )
+        return " + ".join(f"{_amount(amount, offer)} {per}" for amount, per in amounts if amount) or "free"
+
+
+def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Decimal | None = None) -> Priced:
+    """Price one clip of a request as it will be bought: every field that a price depends on is filled.
+
+    Args:
+        input_seconds: length of the source clip, for prices that count it.
+    """
+    seconds = None if request.duration is None else _exactly(request.duration)
+    if offer.price.rule == "free":
+        return Priced(FREE, billed_seconds=seconds or Decimal(0))
+    if offer.price.rule == "unpriced":
+        return _unpriced(offer.price.note or "no bounded price is known")
+    facts = _facts(request, route, seconds)
+    rows = [
+        row for row in offer.price.rows if all(facts.get(key) in values for key, values in row.when.items())
+    ]
+    if not rows:
+        said = ", ".join(
+            f"{key} {_word(value)}"
+            for key, value in facts.items()
+            if _matters(offer, key) and value is not None
+        )
+        return _unpriced(f"no price is known for {said or 'this request'}")
+    row = max(rows, key=lambda row: len(row.when))
+    if row.per_second and seconds is None and input_seconds is None:
+        return _unpriced("it is priced by the second, and how long the clip will be is not known")
+    if row.per_input_second and input_seconds is None:
+        return _unpriced("seconds of the source clip are billed, and how long it is is not known")
+    billed = _billed(row, seconds if seconds is not None else input_seconds or Decimal(0))
+    base = _EXACT.add(row.fixed, _EXACT.multiply(row.per_input_second, input_seconds or Decimal(0)))
+    dearest = row.per_second if row.high_per_second is None else row.high_per_second
+    expected, high = (
+        _usd(offer, _EXACT.add(base, _EXACT.multiply(rate, billed))) for rate in (row.per_second, dearest)
+    )
+    return Priced(Range(expected, expected, high), row, billed)
+
+
+def resolution_of(request: Request, route: Route) -> str | None:
+    """The resolution's name of a request as bought, also where the vendor's pixels bear no such name."""
+    if request.resolution is not None or request.size is None:
+        return request.resolution
+    for name, size in route.capabilities.sizes.items():
+        if size == request.size:
+            return name.partition(" ")[0]
+    short = min(request.size)
+    return next((name for name, side in RESOLUTIONS.items() if side == short), None)
+
+
+def _facts(request: Request, route: Route, seconds: Decimal | None) -> dict[str, Any]:
+    """What the conditions of a row are compared with, by the names in `vidorch.catalog.offers.CONDITIONS`."""
+    return {
+        "resolution": resolution_of(request, route),
+        "audio": bool(request.audio),
+        "task": route.task,
+        "references": bool(request.reference_images),
+        "duration": seconds,
+    }
+
+
+def _exactly(seconds: float) -> Decimal:
+    """The number that was meant: 0.1 as a tenth, 8.0 as 8."""
+    number = Decimal(repr(seconds))
+    return Decimal(int(number)) if number == int(number) else number
+
+
+def _billed(row: PriceRow, seconds: Decimal) -> Decimal:
+    billed = max(seconds, row.minimum_seconds)
+    if row.block_seconds:
+        blocks = _EXACT.divide(billed, row.block_seconds).to_integral_value(ROUND_CEILING)
+        billed = _EXACT.multiply(blocks, row.block_seconds)
+    return billed
+
+
+def _usd(offer: Offer, units: Decimal) -> Decimal:
+    amount = _EXACT.multiply(units, offer.price.usd_per_unit).quantize(_MICRO, ROUND_CEILING, _EXACT)
+    cents = amount.quantize(Decimal("0.01"), ROUND_CEILING, _EXACT)
+    return cents if cents == amount else amount.normalize(_EXACT)
+
+
+def _amount(amount: Decimal, offer: Offer) -> str:
+    if offer.price.unit == "usd":
+        return show_usd(amount)
+    in_usd = show_usd(_EXACT.multiply(amount, offer.price.usd_per_unit))
+    return f"{amount.normalize():f} {offer.price.unit}{'s' * (amount != 1)} ({in_usd})"
+
+
+def _matters(offer: Offer, key: str) -> bool:
+    return any(key in row.when for row in offer.price.rows)
+
+
+def _word(value: Any) -> str:
+    return str(value) if not isinstance(value, bool) else "on" if value else "off"
+
+
+def _unpriced(reason: str) -> Priced:
+    return Priced(None, reason=reason)

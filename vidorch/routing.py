@@ -1,0 +1,304 @@
+"""Which offers take a request, and in which order: from names and the catalog to a plan. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from vidorch.catalog import Catalog
+from vidorch.contract import Admission, Endpoint
+from vidorch.errors import InvalidRequest
+from vidorch.estimate import LeftOut
+from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
+from vidorch.inputs import Media
+from vidorch.money import show_usd
+from vidorch.offer import Offer
+from vidorch.plan import NOT_HERE, Plan, PlannedOffer
+from vidorch.price import Priced, Range, price_of
+from vidorch.request import NAMED_TASKS, Request, nearest_name
+
+__all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "make_plan"]
+
+BUILT_IN = "local/mini"
+"""What runs when no model is named: never a model that costs."""
+
+_MEDIA_FIELDS = {"image", "last_image", "reference_images", "video", "audio_track"}
+_ADVISED = 3
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Choice:
+    """A model with settings of its own, for a list in which one offer is to be asked differently.
+
+    `Choice("veo-3.1-fast", duration=6)` asks Veo for 6 s, whatever the call says for the others.
+    """
+
+    model: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(self, model: str, **overrides: Any) -> None:
+        for name in overrides:
+            if not Request.known(name) or name == "candidates":
+                near = nearest_name(name, (known for known in _REQUEST_FIELDS if known != "candidates"))
+                raise InvalidRequest(
+                    f"A Choice cannot set {name}=.{f' Did you mean {near}=?' if near else ''}",
+                    field=name, value=overrides[name], allowed="the fields of a request, without candidates",
+                )  # fmt: skip
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "overrides", dict(overrides))
+
+    def __hash__(self) -> int:
+        return hash((self.model, *sorted(self.overrides)))
+
+    def applied_to(self, request: Request) -> Request:
+        """The request as this choice wants it.
+
+        Raises:
+            InvalidRequest: the two do not go together.
+        """
+        if not self.overrides:
+            return request
+        changes = dict(self.overrides)
+        if _MEDIA_FIELDS & changes.keys() and request.task not in NAMED_TASKS:
+            changes.setdefault("task", "")  # read from the inputs; with other inputs it is read again
+        if changes.keys() & {"resolution", "aspect_ratio"}:
+            changes.setdefault("size", None)
+        elif changes.get("size") is not None:
+            changes = {"resolution": None, "aspect_ratio": None, **changes}
+        return request.with_(**changes)
+
+
+_REQUEST_FIELDS = tuple(item.name for item in Request.__dataclass_fields__.values())
+
+
+@dataclass(slots=True)
+class _Planner:
+    """What is the same for every offer of one plan."""
+
+    endpoints: Mapping[str, Endpoint]
+    installed: Collection[str]
+    has_credentials: Callable[[Offer], bool]
+    admit: Callable[[Offer, Request], Admission]
+    today: date
+    image_size: ImageSize | None
+
+    def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
+        """Plan one offer, or say everything that speaks against it."""
+        if offer.lifecycle.dead_on(self.today):
+            return LeftOut(offer.name, _end_of(offer), frozenset({"retired"}))
+        route = route_for(offer, request.task)
+        if route is None:
+            return LeftOut(offer.name, f"{request.task}: does {either(offer.routes)}", frozenset({"request"}))
+        fitted = fit(request, offer, route, self.image_size)
+        against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
+        priced = price_of(offer, fitted.request, route)
+        if priced.cost is None:
+            against.append(("price", priced.reason))
+        notes = list(fitted.notes)
+        here = offer.provider in self.installed
+        if here:
+            admission = self.admit(offer, fitted.request)
+            notes += admission.notes
+            if admission.reason:
+                against.append(("refused", admission.reason))
+        needs: list[str] = [] if here else [NOT_HERE]
+        if offer.variables and not self.has_credentials(offer):
+            needs.append(" or ".join(offer.variables))
+        if to_run:
+            against += [("provider", "its provider is not in this version")] if not here else []
+            against += [("credentials", f"needs {needs[-1]}")] if needs and needs[-1] != NOT_HERE else []
+        if against or priced.cost is None:
+            reason = "; ".join(reason for _, reason in against)
+            return LeftOut(offer.name, reason, frozenset(kind for kind, _ in against), offer.variables)
+        notes += self._cautions(offer, priced)
+        endpoint = self.endpoints.get(offer.endpoint)
+        return PlannedOffer(
+            offer=offer,
+            route=route,
+            asked=request,
+            request=fitted.request,
+            priced=priced,
+            cost=priced.cost,
+            billed_seconds=priced.billed_seconds,
+            seconds=_seconds(offer, fitted),
+            needs=tuple(needs),
+            notes=tuple(notes),
+            at_once=endpoint.concurrency if endpoint else None,
+            trim_to=fitted.trim_to,
+        )
+
+    def _cautions(self, offer: Offer, priced: Priced) -> list[str]:
+        said: list[str] = []
+        if priced.row is not None and not priced.row.confirmed:
+            said.append(f"price not confirmed: {priced.row.source}, {priced.row.as_of}")
+        if offer.latency.high and not offer.latency.confirmed:
+            said.append(f"time not confirmed: {offer.latency.source}")
+        life = offer.lifecycle
+        if self.reported_gone(offer):
+            said.append(f"goes last: {_end_of(offer)}, which is not confirmed at first hand")
+        elif life.retires is not None:
+            said.append(
+                f"will be switched off on {life.retires}"
+                f"{'' if life.confirmed else ' (not confirmed)'}: {life.source}"
+            )
+        return said
+
+    def reported_gone(self, offer: Offer) -> bool:
+        """Whether somebody, but not the vendor itself, says that it is switched off by today."""
+        life = offer.lifecycle
+        gone = life.state == "retired" or (life.retires is not None and life.retires <= self.today)
+        return gone and not life.confirmed
+
+
+def make_plan(
+    request: Request,
+    models: Sequence[str | Choice],
+    *,
+    catalog: Catalog,
+    endpoints: Mapping[str, Endpoint],
+    installed: Collection[str],
+    has_credentials: Callable[[Offer], bool],
+    admit: Callable[[Offer, Request], Admission],
+    today: date,
+    to_run: bool,
+    image_size: ImageSize | None = None,
+) -> Plan:
+    """Plan a request.
+
+    Args:
+        models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its endpoints,
+            cheapest first; empty means the built-in model alone.
+        endpoints: the configured ones, by name. installed: names of the providers that are here.
+        has_credentials: whether an offer's key is there.
+        admit: the provider's own word, offline, on a request as bought.
+        today: the day that lifecycles are compared with.
+        to_run: leave out what cannot run here for want of a provider or a key; otherwise say so in `needs`.
+        image_size: width and height of an image; None leaves all images' shapes unknown.
+
+    Raises:
+        InvalidRequest: an unknown model (with the nearest right name), `extra` for nobody or for what vidorch sets.
+    """
+    offers = _offers(catalog, endpoints)
+    _check_owners(request, offers, endpoints, installed)
+    planner = _Planner(endpoints, installed, has_credentials, admit, today, _once_each(image_size))
+    entries: list[PlannedOffer] = []
+    left_out: dict[str, LeftOut] = {}
+    seen: set[tuple[str, int]] = set()
+    for one in models or (BUILT_IN,):
+        choice = one if isinstance(one, Choice) else Choice(one)
+        asked = choice.applied_to(request)
+        group: list[PlannedOffer] = []
+        for offer in _named(choice.model, offers):
+            if (offer.name, id(asked)) in seen:
+                continue
+            seen.add((offer.name, id(asked)))
+            considered = planner.consider(offer, asked, to_run=to_run)
+            if isinstance(considered, LeftOut):
+                left_out[offer.name] = considered
+            else:
+                group.append(considered)
+        entries += sorted(group, key=lambda entry: (entry.cost.expected, entry.cost.high))
+    entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
+    hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
+    advised = () if entries else _alternatives(planner, request, offers, left_out)
+    return Plan(request, tuple(entries), tuple(left_out.values()), (), catalog.as_of, advised, hosted)
+
+
+def _offers(catalog: Catalog, endpoints: Mapping[str, Endpoint]) -> list[Offer]:
+    """The catalog's offers, and at each endpoint with a name of its own those of its provider."""
+    offers = list(catalog.offers)
+    known = {offer.endpoint for offer in offers}
+    for name, endpoint in endpoints.items():
+        if name not in known:
+            offers += [
+                replace(offer, endpoint=name)
+                for offer in catalog.offers
+                if offer.endpoint == endpoint.provider
+            ]
+    return offers
+
+
+def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
+    found = [offer for offer in offers if model == offer.name] or [
+        offer for offer in offers if model == offer.model
+    ]
+    if found:
+        return found
+    names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))
+    near = nearest_name(model, names) if isinstance(model, str) else None
+    raise InvalidRequest(
+        f"model={model!r} is not in the catalog.{f' Did you mean {near!r}?' if near else ''}",
+        hint="`vidorch models` lists all.", field="model", value=model, allowed=", ".join(names),
+    )  # fmt: skip
+
+
+def _check_owners(
+    request: Request, offers: Sequence[Offer], endpoints: Collection[str], installed: Collection[str]
+) -> None:
+    owners = {*endpoints, *installed}
+    for offer in offers:
+        owners |= {offer.endpoint, offer.provider}
+    for owner in request.extra:
+        if owner not in owners:
+            near = nearest_name(owner, sorted(owners))
+            raise InvalidRequest(
+                f"extra names {owner!r}, no endpoint or provider.{f' Did you mean {near!r}?' if near else ''}",
+                field="extra", value=owner, allowed=", ".join(sorted(owners)),
+            )  # fmt: skip
+
+
+def _alternatives(
+    planner: _Planner, request: Request, offers: Sequence[Offer], passed: Collection[str]
+) -> tuple[str, ...]:
+    """Live offers for this very request whose provider is here: different models, cheapest first."""
+    best: dict[str, PlannedOffer] = {}
+    for offer in offers:
+        if offer.name in passed or offer.provider not in planner.installed or planner.reported_gone(offer):
+            continue
+        try:
+            entry = planner.consider(offer, request, to_run=False)
+        except InvalidRequest:  # `extra` speaks to this offer in a way it does not take: not one to advise
+            continue
+        if isinstance(entry, LeftOut):
+            continue
+        if offer.model not in best or entry.cost.expected < best[offer.model].cost.expected:
+            best[offer.model] = entry
+    cheapest = sorted(best.values(), key=lambda entry: (entry.cost.expected, entry.offer.name))[:_ADVISED]
+    return tuple(_advised(entry) for entry in cheapest)
+
+
+def _advised(entry: PlannedOffer) -> str:
+    cost = entry.cost.times(entry.asked.candidates).expected
+    needs = f"; needs {entry.needs[0]}" if entry.needs else ""
+    return f"{entry.offer.name} ({show_usd(cost) if cost else 'free'}{needs})"
+
+
+def _seconds(offer: Offer, fitted: Fitted) -> Range[float] | None:
+    """How long one clip takes; None where the catalog knows nothing."""
+    latency = offer.latency
+    if not latency.high:
+        return None
+    more = latency.per_output_second * (fitted.request.duration or 0.0)
+    return Range(latency.low + more, latency.expected + more, latency.high + more)
+
+
+def _end_of(offer: Offer) -> str:
+    life = offer.lifecycle
+    when = f" on {life.retires}" if life.retires else ""
+    return f"switched off by its vendor{when} ({life.source})"
+
+
+def _once_each(image_size: ImageSize | None) -> ImageSize | None:
+    """An image is opened once for a plan, however many offers look at it."""
+    if image_size is None:
+        return None
+    known: dict[int, tuple[int, int] | None] = {}
+
+    def size(media: Media) -> tuple[int, int] | None:
+        if id(media) not in known:
+            known[id(media)] = image_size(media)
+        return known[id(media)]
+
+    return size
