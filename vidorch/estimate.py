@@ -19,8 +19,8 @@ class LeftOut:
     """An offer that cannot serve a request, and every reason why.
 
     Attributes:
-        kinds: what the reasons are about: "retired", "request", "refused" (by the provider), "price", "provider",
-            "credentials".
+        kinds: what the reasons are about: "retired", "request", "refused" (by the provider), "price",
+            "provider", "credentials".
         variables: environment variables that would hold its key.
     """
 
@@ -41,7 +41,7 @@ class EstimateLine:
     Attributes:
         asked: the settings that the caller gave. bought: those that would be sent. billed_seconds: per clip.
         unit_price: in words. cost: USD for all candidates. seconds: for all of them; None when nobody knows.
-        price_source, price_as_of, confirmed: where the price comes from, when it was read, whether it was confirmed.
+        price_source, price_as_of, confirmed: where the price comes from, when it was read, whether it is sure.
         needs: what is missing to run it, such as `"FAL_KEY"`.
         notes: what differs from what was asked, or is not sure.
     """

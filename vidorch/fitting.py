@@ -1,8 +1,8 @@
 """One request and one route: what would be bought, and every reason why that is not what was asked.
 
-Only fields that the caller gave can be a reason. All others are filled, with the legal value nearest to 5 s, 720p
-and the first image's shape or 16:9, above before below, sound off. What comes out is legal for the route in any
-case, so that a provider can be asked about it even when something else already speaks against it.
+Only fields that the caller gave can be a reason. All others are filled, with the legal value nearest to 5 s,
+720p and the first image's shape or 16:9, above before below, sound off. What comes out is legal for the route in
+any case, so that a provider can be asked about it even when something else already speaks against it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Fitted:
 
 
 def route_for(offer: Offer, task: str) -> Route | None:
-    """The route for a task. A first-last-frame request may go by image-to-video, where that takes a last image."""
+    """The route for a task; for first-last-frame also image-to-video, where that takes a last image."""
     route = offer.routes.get(task)
     if route is None and task == "first-last-frame":
         route = offer.routes.get("image-to-video")
@@ -381,7 +381,8 @@ def own_extra(request: Request, offer: Offer, route: Route) -> dict[str, dict[st
                 if key == name or key.startswith(f"{name}.") or name.startswith(f"{key}."):
                     raise InvalidRequest(
                         f"extra[{owner!r}] sets {key!r}, and that is {why}. Nothing was sent.",
-                        hint="Leave it out of extra.", field="extra", value=key, allowed="keys that vidorch does not set",
+                        hint="Leave it out of extra.",
+                        field="extra", value=key, allowed="keys that vidorch does not set",
                     )  # fmt: skip
     return own
 

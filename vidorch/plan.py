@@ -13,7 +13,7 @@ from vidorch.offer import Offer, Route
 from vidorch.price import Priced, Range
 from vidorch.request import Request
 
-__all__ = ["NOT_HERE", "Plan", "PlannedOffer", "settings_of"]
+__all__ = ["NOT_HERE", "Plan", "PlannedOffer", "estimate_of", "settings_of"]
 
 NOT_HERE = "provider not in this version"
 """What `needs` says where the code that speaks to an offer is not installed."""
@@ -30,11 +30,13 @@ class PlannedOffer:
 
     Attributes:
         asked: the request that this offer was to serve (with the overrides of its `Choice`).
-        request: as bought: every setting filled that the route has. A seed that nobody asked for is drawn later.
+        request: as bought: every setting filled that the route has. A seed not asked for is drawn later.
         billed_seconds, cost, seconds: for one clip; `seconds` is None when nobody knows how long it takes.
         needs: what is missing to run it; empty in a plan that is to run. notes: for people.
-        samples: how many clips one submit yields. at_once: how many jobs its endpoint takes at once, None for any.
-        trim_to: seconds to cut the clip to after it was made; None to leave it. priced: with the row that was used.
+        samples: how many clips one submit yields.
+        at_once: how many jobs its endpoint takes at once; None for any number.
+        trim_to: seconds to cut the clip to after it was made; None to leave it.
+        priced: with the price row that was used.
     """
 
     offer: Offer
@@ -148,18 +150,8 @@ class Plan:
             said.append("No other offer whose provider is in this version can serve it as it is.")
         return " ".join(said)
 
-    def estimate(self) -> Estimate:
-        """What it will cost and how long it will take."""
-        return Estimate(
-            lines=tuple(entry.line() for entry in self.entries),
-            left_out=self.left_out,
-            notes=self.notes,
-            candidates=self.candidates,
-            catalog_as_of=self.catalog_as_of,
-        )
-
     def describe(self) -> dict[str, Any]:
-        """JSON-ready form for the ledger: asked, for each entry bought and billed, what was left out and why."""
+        """JSON-ready form for the ledger: asked, bought and billed by entry, what was left out and why."""
         return {
             "asked": self.request.describe(),
             "candidates": self.candidates,
@@ -168,6 +160,17 @@ class Plan:
             "notes": list(self.notes),
             "catalog_as_of": str(self.catalog_as_of) if self.catalog_as_of else None,
         }
+
+
+def estimate_of(plan: Plan) -> Estimate:
+    """What a plan will cost and how long it will take."""
+    return Estimate(
+        lines=tuple(entry.line() for entry in plan.entries),
+        left_out=plan.left_out,
+        notes=plan.notes,
+        candidates=plan.candidates,
+        catalog_as_of=plan.catalog_as_of,
+    )
 
 
 def settings_of(request: Request) -> dict[str, Any]:

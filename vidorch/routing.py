@@ -15,11 +15,11 @@ from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
 from vidorch.inputs import Media
 from vidorch.money import show_usd
 from vidorch.offer import Offer
-from vidorch.plan import NOT_HERE, Plan, PlannedOffer
+from vidorch.plan import NOT_HERE, Plan, PlannedOffer, estimate_of
 from vidorch.price import Priced, Range, price_of
 from vidorch.request import NAMED_TASKS, Request, nearest_name
 
-__all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "make_plan"]
+__all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
 
 BUILT_IN = "local/mini"
 """What runs when no model is named: never a model that costs."""
@@ -168,8 +168,8 @@ def make_plan(
     """Plan a request.
 
     Args:
-        models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its endpoints,
-            cheapest first; empty means the built-in model alone.
+        models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its
+            endpoints, cheapest first; empty means the built-in model alone.
         endpoints: the configured ones, by name. installed: names of the providers that are here.
         has_credentials: whether an offer's key is there.
         admit: the provider's own word, offline, on a request as bought.
@@ -178,7 +178,8 @@ def make_plan(
         image_size: width and height of an image; None leaves all images' shapes unknown.
 
     Raises:
-        InvalidRequest: an unknown model (with the nearest right name), `extra` for nobody or for what vidorch sets.
+        InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what vidorch
+            sets itself.
     """
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
@@ -244,7 +245,7 @@ def _check_owners(
         if owner not in owners:
             near = nearest_name(owner, sorted(owners))
             raise InvalidRequest(
-                f"extra names {owner!r}, no endpoint or provider.{f' Did you mean {near!r}?' if near else ''}",
+                f"extra names {owner!r}: no endpoint, no provider.{f' Did you mean {near!r}?' if near else ''}",
                 field="extra", value=owner, allowed=", ".join(sorted(owners)),
             )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One `[[offer]]` table becomes an `Offer`: the format of a catalog file, field by field (docs/catalog.md)."""
+"""One `[[offer]]` table becomes an `Offer`: the format of a catalog file, field by field."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def _price(table: Table, as_of: date) -> Price:
         ):
             raise table.error(
                 "row",
-                f"rows {i + 1} and {j + 1} can both hold for one request. Say in `when` what tells them apart.",
+                f"rows {i + 1} and {j + 1} can both hold for one request. Tell them apart in `when`.",
             )
     price = Price(
         rule=rule,
