@@ -1,0 +1,5 @@
+"""`python -m vidorch`."""
+
+from vidorch.cli import main
+
+main()

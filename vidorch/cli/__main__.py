@@ -1,0 +1,5 @@
+"""`python -m vidorch.cli`."""
+
+from vidorch.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""`vidorch estimate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidorch.cli.say import as_json, aside, console, table_of
+from vidorch.client.aio import AsyncClient
+from vidorch.estimate import Estimate, EstimateLine
+from vidorch.money import show_usd
+from vidorch.plan import NOT_HERE
+
+__all__ = ["estimate", "show_estimate"]
+
+
+def estimate(prompt: str, options: dict[str, Any], *, compare: bool, as_document: bool) -> None:
+    """Print the estimate of a request, or of every model that can serve it."""
+    client = AsyncClient()  # opens nothing: no loop, no ledger, no network
+    if compare:
+        found = client.compare(prompt, **options)
+    else:
+        found = client.estimate_now(prompt, **options)
+    show_estimate(found, as_document=as_document)
+
+
+def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -> None:
+    """Print an estimate, as a table or as one JSON document."""
+    if as_document:
+        as_json(found.to_dict())
+        return
+    out = console(stderr=stderr)
+    title = "1 clip" if found.candidates == 1 else f"{found.candidates} clips"
+    rows = [[line.offer, _bought(line), line.unit_price, _cost(line), _time(line), _needs(line)] for line in found.lines]
+    out.print(table_of(title, ["offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows))
+    for line in found.lines:
+        for note in line.notes:
+            out.print(f"{line.offer}: {note}", markup=False)
+    for one in found.left_out:
+        out.print(f"left out: {one.offer_name}: {one.reason}", markup=False)
+    for note in found.notes:
+        out.print(note, markup=False)
+    if any(NOT_HERE in line.needs for line in found.lines):
+        out.print("not yet: its provider is not in this version, so this is an estimate only.", markup=False)
+    dates = sorted({line.price_as_of for line in found.lines if line.price_as_of and line.cost.high})
+    if dates:
+        out.print(f"Prices as read on {', '.join(map(str, dates))}; sources with --json.", markup=False)
+    if not found.lines:
+        aside("No offer can serve this request.")
+
+
+def _bought(line: EstimateLine) -> str:
+    bought = line.bought
+    parts = [f"{bought['duration']:g} s"] if bought.get("duration") else []
+    size = bought.get("size")
+    parts.append(size if size else " ".join(str(bought[k]) for k in ("resolution", "aspect_ratio") if bought.get(k)))
+    if bought.get("audio"):
+        parts.append("sound")
+    return ", ".join(part for part in parts if part)
+
+
+def _cost(line: EstimateLine) -> str:
+    if not line.cost.high:
+        return "free"
+    text = show_usd(line.cost.expected)
+    if line.cost.high > line.cost.expected:
+        text += f" to {show_usd(line.cost.high)}"
+    return text if line.confirmed else f"{text} ?"
+
+
+def _time(line: EstimateLine) -> str:
+    if line.seconds is None:
+        return "-"
+    low, high = line.seconds.low, line.seconds.high
+    return f"{low:.0f}-{high:.0f} s" if round(low) != round(high) else f"{high:.0f} s"
+
+
+def _needs(line: EstimateLine) -> str:
+    return ", ".join("not yet" if need == NOT_HERE else need for need in line.needs) or "-"

@@ -1,0 +1,175 @@
+"""`vidorch models`: the catalog, as a table."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from vidorch.catalog import Catalog, load
+from vidorch.cli.say import as_json, console, table_of
+from vidorch.errors import InvalidRequest
+from vidorch.money import show_usd
+from vidorch.offer import Offer, PriceRow
+from vidorch.registry import Registry
+from vidorch.request import TASKS, nearest_name
+
+__all__ = ["models"]
+
+
+def models(name: str | None, *, task: str | None, everything: bool, as_document: bool) -> None:
+    """Print the offers that pass the filters, or one model in full."""
+    catalog = load()
+    if task is not None and task not in TASKS:
+        nearest = nearest_name(task, TASKS)
+        meant = f" Did you mean {nearest}?" if nearest else ""
+        raise InvalidRequest(f"There is no task {task!r}.{meant} Allowed are: {', '.join(TASKS)}.", field="task", value=task, allowed=", ".join(TASKS))
+    offers = _named(catalog, name) if name else catalog.offers
+    today = datetime.now(UTC).date()
+    if not everything and not name:
+        offers = tuple(offer for offer in offers if not offer.lifecycle.dead_on(today))
+    if task is not None:
+        offers = tuple(offer for offer in offers if task in offer.routes)
+    installed = Registry().names()
+    if as_document:
+        as_json({"as_of": str(catalog.as_of), "offers": [_document(offer, installed) for offer in offers], "warnings": list(catalog.warnings)})
+        return
+    out = console()
+    rows = [
+        [offer.name, _lengths(offer), ", ".join(_resolutions(offer)), _audio(offer), _price(offer), _state(offer, installed)]
+        for offer in offers
+    ]
+    out.print(table_of("", ["offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
+    if name:
+        for offer in offers:
+            _in_full(out, offer)
+    for warning in catalog.warnings:
+        out.print(f"Warning: {warning}", markup=False)
+    if any(offer.provider not in installed for offer in offers):
+        out.print("not yet: its provider is not in this version; `vidorch estimate` knows its price all the same.", markup=False)
+    if not everything and not name:
+        out.print(f"Prices are in US dollars, as of {catalog.as_of} at the latest. One model in full: vidorch models NAME", markup=False)
+
+
+def _named(catalog: Catalog, name: str) -> tuple[Offer, ...]:
+    offers = (one,) if (one := catalog.offer(name)) else catalog.of_model(name)
+    if not offers:
+        nearest = nearest_name(name, (*catalog.models, *catalog.names()))
+        meant = f" Did you mean {nearest}?" if nearest else ""
+        raise InvalidRequest(f"There is no model {name!r} in the catalog.{meant}", field="model", value=name, allowed="a name from `vidorch models`")
+    return offers
+
+
+def _in_full(out: Any, offer: Offer) -> None:
+    def say(text: str) -> None:
+        out.print(text, markup=False)
+
+    say(f"{offer.name}: {offer.title or offer.model}")
+    say(f"  tasks: {', '.join(offer.routes)}")
+    ratios = sorted({ratio for route in offer.routes.values() for ratio in route.capabilities.aspect_ratios})
+    if ratios:
+        say(f"  aspect ratios: {', '.join(ratios)}")
+    life = offer.lifecycle
+    until = f", until {life.retires}" if life.retires else ""
+    sure = "" if life.confirmed else " (not confirmed at first hand)"
+    say(f"  life: {life.state}{until}{sure}" + (f"; {life.source}" if life.source else ""))
+    for row in offer.price.rows:
+        when = ", ".join(f"{key} {' or '.join(map(_word, values))}" for key, values in row.when.items()) or "always"
+        sure = "" if row.confirmed else ", not confirmed"
+        say(f"  price: {when}: {_unit(offer, row)} (read {row.as_of}{sure}; {row.source})")
+    say(f"  billed when it gives no clip: failed {offer.billing.failed}, input refused {offer.billing.refused_input}, "
+        f"output refused {offer.billing.refused_output}, cancelled {offer.billing.cancelled}")  # fmt: skip
+    if offer.licence:
+        say(f"  licence: {offer.licence}")
+    for note in offer.notes:
+        say(f"  {note}")
+
+
+def _word(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _unit(offer: Offer, row: PriceRow) -> str:
+    parts = [(row.fixed, "a clip"), (row.per_second, "a second"), (row.per_input_second, "a second of input")]
+    return " + ".join(f"{show_usd(amount * offer.price.usd_per_unit)} {per}" for amount, per in parts if amount) or "free"
+
+
+def _price(offer: Offer) -> str:
+    if offer.price.rule == "free":
+        return "free"
+    rates = [row.per_second * offer.price.usd_per_unit for row in offer.price.rows if row.per_second]
+    if not rates:
+        return "see in full" if offer.price.rows else "not known"
+    low, high = min(rates), max(rates)
+    return f"{_usd(low)}/s" if low == high else f"{_usd(low)}-{_usd(high).removeprefix('$')}/s"
+
+
+def _usd(amount: Decimal) -> str:
+    return show_usd(amount)
+
+
+def _lengths(offer: Offer) -> str:
+    texts = set()
+    for route in offer.routes.values():
+        durations = route.capabilities.durations
+        if durations.choices:
+            texts.add(", ".join(f"{choice.normalize():f}" for choice in durations.choices))
+        elif durations.least is not None and durations.most is not None:
+            texts.add(f"{durations.least.normalize():f}-{durations.most.normalize():f}")
+    return " / ".join(sorted(texts)) or "as the input"
+
+
+def _resolutions(offer: Offer) -> list[str]:
+    names: dict[str, None] = {}
+    for route in offer.routes.values():
+        names |= dict.fromkeys(route.capabilities.resolutions)
+    return list(names)
+
+
+def _audio(offer: Offer) -> str:
+    kinds = {route.capabilities.audio for route in offer.routes.values()}
+    return {"off": "no", "on": "always", "switch": "on or off"}[kinds.pop()] if len(kinds) == 1 else "varies"
+
+
+def _state(offer: Offer, installed: frozenset[str]) -> str:
+    if offer.lifecycle.state == "retired":
+        return f"retired {offer.lifecycle.retires or ''}".strip()
+    if offer.provider not in installed:
+        return "not yet"
+    if not offer.variables:
+        return "ready"
+    return "ready" if any(os.environ.get(name) for name in offer.variables) else f"needs {' or '.join(offer.variables)}"
+
+
+def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:
+    return {
+        "name": offer.name,
+        "model": offer.model,
+        "endpoint": offer.endpoint,
+        "provider": offer.provider,
+        "family": offer.family,
+        "title": offer.title,
+        "tasks": list(offer.routes),
+        "durations": _lengths(offer),
+        "resolutions": _resolutions(offer),
+        "audio": _audio(offer),
+        "price": {
+            "rule": offer.price.rule,
+            "unit": offer.price.unit,
+            "usd_per_unit": str(offer.price.usd_per_unit),
+            "rows": [
+                {
+                    "when": {key: list(values) for key, values in row.when.items()},
+                    "fixed": str(row.fixed), "per_second": str(row.per_second), "per_input_second": str(row.per_input_second),
+                    "source": row.source, "as_of": str(row.as_of), "confirmed": row.confirmed,
+                }
+                for row in offer.price.rows
+            ],
+        },
+        "lifecycle": {
+            "state": offer.lifecycle.state, "retires": offer.lifecycle.retires and str(offer.lifecycle.retires),
+            "confirmed": offer.lifecycle.confirmed, "source": offer.lifecycle.source,
+        },
+        "here": _state(offer, installed),
+    }  # fmt: skip

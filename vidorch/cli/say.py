@@ -1,0 +1,83 @@
+"""What the commands print: results and JSON on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from vidorch.errors import Retired, Unsupported, VidorchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["as_json", "aside", "console", "error_document", "is_terminal", "show_error", "table_of"]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console; no colours where they are not wanted (NO_COLOR, pipes)."""
+    from rich.console import Console
+
+    # In a pipe there is no edge to wrap at: whoever reads the text wants one line per row.
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
+
+
+def aside(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def as_json(document: Any) -> None:
+    """The one JSON document of a `--json` command."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def is_terminal() -> bool:
+    """Whether a person is there to be asked: both ends are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def error_document(error: VidorchError) -> dict[str, Any]:
+    """An error as JSON."""
+    document: dict[str, Any] = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    document |= {name: getattr(error, name) for name in ("charged", "retryable", "provider", "run_id", "job_id", "remote_id", "code")}
+    for name in ("field", "allowed", "stage", "reasons", "offers", "needed", "available", "variable", "possible_ids"):
+        if (value := getattr(error, name, None)) not in (None, "", (), {}):
+            document[name] = value
+    return {"error": document}
+
+
+def show_error(error: VidorchError) -> None:
+    """An error for people: what happened, why, whether it cost anything, what to do."""
+    aside(f"Error: {error.message}")
+    if isinstance(error, Unsupported):
+        for offer, reason in error.reasons.items():
+            aside(f"  {offer}: {reason}")
+        if error.offers:
+            aside("Offers that could do it:" if not isinstance(error, Retired) else "Live offers for this request:")
+            for offer in error.offers:
+                aside(f"  {offer}")
+    for cause in getattr(error, "exceptions", ()):
+        aside(f"  - {cause}")
+    if error.hint:
+        aside(error.hint)
+    if error.charged is None:
+        aside("Whether it was charged is not known.")
+    elif error.charged:
+        aside("It was charged.")
+    if error.run_id:
+        aside(f"Run: {error.run_id}")
+
+
+def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Any:
+    """A plain rich table; columns that start with '>' are right-aligned."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
