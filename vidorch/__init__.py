@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from vidorch.estimate import Estimate
     from vidorch.request import Request
     from vidorch.result import Clip, Event, Job, Progress, Result, Timings
-    from vidorch.routing import Choice, Plan
+    from vidorch.plan import Plan
+    from vidorch.routing import Choice
 
 __version__ = "0.1.0"
 
@@ -54,7 +55,8 @@ _HOMES = {
         "vidorch.errors",
     ),
     **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
-    **dict.fromkeys(("Choice", "Plan"), "vidorch.routing"),
+    "Choice": "vidorch.routing",
+    "Plan": "vidorch.plan",
     "Estimate": "vidorch.estimate",
     "Request": "vidorch.request",
 }  # fmt: skip

@@ -10,7 +10,7 @@ from vidorch.client import Client, Run
 from vidorch.estimate import Estimate
 from vidorch.request import Request
 from vidorch.result import Result
-from vidorch.routing import Plan
+from vidorch.plan import Plan
 
 __all__ = ["estimate", "generate", "plan", "submit"]
 

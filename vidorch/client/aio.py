@@ -7,6 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog, load
 from vidorch.clock import Ids, RealClock
-from vidorch.contract import Admission, Clock, Endpoint, Provider
+from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
 from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut
 from vidorch.estimate import Estimate
 from vidorch.home import home_folder, ledger_path
@@ -23,7 +24,8 @@ from vidorch.offer import Offer
 from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Result
-from vidorch.routing import Plan, estimate_of, make_plan
+from vidorch.plan import Plan, estimate_of
+from vidorch.routing import make_plan
 
 if TYPE_CHECKING:
     from vidorch.engine.runs import Engine, LiveRun
@@ -83,19 +85,28 @@ class AsyncClient:
             InvalidRequest, Unsupported, Retired: as `generate` would.
             OverBudget: the high estimate does not fit `max_cost`.
         """
-        request, call = parse(prompt, options)
-        return await asyncio.to_thread(self._estimate, request, call)
+        return await asyncio.to_thread(lambda: self.estimate_now(prompt, **options))
 
-    def _estimate(self, request: Request, call: Call) -> Estimate:
+    def estimate_now(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """`estimate` without a loop: it only computes."""
+        request, call = parse(prompt, options)
         plan = self._plan(request, call, to_run=False)
         plan.require()
         estimate = estimate_of(plan)
-        if call.max_cost is not None and estimate.cost.high > call.max_cost:
+        if call.max_cost is not None and estimate.cost is not None and estimate.cost.high > call.max_cost:
             raise OverBudget(
                 f"This may cost up to {show_usd(estimate.cost.high)} and max_cost is {show_usd(call.max_cost)}. Nothing was sent.",
                 needed=estimate.cost.high, available=call.max_cost,
             )  # fmt: skip
         return estimate
+
+    def compare(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
+        request, call = parse(prompt, options)
+        models = call.models or tuple(name for name in self.catalog.names())
+        estimate = estimate_of(self._plan(request, replace(call, models=models), to_run=False))
+        lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
+        return replace(estimate, lines=tuple(lines))
 
     async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
@@ -103,8 +114,6 @@ class AsyncClient:
         return await asyncio.to_thread(self._plan, request, call, to_run=False)
 
     def _plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
-        from dataclasses import replace
-
         catalog = self.catalog
         offers = catalog.offers
         plan = make_plan(
@@ -178,6 +187,16 @@ class AsyncClient:
         run = await self._start(request, call)
         await run._submitted()
         return run
+
+    async def check(self, endpoint: str) -> Health:
+        """Whether an endpoint answers and takes the credential. Costs nothing.
+
+        Raises:
+            Unsupported: there is no such endpoint, or its provider is not installed.
+        """
+        where = self._endpoints(self.catalog.offers).get(endpoint) or Endpoint(endpoint, endpoint)
+        context = Context(endpoint=where, clock=self._clock, job_id="check", folder=self._home)
+        return await self._registry.get(where.provider).check(context)
 
     async def _start(self, request: Request, call: Call) -> AsyncRun:
         plan, estimate = await asyncio.to_thread(self._prepare, request, call)

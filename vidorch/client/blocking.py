@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, Self, Unpack
 
-from vidorch.call import EstimateOptions, Options, parse
+from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient, AsyncRun, Credentials
 from vidorch.client.portal import Portal
@@ -19,7 +19,7 @@ from vidorch.contract import Clock, Provider
 from vidorch.estimate import Estimate
 from vidorch.request import Request
 from vidorch.result import Event, Job, Result
-from vidorch.routing import Plan
+from vidorch.plan import Plan
 
 __all__ = ["Client", "Run"]
 
@@ -72,7 +72,7 @@ class Client:
 
     def estimate(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """See `AsyncClient.estimate`."""
-        return self._ready()._estimate(*parse(prompt, options))  # pure computing: no loop is started for it
+        return self._ready().estimate_now(prompt, **options)
 
     def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """See `AsyncClient.plan`."""
@@ -80,26 +80,36 @@ class Client:
 
     def generate(self, prompt: str | Request, **options: Unpack[Options]) -> Result:
         """See `AsyncClient.generate`."""
-        return self._portal_call(self._ready().generate, prompt, **options)
+        inner = self._ready()
+        return self._portal.call(inner.generate, prompt, **options)
+
+    def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+        """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user.
+
+        Raises:
+            VidorchError: as `submit` would.
+        """
+        return self._ready()._prepare(request, call)
 
     def submit(self, prompt: str | Request, **options: Unpack[Options]) -> Run:
         """See `AsyncClient.submit`."""
-        return Run(self, self._portal_call(self._ready().submit, prompt, **options))
+        inner = self._ready()
+        return Run(self, self._portal.call(inner.submit, prompt, **options))
 
     def run(self, run_id: str) -> Run:
         """See `AsyncClient.run`."""
-        return Run(self, self._portal_call(self._ready().run, run_id))
+        inner = self._ready()
+        return Run(self, self._portal.call(inner.run, run_id))
 
     def job(self, job_id: str) -> Job:
         """See `AsyncClient.job`."""
-        return self._portal_call(self._ready().job, job_id)
+        inner = self._ready()
+        return self._portal.call(inner.job, job_id)
 
     def jobs(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
         """See `AsyncClient.jobs`."""
-        return self._portal_call(self._ready().jobs, state=state, limit=limit)
-
-    def _portal_call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._portal.call(function, *args, **kwargs)
+        inner = self._ready()
+        return self._portal.call(inner.jobs, state=state, limit=limit)
 
     def close(self) -> None:
         """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated."""

@@ -40,7 +40,7 @@ from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State, find_move
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
 from vidorch.result import Job, Timings
-from vidorch.routing import PlannedOffer
+from vidorch.plan import PlannedOffer
 
 __all__ = ["JobDriver", "LEASE"]
 

@@ -82,7 +82,7 @@ _ENDED = {
 
 def _error(job: Job) -> VidorchError:
     """The typed error of a job that gave no clip, made again from its row."""
-    where = {
+    where: dict[str, Any] = {
         "run_id": job.run_id,
         "job_id": job.id,
         "remote_id": job.remote_id,

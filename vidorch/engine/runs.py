@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,7 +27,7 @@ from vidorch.ledger.moves import State
 from vidorch.money import show_usd, to_micros
 from vidorch.request import Request
 from vidorch.result import Job, Progress, Result
-from vidorch.routing import Plan, PlannedOffer
+from vidorch.plan import Plan, PlannedOffer
 
 __all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
 
@@ -279,9 +280,15 @@ class LiveRun:
         from vidorch import media
 
         row = next(row for row in self._ledger.outputs(self.id) if row["job_id"] == chosen.id)
-        await asyncio.to_thread(
-            media.copy_to, Path(row["uri"]), self._target.file, overwrite=self._target.overwrite
-        )
+        temporary = media.temporary_beside(self._target.file)
+        await asyncio.to_thread(self._target.file.parent.mkdir, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(shutil.copyfile, row["uri"], temporary)
+            await asyncio.to_thread(
+                media.publish, temporary, self._target.file, overwrite=self._target.overwrite
+            )
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
