@@ -41,7 +41,7 @@ class EstimateLine:
     Attributes:
         asked: the settings that the caller gave. bought: those that would be sent. billed_seconds: per clip.
         unit_price: in words. cost: USD for all candidates. seconds: for all of them; None when nobody knows.
-        price_source, price_as_of, confirmed: where the price comes from, when it was read, whether it is sure.
+        price_source, price_as_of, confirmed: where the price comes from, when it was read, is it sure.
         needs: what is missing to run it, such as `"FAL_KEY"`.
         notes: what differs from what was asked, or is not sure.
     """

@@ -1,8 +1,8 @@
 """One request and one route: what would be bought, and every reason why that is not what was asked.
 
 Only fields that the caller gave can be a reason. All others are filled, with the legal value nearest to 5 s,
-720p and the first image's shape or 16:9, above before below, sound off. What comes out is legal for the route in
-any case, so that a provider can be asked about it even when something else already speaks against it.
+720p and the first image's shape or 16:9, above before below, sound off. What comes out is legal for the route
+in any case, so that a provider can be asked about it even when something else already speaks against it.
 """
 
 from __future__ import annotations

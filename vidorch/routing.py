@@ -178,8 +178,8 @@ def make_plan(
         image_size: width and height of an image; None leaves all images' shapes unknown.
 
     Raises:
-        InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what vidorch
-            sets itself.
+        InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what
+            vidorch sets itself.
     """
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
@@ -228,7 +228,7 @@ def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
     if found:
         return found
     names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))
-    near = nearest_name(model, names) if isinstance(model, str) else None
+    near = nearest_name(model, names)
     raise InvalidRequest(
         f"model={model!r} is not in the catalog.{f' Did you mean {near!r}?' if near else ''}",
         hint="`vidorch models` lists all.", field="model", value=model, allowed=", ".join(names),
@@ -245,7 +245,7 @@ def _check_owners(
         if owner not in owners:
             near = nearest_name(owner, sorted(owners))
             raise InvalidRequest(
-                f"extra names {owner!r}: no endpoint, no provider.{f' Did you mean {near!r}?' if near else ''}",
+                f"extra names {owner!r}: no such endpoint.{f' Did you mean {near!r}?' if near else ''}",
                 field="extra", value=owner, allowed=", ".join(sorted(owners)),
             )  # fmt: skip
 

@@ -147,7 +147,7 @@ class Table:
         return tuple(values)
 
     def number(self, key: str, default: Any = REQUIRED, *, least: int = 0, above: bool = False) -> Decimal:
-        """An exact number: digits, or digits as text. A Python float is not what was written, so none is taken."""
+        """An exact number: digits, or digits as text. A Python float is not what was written."""
         self._known.add(key)
         if key not in self.data:
             return Decimal(self.take(key, default, "a number", bool))
