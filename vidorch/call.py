@@ -215,7 +215,8 @@ def _output(value: Any) -> str:
         raise _bad("output", value, "a file or folder")
     if "://" in text and not text.startswith("file://"):
         raise Unsupported(
-            f"output={text.partition('://')[0]}://... is not open in this version; a file or folder on this machine is. Nothing was sent.",
+            f"output={text.partition('://')[0]}://... is not open in this version; a file or folder on this machine is. "
+            "Nothing was sent.",
             hint="Give a path and upload the file from there.",
         )
     return text.removeprefix("file://")

@@ -6,8 +6,8 @@ the engine's business. Providers are found by the entry point group `vidorch.pro
     [project.entry-points."vidorch.providers"]
     acme = "acme_video:Acme"
 
-A provider class is called without arguments, once per client. Every method but `admit`, `find_mode` and `parse_webhook` is async and gets
-a `Context`: the endpoint, the scope's secret at the moment of use, a clock and our job id.
+A provider class is called without arguments, once per client. Every method but `admit`, `find_mode` and `parse_webhook` is
+async and gets a `Context`: the endpoint, the scope's secret at the moment of use, a clock and our job id.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Failed:
     cost: Decimal | None = None
 
 
-Polled: TypeAlias = "Progress | Done | Failed"
+Polled: TypeAlias = Progress | Done | Failed
 
 
 class Rejected(VidorchError):
@@ -356,5 +356,5 @@ class Provider(abc.ABC):
         """Verify a delivery and say which job it speaks of."""
         raise Unsupported(f"{self.name} sends no webhooks.", provider=self.name)
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027  (most have nothing to let go of)
         """Let go of threads and processes. In-process work ends here."""

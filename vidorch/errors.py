@@ -69,7 +69,7 @@ class VidorchError(Exception):
         message: str,
         *,
         hint: str = "",
-        charged: bool | None | EllipsisType = ...,
+        charged: bool | EllipsisType | None = ...,
         retryable: bool | None = None,
         provider: str | None = None,
         run_id: str | None = None,

@@ -61,7 +61,8 @@ class Capabilities:
     """What an offer can make for one task.
 
     Attributes:
-        resolutions: names in `vidorch.request.RESOLUTIONS`. aspect_ratios: `"16:9"`, ...; empty with an image means the image's own.
+        resolutions: names in `vidorch.request.RESOLUTIONS`.
+        aspect_ratios: `"16:9"`, ...; empty with an image means the image's own.
         sizes: exact pixels where the vendor fixes them, by `"resolution aspect"`, such as `"256p 1:1"`.
         audio: "off" (silent), "on" (always with sound) or "switch".
         samples: how many clips one submit can yield, at most.
