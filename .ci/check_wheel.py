@@ -19,7 +19,14 @@ NEEDED = (
     r"vidorch-[^/]+\.dist-info/licenses/LICENSE",
     r"vidorch-[^/]+\.dist-info/entry_points\.txt",
 )
-BANNED = (r"(^|/)mini_training/", r"(^|/)tests?/", r"(^|/)benchmarks/", r"__pycache__", r"\.pyc$", r"\.(mp4|pt|ckpt)$")
+BANNED = (
+    r"(^|/)mini_training/",
+    r"(^|/)tests?/",
+    r"(^|/)benchmarks/",
+    r"__pycache__",
+    r"\.pyc$",
+    r"\.(mp4|pt|ckpt)$",
+)
 
 
 def faults(wheel: Path) -> list[str]:
@@ -33,9 +40,15 @@ def faults(wheel: Path) -> list[str]:
     weights = sum(n for name, n in members.items() if re.fullmatch(NEEDED[4], name))
     if weights > MOST_WEIGHT_BYTES:
         found.append(f"its weights have {weights:,} bytes, more than {MOST_WEIGHT_BYTES:,}")
-    found += [f"nothing in it is {needed}" for needed in NEEDED if not any(re.fullmatch(needed, name) for name in members)]
+    found += [
+        f"nothing in it is {needed}"
+        for needed in NEEDED
+        if not any(re.fullmatch(needed, name) for name in members)
+    ]
     found += [f"{name} does not belong in it" for name in members if not name.startswith(FOLDERS)]
-    found += [f"{name} does not belong in it" for name in members if any(re.search(one, name) for one in BANNED)]
+    found += [
+        f"{name} does not belong in it" for name in members if any(re.search(one, name) for one in BANNED)
+    ]
     print(f"{wheel.name}: {size:,} bytes, {len(members)} files, weights {weights:,} bytes")
     return found
 
