@@ -125,7 +125,8 @@ def _next_longer(legal: Durations, asked: Decimal) -> Decimal | None:
 
 def _on_grid(legal: Durations, target: Decimal, rounding: str) -> Decimal:
     """The step next to `target`, kept between least and most."""
-    assert legal.least is not None and legal.most is not None
+    assert legal.least is not None
+    assert legal.most is not None
     steps = ((target - legal.least) / legal.step).to_integral_value(rounding)
     last = ((legal.most - legal.least) / legal.step).to_integral_value(ROUND_FLOOR)
     return legal.least + max(Decimal(0), min(steps, last)) * legal.step
@@ -134,8 +135,9 @@ def _on_grid(legal: Durations, target: Decimal, rounding: str) -> Decimal:
 def _lengths(legal: Durations) -> str:
     if legal.choices:
         return either(_plain(choice) for choice in legal.choices)
-    assert legal.least is not None and legal.most is not None
-    every = "whole seconds" if legal.step == 1 else f"every {_plain(legal.step)} s"
+    assert legal.least is not None
+    assert legal.most is not None
+    every = "whole seconds" if legal.step == 1 and legal.least % 1 == 0 else f"every {_plain(legal.step)} s"
     return f"{every} from {_plain(legal.least)} to {_plain(legal.most)}"
 
 

@@ -278,13 +278,13 @@ def _row(table: Table, source: str, as_of: date) -> PriceRow:
         as_of=table.day("as_of", as_of),
         confirmed=table.flag("confirmed", True),
     )
+    table.done()
     if not {"fixed", "per_second", "per_input_second"} & table.data.keys():
         raise table.error(
             "per_second", "is missing, and fixed and per_input_second are, too: the row says no price."
         )
     if row.high_per_second is not None and row.high_per_second < row.per_second:
         raise table.error("high_per_second", "is less than per_second.")
-    table.done()
     return row
 
 

@@ -108,6 +108,9 @@ class Table:
         self._known.add(key)
         if key not in self.data:
             if default is REQUIRED:
+                mistyped = nearest_name(key, self.data.keys() - self._known)
+                if mistyped:
+                    raise self.error(mistyped, f"there is no such field here. Did you mean {key!r}?")
                 raise self.error(key, f"is missing. It has to be {wanted}.")
             return default
         value = self.data[key]

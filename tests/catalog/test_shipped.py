@@ -1,0 +1,114 @@
+"""The shipped rows: every price with a source and a day, no fact twice, and what the vendors' pages say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from vidorch.catalog import load, shipped
+from vidorch.offer import Offer
+
+OFFERS = shipped().offers
+TODAY = date(2026, 11, 22)
+
+each_offer = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.name)
+
+
+@each_offer
+def test_every_price_row_has_a_source_and_a_day(offer: Offer) -> None:
+    """No price without the page it was read on and the day it was read."""
+    assert offer.price.rule == "free" or offer.price.rows
+    assert all(row.source.strip() and row.as_of and row.as_of <= TODAY for row in offer.price.rows)
+
+
+@each_offer
+def test_every_lifecycle_and_latency_has_a_source(offer: Offer) -> None:
+    """No word about life or speed without where it was read."""
+    assert offer.lifecycle.source
+    assert offer.lifecycle.as_of
+    assert offer.latency.source or not offer.latency.high
+
+
+@each_offer
+def test_every_offer_can_be_asked(offer: Offer) -> None:
+    """A hosted offer names its key's variable and maps the prompt and the length; the built-in one needs neither."""
+    hosted = offer.provider != "local"
+    assert bool(offer.variables) == hosted
+    for route in offer.routes.values():
+        assert not hosted or {"prompt", "duration"} <= route.fields.keys()
+        assert route.path
+        assert "{model}" not in route.path
+
+
+@each_offer
+def test_every_input_of_a_task_has_a_field(offer: Offer) -> None:
+    """A route that takes an image, a last image or references says where they go."""
+    needed = {
+        "image-to-video": {"image"}, "first-last-frame": {"image", "last_image"}, "reference-to-video": {"reference_images"},
+    }  # fmt: skip
+    for task, route in offer.routes.items():
+        assert offer.provider == "local" or needed.get(task, set()) <= route.fields.keys()
+        assert route.capabilities.last_image == (task == "first-last-frame")
+
+
+def test_no_fact_stands_twice() -> None:
+    """No offer has two rows, no title two offers, and a vendor's model costs the same wherever two of our names stand for it."""
+    assert len({offer.name for offer in OFFERS}) == len(OFFERS)
+    assert len({offer.title for offer in OFFERS}) == len(OFFERS)
+    seen: dict[tuple[object, ...], Decimal] = {}
+    for offer in OFFERS:
+        made = offer.routes["text-to-video"].capabilities.resolutions
+        for row in offer.price.rows:
+            for resolution in row.when.get("resolution", made):
+                for audio in row.when.get("audio", (True, False)):
+                    fact = (offer.endpoint, offer.vendor_model, resolution, audio)
+                    assert seen.setdefault(fact, row.per_second) == row.per_second
+
+
+def test_what_has_ended() -> None:
+    """On 22 November 2026 Sora is gone for sure; Veo 3.1 on Vertex is only said to be."""
+    gone = {offer.name for offer in OFFERS if offer.lifecycle.dead_on(TODAY)}
+    said = {offer.name for offer in OFFERS if offer.lifecycle.retires and not offer.lifecycle.confirmed}
+    assert gone == {"openai/sora-2", "openai/sora-2-pro"}
+    assert said == {"vertex/veo-3.1", "vertex/veo-3.1-fast", "vertex/veo-3.1-lite"}
+
+
+def test_sora_lived_until_its_last_day() -> None:
+    """Before 24 September 2026 Sora is not yet dead by date alone; its state says retired."""
+    offer = shipped().offer("openai/sora-2")
+    assert offer is not None
+    assert offer.lifecycle.retires == date(2026, 9, 24)
+    assert offer.lifecycle.state == "retired"
+
+
+def test_built_in() -> None:
+    """The built-in model is free, needs no key, makes 2 s of 256x256 at 12 frames per second, and dies with its caller."""
+    offer = shipped().offer("local/mini")
+    assert offer is not None
+    able = offer.routes["image-to-video"].capabilities
+    assert (offer.price.rule, offer.variables, offer.outlives_caller, offer.find) == ("free", (), False, "none")
+    assert (able.durations.choices, able.sizes, able.fps, able.audio) == ((2,), {"256p 1:1": (256, 256)}, (12,), "off")
+
+
+def test_one_file_per_family() -> None:
+    """Each shipped file holds one family, and is called by its name or by its maker's."""
+    folder = Path(load.__code__.co_filename).parent / "data"
+    assert {path.stem for path in folder.glob("*.toml")} == {"kling", "mini", "runway", "sora", "veo"}
+    for offer in OFFERS:
+        assert (folder / f"{offer.family}.toml").is_file()
+
+
+def test_door_is_lazy() -> None:
+    """Naming the catalog loads no TOML parser; pricing loads nothing but the standard library."""
+    code = (
+        "import sys, vidorch.catalog; assert 'tomllib' not in sys.modules; "
+        "import vidorch.routing, vidorch.catalog.layers; vidorch.catalog.shipped(); "
+        "heavy = {'numpy', 'av', 'httpx', 'pydantic', 'rich', 'sqlalchemy', 'platformdirs', 'torch'} & sys.modules.keys(); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

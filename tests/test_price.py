@@ -1,0 +1,214 @@
+"""Prices: every priced cell of the shipped rows against figures worked out by hand, and what must always hold."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from vidorch.catalog import load, shipped
+from vidorch.offer import Offer
+from vidorch.price import Priced, Range, price_of
+from vidorch.request import Request
+
+# offer, sound, resolution, seconds -> USD of one clip: expected, and the most where that differs. Worked out by hand from
+# the vendors' figures, not from the catalog: seconds x price of a second.
+CELLS = [
+    ("kling/kling-3.0-standard", False, "720p", 5, "0.42", None),  # 5 x 0.084
+    ("kling/kling-3.0-standard", True, "720p", 10, "1.26", None),  # 10 x 0.126
+    ("kling/kling-3.0-pro", False, "1080p", 5, "0.56", None),  # 5 x 0.112
+    ("kling/kling-3.0-pro", True, "1080p", 15, "2.52", None),  # 15 x 0.168
+    ("kling/kling-3.0-4k", False, "4k", 3, "1.26", None),  # 3 x 0.42
+    ("kling/kling-3.0-4k", True, "4k", 5, "2.10", None),  # 5 x 0.42
+    ("fal/kling-3.0-standard", False, "720p", 7, "0.588", None),  # 7 x 0.084
+    ("fal/kling-3.0-standard", True, "720p", 5, "0.63", None),  # 5 x 0.126
+    ("fal/kling-3.0-pro", False, "1080p", 5, "0.56", "1.12"),  # 5 x 0.112; older pages 0.224
+    ("fal/kling-3.0-pro", True, "1080p", 5, "0.84", "1.12"),  # 5 x 0.168; 0.224 is the dearest figure of any page
+    ("fal/kling-3.0-4k", False, "4k", 5, "2.10", None),
+    ("fal/kling-3.0-4k", True, "4k", 5, "2.10", None),
+    ("vertex/veo-3.1", True, "720p", 8, "3.20", None),  # 8 x 0.40
+    ("vertex/veo-3.1", True, "1080p", 4, "1.60", None),
+    ("vertex/veo-3.1", True, "4k", 8, "4.80", None),  # 8 x 0.60
+    ("vertex/veo-3.1", False, "720p", 6, "1.20", None),  # 6 x 0.20
+    ("vertex/veo-3.1", False, "1080p", 8, "1.60", None),
+    ("vertex/veo-3.1", False, "4k", 8, "3.20", "4.80"),  # 8 x 0.40, not confirmed; with sound 0.60
+    ("vertex/veo-3.1-fast", True, "720p", 8, "0.80", None),  # 8 x 0.10
+    ("vertex/veo-3.1-fast", True, "1080p", 8, "0.96", None),  # 8 x 0.12
+    ("vertex/veo-3.1-fast", True, "4k", 8, "2.40", None),  # 8 x 0.30
+    ("vertex/veo-3.1-fast", False, "720p", 4, "0.40", None),  # 4 x 0.10, from before the cut
+    ("vertex/veo-3.1-fast", False, "1080p", 4, "0.40", "0.48"),
+    ("vertex/veo-3.1-lite", True, "720p", 8, "0.40", None),  # 8 x 0.05
+    ("vertex/veo-3.1-lite", True, "1080p", 8, "0.64", None),  # 8 x 0.08
+    ("vertex/veo-3.1-lite", False, "720p", 8, "0.24", "0.40"),  # 8 x 0.03, a reseller's figure
+    ("vertex/veo-3.1-lite", False, "1080p", 8, "0.40", "0.64"),
+    ("runway/gen4.5", False, "720p", 5, "0.60", None),  # 5 x 12 credits of 0.01
+    ("runway/gen4.5", False, "720p", 10, "1.20", None),
+    ("openai/sora-2", True, "720p", 12, "1.20", None),  # its last price
+    ("openai/sora-2-pro", True, "720p", 8, "2.40", None),
+    ("local/mini", False, "256p", 2, "0", None),
+]
+
+
+def offer_of(name: str) -> Offer:
+    offer = shipped().offer(name)
+    assert offer is not None
+    return offer
+
+
+def price(offer: Offer, seconds: float | None = 5, task: str = "text-to-video", **fields: Any) -> Priced:
+    more = {key: fields.pop(key) for key in ("input_seconds",) if key in fields}
+    request = Request(prompt="a boat", duration=seconds, **fields)
+    return price_of(offer, request, offer.routes[task], **more)
+
+
+def made_up(*rows: dict[str, Any], **more: Any) -> Offer:
+    offer = {
+        "model": "one", "endpoint": "acme", "provider": "acme", "family": "acme", "title": "One", "as_of": date(2026, 12, 1),
+        "capabilities": {"resolutions": ["720p", "1080p"]}, "price": {"source": "a page", "row": list(rows), **more},
+        "routes": {"text-to-video": {"path": "/"}, "reference-to-video": {"path": "/"}},
+    }  # fmt: skip
+    made = load({"offer": [offer]}, environ={}, user_file="none").offer("acme/one")
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(("name", "audio", "resolution", "seconds", "expected", "high"), CELLS)
+def test_cell(name: str, *, audio: bool, resolution: str, seconds: int, expected: str, high: str | None) -> None:
+    """Each priced cell equals the figure worked out by hand, to the millionth."""
+    priced = price(offer_of(name), seconds, audio=audio, resolution=resolution)
+    assert priced.cost == Range(Decimal(expected), Decimal(expected), Decimal(high or expected))
+    assert priced.billed_seconds == seconds
+
+
+def test_every_cell_is_tested() -> None:
+    """The table above has a line for each pair of sound and resolution that any shipped row prices."""
+    tested = {cell[:3] for cell in CELLS}
+    for offer in shipped().offers:
+        able = offer.routes["text-to-video"].capabilities
+        sounds = {"on": [True], "off": [False], "switch": [True, False]}[able.audio]
+        priced = {(offer.name, audio, name) for audio in sounds for name in able.resolutions
+                  if price(offer, audio=audio, resolution=name).cost is not None}  # fmt: skip
+        assert priced <= tested
+
+
+def test_no_price_is_invented() -> None:
+    """What silent 4k costs on Veo 3.1 Fast is not known, and the reason names just that."""
+    priced = price(offer_of("vertex/veo-3.1-fast"), 8, audio=False, resolution="4k")
+    assert (priced.cost, priced.reason) == (None, "no price is known for resolution 4k, audio off")
+
+
+def test_unpriced() -> None:
+    """An offer without a bounded price has none for any request, and its note says why."""
+    assert price(made_up(rule="unpriced", note="billed by tokens")).reason == "billed by tokens"
+
+
+def test_most_specific_row() -> None:
+    """Of the rows that hold, the one with the most conditions counts."""
+    offer = made_up(
+        {"per_second": 1},
+        {"when": {"audio": True}, "per_second": 2},
+        {"when": {"audio": True, "resolution": "1080p"}, "per_second": 3},
+    )
+    rates = [price(offer, 1, audio=audio, resolution=name).cost for audio, name in [(False, "1080p"), (True, "720p"), (True, "1080p")]]
+    assert [cost.expected for cost in rates if cost] == [1, 2, 3]
+
+
+def test_row_by_duration_and_task() -> None:
+    """A price per clip by length, and another for a task."""
+    offer = made_up(
+        {"when": {"duration": [5]}, "fixed": "0.35"},
+        {"when": {"duration": 10}, "fixed": "0.70"},
+        {"when": {"duration": [5, 10], "task": "reference-to-video"}, "fixed": 1},
+    )
+    assert price(offer, 10).cost == Range(Decimal("0.7"), Decimal("0.7"), Decimal("0.7"))
+    assert price(offer, 10, "reference-to-video", reference_images=[PNG]).cost == Range(Decimal(1), Decimal(1), Decimal(1))
+    assert price(offer, 7).reason == "no price is known for task text-to-video, duration 7"
+
+
+def test_row_by_references() -> None:
+    """A price that depends on whether there are reference images."""
+    offer = made_up({"when": {"references": True}, "fixed": 2}, {"when": {"references": False}, "fixed": 1})
+    assert price(offer).cost == Range(Decimal(1), Decimal(1), Decimal(1))
+    assert price(offer, 5, "reference-to-video", reference_images=[PNG]).cost == Range(Decimal(2), Decimal(2), Decimal(2))
+
+
+@pytest.mark.parametrize(("seconds", "billed"), [(1, 5), (5, 5), (5.5, 10), (10, 10), (10.1, 15)])
+def test_blocks_and_minimum(seconds: float, billed: int) -> None:
+    """Billed seconds are at least the minimum and whole blocks."""
+    offer = made_up({"per_second": "0.01", "minimum_seconds": 3, "block_seconds": 5})
+    assert price(offer, seconds).billed_seconds == billed
+
+
+def test_input_seconds() -> None:
+    """Seconds of the source clip are billed beside the clip's, and without their number there is no price."""
+    offer = made_up({"per_second": "0.10", "per_input_second": "0.05"})
+    assert price(offer, 4, input_seconds=Decimal(3)).cost == Range(*[Decimal("0.55")] * 3)
+    assert "seconds of the source clip" in price(offer, 4).reason
+
+
+def test_own_length() -> None:
+    """A clip as long as its input is billed by the input's length."""
+    offer = made_up({"per_second": "0.10"})
+    assert price(offer, None, input_seconds=Decimal("2.5")).cost == Range(*[Decimal("0.25")] * 3)
+    assert "how long the clip will be" in price(offer, None).reason
+
+
+def test_rounded_up_to_a_millionth() -> None:
+    """A rest below a millionth of a dollar is rounded up, never away."""
+    assert price(made_up({"per_second": "0.00000001"}), 1).cost == Range(*[Decimal("0.000001")] * 3)
+
+
+def test_nobody_else_s_rounding() -> None:
+    """The caller's own decimal context changes nothing."""
+    with localcontext() as context:
+        context.prec = 2
+        assert price(offer_of("kling/kling-3.0-pro"), 15, audio=True).cost == Range(*[Decimal("2.52")] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("kling/kling-3.0-pro", "$0.112 per second"), ("runway/gen4.5", "12 credits ($0.12) per second"), ("local/mini", "free")],
+)
+def test_unit_price_in_words(name: str, words: str) -> None:
+    """The unit price is said in the vendor's unit and in USD."""
+    offer = offer_of(name)
+    assert price(offer, audio=False).in_words(offer) == words
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
+AMOUNTS = st.decimals(0, 100, places=4)
+SECONDS = st.integers(1, 600).map(lambda tenths: tenths / 10)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(shipped().offers), SECONDS, SECONDS, st.booleans(), st.data())
+def test_shipped_prices_rise_with_length(offer: Offer, one: float, other: float, audio: bool, data: st.DataObject) -> None:
+    """No price is negative, low is not above expected nor that above high, and a longer clip is never cheaper."""
+    resolution = data.draw(st.sampled_from(offer.routes["text-to-video"].capabilities.resolutions))
+    short = price(offer, min(one, other), audio=audio, resolution=resolution).cost
+    long = price(offer, max(one, other), audio=audio, resolution=resolution).cost
+    assume(short is not None)
+    assume(long is not None)
+    assert short is not None
+    assert long is not None
+    assert 0 <= short.low <= short.expected <= short.high
+    assert (short.low, short.expected, short.high) <= (long.low, long.expected, long.high)
+
+
+@settings(max_examples=100, deadline=None)
+@given(AMOUNTS, AMOUNTS, st.integers(0, 20), st.integers(0, 20), SECONDS, SECONDS)
+def test_any_rule_rises_with_length(
+    fixed: Decimal, rate: Decimal, minimum: int, block: int, one: float, other: float
+) -> None:
+    """Fees, rates, minimums and blocks of any size keep a longer clip from being cheaper."""
+    row = {"fixed": fixed, "per_second": rate, "minimum_seconds": minimum, "block_seconds": block}
+    offer = made_up(row)
+    short, long = price(offer, min(one, other)), price(offer, max(one, other))
+    assert short.cost is not None
+    assert long.cost is not None
+    assert 0 <= short.cost.expected <= long.cost.expected
+    assert max(Decimal(str(min(one, other))), minimum) <= short.billed_seconds <= long.billed_seconds
