@@ -54,9 +54,9 @@ def publish(temporary: str | Path, final: str | Path, *, overwrite: bool = False
     temporary, final = Path(temporary), Path(final)
     _sync(temporary)
     if overwrite:
-        os.replace(temporary, final)
+        temporary.replace(final)
     elif os.name == "nt":
-        os.rename(temporary, final)  # on Windows this refuses an existing name, atomically
+        temporary.rename(final)  # on Windows this refuses an existing name, atomically
     else:
         _rename_if_free(temporary, final)
     _sync_folder(final.parent)
@@ -72,16 +72,16 @@ def _rename_if_free(temporary: Path, final: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        os.unlink(temporary)
+        temporary.unlink()
         return
     try:
         os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # claims the name
     except FileExistsError:
         raise _taken(final) from None
     try:
-        os.replace(temporary, final)
+        temporary.replace(final)
     except BaseException:
-        os.unlink(final)  # the claim is ours and empty
+        final.unlink()  # the claim is ours and empty
         raise
 
 

@@ -20,7 +20,8 @@ def exact_rate(value: float | Fraction) -> Fraction:
     Raises:
         InvalidRequest: for anything that is not a number above 0 and up to 1000.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)) or not math.isfinite(value):
+    given: object = value  # callers without a type checker hand over anything; True is an int, and no rate
+    if isinstance(given, bool) or not isinstance(given, (int, float, Fraction)) or not math.isfinite(given):
         raise _bad_rate(value)
     rate = Fraction(value)
     if isinstance(value, float):

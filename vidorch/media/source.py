@@ -34,6 +34,9 @@ FORMATS = (
 # 8192 x 8192. A PNG of a few kilobytes can claim gigapixels; nothing here makes or needs more than 8K.
 MAX_PIXELS = 8192 * 8192
 
+# FFmpeg counts rows padded to 64 pixels against its limit; the exact one is kept below.
+_PADDING = 64 * 65_536
+
 # Reads go through Python, so few and large ones; seeks throw a buffer away, so not too large.
 _BUFFER = 256 * 1024
 
@@ -106,21 +109,21 @@ class Source:
     def decode(self, stream: VideoStream) -> Iterator[VideoFrame]:
         """Yield every frame from here to the end, in the order shown, the decoder's delayed ones included.
 
-        Packets that cannot be decoded are skipped until the first frame (a broadcast may start between key frames);
-        after it they are `BadMedia`.
+        A packet that cannot be decoded is `BadMedia`, but in containers that may start between key frames, as broadcasts
+        do, it is skipped until the first frame.
         """
         packets = self.container.demux(stream)
         trouble: Exception | None = None
         started = False
         while True:
-            with self.reading("reading on failed"):
+            with self.reading("it cannot be read to its end"):
                 packet = next(packets, None)
             if packet is None:
                 break
             try:
                 frames = packet.decode()
             except (av.FFmpegError, ValueError) as error:
-                if started:
+                if started or self.indexed:
                     with self.reading("a frame cannot be decoded"):
                         raise
                 trouble = error
@@ -151,7 +154,8 @@ def opened(source: MediaSource, *, max_pixels: int = MAX_PIXELS) -> Iterator[Sou
             )
         head = handle.read(4096)
         handle.seek(0)
-        options = {"format_whitelist": FORMATS, "max_pixels": str(max_pixels)}
+        limit = {"max_pixels": str(max_pixels + _PADDING)}
+        options = {"format_whitelist": FORMATS, **limit}
         try:
             # Tags in old files come in any encoding; they are not what is asked for here.
             container = av.open(handle, "r", options=options, metadata_errors="replace", buffer_size=_BUFFER)
@@ -161,10 +165,29 @@ def opened(source: MediaSource, *, max_pixels: int = MAX_PIXELS) -> Iterator[Sou
         with container:
             for stream in container.streams.video:
                 if cast(Any, stream.codec_context) is not None:
-                    stream.codec_context.options = {"max_pixels": str(max_pixels)}
+                    settings = dict(limit)
+                    if container.format.name == "jpeg_pipe":
+                        settings["err_detect"] = "explode"  # else the missing half of a photograph is grey
+                    _refuse_bomb(path, label, stream, max_pixels, container.format.name)
+                    stream.codec_context.options = settings
                     # One thread: callers read several files at once, and errors come in the same order every time.
                     stream.codec_context.thread_count = 1
             yield Source(container, path, label, size, head, handle)
+
+
+def _refuse_bomb(path: Path | None, label: str, stream: VideoStream, max_pixels: int, demuxer: str) -> None:
+    if stream.width * stream.height > max_pixels:
+        size = f"{stream.width}x{stream.height}"
+        raise bad(
+            path, label, f"is {size}, more than the {max_pixels} pixels accepted.", "Scale it down first."
+        )
+    if stream.width == 0 and demuxer.endswith("_pipe"):  # FFmpeg refused its size, or could not read it
+        raise bad(
+            path,
+            label,
+            f"is cut off or damaged, or has more than {max_pixels} pixels.",
+            "Save it again, smaller.",
+        )
 
 
 def _handle(path: Path) -> BinaryIO:
@@ -174,7 +197,7 @@ def _handle(path: Path) -> BinaryIO:
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
         raise bad(
-            path, str(path), "does not exist.", "Check the path; relative ones start at " + os.getcwd()
+            path, str(path), "does not exist.", "Check the path; relative ones start at " + str(Path.cwd())
         ) from error
     except PermissionError as error:
         # Windows answers so for a folder.

@@ -40,10 +40,6 @@ def load_still(source: MediaSource, *, max_pixels: int = MAX_PIXELS) -> Picture:
         stream = media.picture_stream()
         if stream is None:
             raise media.bad("is sound, not a picture.", "Give a PNG, JPEG or WebP.")
-        if stream.width == 0:  # the decoder refused its size, so FFmpeg could not fill it in
-            raise media.bad(
-                f"is damaged, or larger than {max_pixels} pixels.", "Scale it down or save it again."
-            )
         frames = media.decode(stream)
         frame = next(frames, None)
         if frame is None:

@@ -12,20 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
-import numpy as np
-from av.video.reformatter import (
-    ColorPrimaries,
-    ColorRange,
-    Colorspace,
-    ColorTrc,
-    Interpolation,
-    VideoReformatter,
-)
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vidorch.errors import BadMedia, InvalidRequest
 from vidorch.media.atomic import publish, temporary_beside
+from vidorch.media.bt709 import Bt709
 from vidorch.media.clock import exact_rate
-from vidorch.media.picture import EXACT
 from vidorch.media.probing import probe
 from vidorch.media.still import check_frame
 
@@ -54,7 +46,8 @@ def write_video(
         path: where to; its folder must exist. The file is MP4 whatever the name ends in.
         frames: uint8 `(H, W, 3)` RGB arrays, all of one even width and height; taken one at a time.
         fps: frames per second, exact for int and Fraction; 23.976 and 29.97 mean 24000/1001 and 30000/1001.
-        crf: x264's constant rate factor, 0 (best, large) to 51; 18 is hard to tell from the original.
+        crf: x264's constant rate factor, 1 (best, large) to 51; 18 is hard to tell from the original. 0 would be
+            lossless, in a profile that browsers do not play.
         preset: x264's speed, `"ultrafast"` to `"veryslow"`.
         overwrite: replace a file of that name.
 
@@ -70,8 +63,8 @@ def write_video(
     """
     path = Path(path)
     rate = exact_rate(fps)
-    if not 0 <= crf <= 51:
-        raise InvalidRequest(f"crf is {crf}.", field="crf", value=crf, allowed="0 to 51")
+    if not 1 <= crf <= 51:
+        raise InvalidRequest(f"crf is {crf}.", field="crf", value=crf, allowed="1 to 51")
     if preset not in _PRESETS:
         raise InvalidRequest(
             f"preset is {preset!r}.", field="preset", value=preset, allowed=", ".join(_PRESETS)
@@ -129,12 +122,12 @@ def _encode(
     try:
         with _disk(path):
             stream = _h264(container, first, rate, options)
-        reformatter = VideoReformatter()
+            convert = Bt709(stream.width, stream.height)
         count = 0
         frame: Picture | None = first
         while frame is not None:
             with _disk(path):
-                picture = _bt709(reformatter, frame)
+                picture = convert(frame)
                 picture.pts, picture.duration, picture.time_base = count, 1, 1 / rate
                 container.mux(stream.encode(picture))
             count += 1
@@ -174,20 +167,6 @@ def _h264(container: OutputContainer, first: Picture, rate: Fraction, options: d
     context.colorspace = Colorspace.ITU709  # 1, here as in the standard
     context.color_range = ColorRange.MPEG
     return stream
-
-
-def _bt709(reformatter: VideoReformatter, frame: Picture) -> av.VideoFrame:
-    picture = reformatter.reformat(
-        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
-        format="yuv420p",
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-        interpolation=Interpolation.BICUBIC | EXACT,
-        threads=1,
-    )
-    picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    return picture
 
 
 def _read_back(path: Path, first: Picture, count: int, rate: Fraction) -> MediaInfo:
