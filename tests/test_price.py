@@ -27,7 +27,14 @@ CELLS = [
     ("fal/kling-3.0-standard", False, "720p", 7, "0.588", None),  # 7 x 0.084
     ("fal/kling-3.0-standard", True, "720p", 5, "0.63", None),  # 5 x 0.126
     ("fal/kling-3.0-pro", False, "1080p", 5, "0.56", "1.12"),  # 5 x 0.112; older pages 0.224
-    ("fal/kling-3.0-pro", True, "1080p", 5, "0.84", "1.12"),  # 5 x 0.168; 0.224 is the dearest figure of any page
+    (
+        "fal/kling-3.0-pro",
+        True,
+        "1080p",
+        5,
+        "0.84",
+        "1.12",
+    ),  # 5 x 0.168; 0.224 is the dearest figure of any page
     ("fal/kling-3.0-4k", False, "4k", 5, "2.10", None),
     ("fal/kling-3.0-4k", True, "4k", 5, "2.10", None),
     ("vertex/veo-3.1", True, "720p", 8, "3.20", None),  # 8 x 0.40
@@ -77,7 +84,9 @@ def made_up(*rows: dict[str, Any], **more: Any) -> Offer:
 
 
 @pytest.mark.parametrize(("name", "audio", "resolution", "seconds", "expected", "high"), CELLS)
-def test_cell(name: str, *, audio: bool, resolution: str, seconds: int, expected: str, high: str | None) -> None:
+def test_cell(
+    name: str, *, audio: bool, resolution: str, seconds: int, expected: str, high: str | None
+) -> None:
     """Each priced cell equals the figure worked out by hand, to the millionth."""
     priced = price(offer_of(name), seconds, audio=audio, resolution=resolution)
     assert priced.cost == Range(Decimal(expected), Decimal(expected), Decimal(high or expected))
@@ -113,7 +122,10 @@ def test_most_specific_row() -> None:
         {"when": {"audio": True}, "per_second": 2},
         {"when": {"audio": True, "resolution": "1080p"}, "per_second": 3},
     )
-    rates = [price(offer, 1, audio=audio, resolution=name).cost for audio, name in [(False, "1080p"), (True, "720p"), (True, "1080p")]]
+    rates = [
+        price(offer, 1, audio=audio, resolution=name).cost
+        for audio, name in [(False, "1080p"), (True, "720p"), (True, "1080p")]
+    ]
     assert [cost.expected for cost in rates if cost] == [1, 2, 3]
 
 
@@ -125,7 +137,9 @@ def test_row_by_duration_and_task() -> None:
         {"when": {"duration": [5, 10], "task": "reference-to-video"}, "fixed": 1},
     )
     assert price(offer, 10).cost == Range(Decimal("0.7"), Decimal("0.7"), Decimal("0.7"))
-    assert price(offer, 10, "reference-to-video", reference_images=[PNG]).cost == Range(Decimal(1), Decimal(1), Decimal(1))
+    assert price(offer, 10, "reference-to-video", reference_images=[PNG]).cost == Range(
+        Decimal(1), Decimal(1), Decimal(1)
+    )
     assert price(offer, 7).reason == "no price is known for task text-to-video, duration 7"
 
 
@@ -133,7 +147,9 @@ def test_row_by_references() -> None:
     """A price that depends on whether there are reference images."""
     offer = made_up({"when": {"references": True}, "fixed": 2}, {"when": {"references": False}, "fixed": 1})
     assert price(offer).cost == Range(Decimal(1), Decimal(1), Decimal(1))
-    assert price(offer, 5, "reference-to-video", reference_images=[PNG]).cost == Range(Decimal(2), Decimal(2), Decimal(2))
+    assert price(offer, 5, "reference-to-video", reference_images=[PNG]).cost == Range(
+        Decimal(2), Decimal(2), Decimal(2)
+    )
 
 
 @pytest.mark.parametrize(("seconds", "billed"), [(1, 5), (5, 5), (5.5, 10), (10, 10), (10.1, 15)])
@@ -171,7 +187,11 @@ def test_nobody_else_s_rounding() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("kling/kling-3.0-pro", "$0.112 per second"), ("runway/gen4.5", "12 credits ($0.12) per second"), ("local/mini", "free")],
+    [
+        ("kling/kling-3.0-pro", "$0.112 per second"),
+        ("runway/gen4.5", "12 credits ($0.12) per second"),
+        ("local/mini", "free"),
+    ],
 )
 def test_unit_price_in_words(name: str, words: str) -> None:
     """The unit price is said in the vendor's unit and in USD."""
@@ -186,7 +206,9 @@ SECONDS = st.integers(1, 600).map(lambda tenths: tenths / 10)
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(shipped().offers), SECONDS, SECONDS, st.booleans(), st.data())
-def test_shipped_prices_rise_with_length(offer: Offer, one: float, other: float, audio: bool, data: st.DataObject) -> None:
+def test_shipped_prices_rise_with_length(
+    offer: Offer, one: float, other: float, audio: bool, data: st.DataObject
+) -> None:
     """No price is negative, low is not above expected nor that above high, and a longer clip is never cheaper."""
     resolution = data.draw(st.sampled_from(offer.routes["text-to-video"].capabilities.resolutions))
     short = price(offer, min(one, other), audio=audio, resolution=resolution).cost
@@ -211,4 +233,4 @@ def test_any_rule_rises_with_length(
     assert short.cost is not None
     assert long.cost is not None
     assert 0 <= short.cost.expected <= long.cost.expected
-    assert max(Decimal(str(min(one, other))), minimum) <= short.billed_seconds <= long.billed_seconds
+    assert max(Decimal(str(min(one, other))), Decimal(minimum)) <= short.billed_seconds <= long.billed_seconds

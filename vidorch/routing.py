@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from vidorch.catalog import Catalog
@@ -186,21 +187,22 @@ def make_plan(
     planner = _Planner(endpoints, installed, has_credentials, admit, today, _once_each(image_size))
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
-    seen: set[tuple[str, int]] = set()
+    seen: dict[str, list[Request]] = {}
     for one in models or (BUILT_IN,):
         choice = one if isinstance(one, Choice) else Choice(one)
         asked = choice.applied_to(request)
         group: list[PlannedOffer] = []
         for offer in _named(choice.model, offers):
-            if (offer.name, id(asked)) in seen:
+            before = seen.setdefault(offer.name, [])
+            if asked in before:
                 continue
-            seen.add((offer.name, id(asked)))
+            before.append(asked)
             considered = planner.consider(offer, asked, to_run=to_run)
             if isinstance(considered, LeftOut):
                 left_out[offer.name] = considered
             else:
                 group.append(considered)
-        entries += sorted(group, key=lambda entry: (entry.cost.expected, entry.cost.high))
+        entries += sorted(group, key=_by_cost)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
     hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
     advised = () if entries else _alternatives(planner, request, offers, left_out)
@@ -264,10 +266,13 @@ def _alternatives(
             continue
         if isinstance(entry, LeftOut):
             continue
-        if offer.model not in best or entry.cost.expected < best[offer.model].cost.expected:
+        if offer.model not in best or _by_cost(entry) < _by_cost(best[offer.model]):
             best[offer.model] = entry
-    cheapest = sorted(best.values(), key=lambda entry: (entry.cost.expected, entry.offer.name))[:_ADVISED]
-    return tuple(_advised(entry) for entry in cheapest)
+    return tuple(_advised(entry) for entry in sorted(best.values(), key=_by_cost)[:_ADVISED])
+
+
+def _by_cost(entry: PlannedOffer) -> tuple[Decimal, Decimal, str]:
+    return entry.cost.expected, entry.cost.high, entry.offer.name
 
 
 def _advised(entry: PlannedOffer) -> str:
@@ -295,11 +300,13 @@ def _once_each(image_size: ImageSize | None) -> ImageSize | None:
     """An image is opened once for a plan, however many offers look at it."""
     if image_size is None:
         return None
-    known: dict[int, tuple[int, int] | None] = {}
+    known: dict[
+        int, tuple[Media, tuple[int, int] | None]
+    ] = {}  # holds the image, so that no other gets its id
 
     def size(media: Media) -> tuple[int, int] | None:
         if id(media) not in known:
-            known[id(media)] = image_size(media)
-        return known[id(media)]
+            known[id(media)] = (media, image_size(media))
+        return known[id(media)][1]
 
     return size

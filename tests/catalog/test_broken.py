@@ -70,7 +70,7 @@ BREAKS = [
     ('title = "One"', 'titel = "One"', 7, "titel", "Did you mean 'title'?"),
     ('title = "One"\n', "", 3, "title", "is missing"),
     ("as_of = 2026-12-01\n[offer.cap", "[offer.cap", 3, "as_of", "is missing"),
-    ('as_of = 2026-12-01\n[offer.cap', 'as_of = "soon"\n[offer.cap', 8, "as_of", "a date"),
+    ("as_of = 2026-12-01\n[offer.cap", 'as_of = "soon"\n[offer.cap', 8, "as_of", "a date"),
     ('model = "one"', 'model = "One Two"', 4, "model", "lower-case"),
     ('"1080p"]', '"1080"]', 11, "capabilities.resolutions", "Did you mean '1080p'?"),
     ('["16:9"]', '["wide"]', 12, "capabilities.aspect_ratios", "'wide' cannot be used"),
@@ -80,13 +80,25 @@ BREAKS = [
     ("choices = [4, 8]", "choices = [0, 8]", 10, "capabilities.durations.choices", "over 0"),
     ("text-to-video", "text-to-film", 13, "routes.text-to-film", "Did you mean 'text-to-video'?"),
     ('path = "/v1"\n', "", 13, "routes.text-to-video.path", "is missing"),
-    ('source = "a page"\n[[offer.price.row]]\nwhen', "[[offer.price.row]]\nwhen", 15, "price.source", "is missing"),
+    (
+        'source = "a page"\n[[offer.price.row]]\nwhen',
+        "[[offer.price.row]]\nwhen",
+        15,
+        "price.source",
+        "is missing",
+    ),
     ("per_second = 0.20", "per_second = -0.20", 22, "price.row.2.per_second", "a number from 0"),
     ("per_second = 0.20", "per_second = nan", 22, "price.row.2.per_second", "a number from 0"),
     ("per_second = 0.20", 'per_second = "cheap"', 22, "price.row.2.per_second", "a number from 0"),
     ("per_second = 0.20", "per_seconds = 0.20", 22, "price.row.2.per_seconds", "no such field"),
     ("per_second = 0.20\n", "", 20, "price.row.2.per_second", "says no price"),
-    ("per_second = 0.20", "per_second = 0.20\nhigh_per_second = 0.1", 23, "price.row.2.high_per_second", "less than"),
+    (
+        "per_second = 0.20",
+        "per_second = 0.20\nhigh_per_second = 0.1",
+        23,
+        "price.row.2.high_per_second",
+        "less than",
+    ),
     ('resolution = "1080p" }', 'resolution = "720p" }', 15, "price.row", "rows 1 and 2"),
     ('resolution = "1080p" }', 'resolution = "4k" }', 21, "price.row.2.when.resolution", "'4k'"),
     ('resolution = "1080p" }', 'resolution = "8k" }', 21, "price.row.2.when.resolution", "'8k'"),
@@ -147,12 +159,32 @@ def test_float_money() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates() | st.decimals(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.dates()
+    | st.decimals(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
 KEYS = st.sampled_from(
-    ["model", "endpoint", "provider", "title", "as_of", "capabilities", "routes", "price", "latency", "fields", "like", "notes", "row"]
+    [
+        "model",
+        "endpoint",
+        "provider",
+        "title",
+        "as_of",
+        "capabilities",
+        "routes",
+        "price",
+        "latency",
+        "fields",
+        "like",
+        "notes",
+        "row",
+    ]
 )
 
 
@@ -160,7 +192,14 @@ KEYS = st.sampled_from(
 @given(st.dictionaries(KEYS, JSON, max_size=8))
 def test_any_mapping(offer: dict[str, Any]) -> None:
     """Whatever stands in a layer, only a VidorchError comes out."""
-    good = {"model": "one", "endpoint": "acme", "provider": "acme", "family": "acme", "title": "One", "as_of": date(2026, 12, 1)}
+    good = {
+        "model": "one",
+        "endpoint": "acme",
+        "provider": "acme",
+        "family": "acme",
+        "title": "One",
+        "as_of": date(2026, 12, 1),
+    }
     try:
         load({"offer": [{**good, "routes": {"text-to-video": {"path": "/"}}, "price": {"rule": "unpriced"}, **offer}]},
              environ={}, user_file="none")  # fmt: skip

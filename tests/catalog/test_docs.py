@@ -34,12 +34,19 @@ def catalog(page: str, tmp_path: Path) -> Catalog:
 
 def test_example_replaces_a_price_and_keeps_the_rest(catalog: Catalog) -> None:
     """The example's first offer has the user's price and the shipped offer's everything else."""
-    offer, shipped = catalog.offer("fal/kling-3.0-pro"), load(environ={}, user_file="none").offer("fal/kling-3.0-pro")
+    offer, shipped = (
+        catalog.offer("fal/kling-3.0-pro"),
+        load(environ={}, user_file="none").offer("fal/kling-3.0-pro"),
+    )
     assert offer is not None
     assert shipped is not None
     assert [row.per_second for row in offer.price.rows] == [Decimal("0.095"), Decimal("0.143")]
     assert offer.price.as_of == date(2026, 12, 1)
-    assert (offer.routes, offer.billing, offer.lifecycle) == (shipped.routes, shipped.billing, shipped.lifecycle)
+    assert (offer.routes, offer.billing, offer.lifecycle) == (
+        shipped.routes,
+        shipped.billing,
+        shipped.lifecycle,
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,9 @@ def test_example_adds_a_server(catalog: Catalog, seconds: float, resolution: str
     """The example's second offer bills at least 4 s at 480p, and a fee and blocks of 5 s at 720p, in credits."""
     offer = catalog.offer("studio/acme-1")
     assert offer is not None
-    request = Request(prompt="a boat", duration=seconds, resolution=resolution, aspect_ratio="16:9", audio=False)
+    request = Request(
+        prompt="a boat", duration=seconds, resolution=resolution, aspect_ratio="16:9", audio=False
+    )
     priced = price_of(offer, request, offer.routes["text-to-video"])
     assert priced.cost is not None
     assert priced.cost.expected == Decimal(cost)

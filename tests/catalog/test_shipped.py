@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,14 @@ def test_built_in() -> None:
     offer = shipped().offer("local/mini")
     assert offer is not None
     able = offer.routes["image-to-video"].capabilities
-    assert (offer.price.rule, offer.variables, offer.outlives_caller, offer.find) == ("free", (), False, "none")
-    assert (able.durations.choices, able.sizes, able.fps, able.audio) == ((2,), {"256p 1:1": (256, 256)}, (12,), "off")
+    assert (offer.price.rule, offer.variables, offer.outlives_caller, offer.find) == (
+        "free",
+        (),
+        False,
+        "none",
+    )
+    assert able.durations.choices == (Decimal(2),)
+    assert (able.sizes, able.fps, able.audio) == ({"256p 1:1": (256, 256)}, (Fraction(12),), "off")
 
 
 def test_one_file_per_family() -> None:
