@@ -660,7 +660,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(REQUESTS, st.none() | st.tuples(st.integers(1, 9000), st.integers(1, 9000)), st.booleans())
 def test_any_request(fields: dict[str, Any], image_size: tuple[int, int] | None, to_run: bool) -> None:
     """Whatever is asked, only VidorchErrors come out; what is planned is legal for its offer and is what was asked."""

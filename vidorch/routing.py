@@ -103,7 +103,7 @@ class _Planner:
             admission = self.admit(offer, fitted.request)
             notes += admission.notes
             if admission.reason:
-                against.append(("refused", admission.reason))
+                against.append(("refused", admission.reason.rstrip(". ")))
         needs: list[str] = [] if here else [NOT_HERE]
         if offer.variables and not self.has_credentials(offer):
             needs.append(" or ".join(offer.variables))
@@ -133,12 +133,14 @@ class _Planner:
     def _cautions(self, offer: Offer, priced: Priced) -> list[str]:
         said: list[str] = []
         if priced.row is not None and not priced.row.confirmed:
-            said.append(f"price not confirmed: {priced.row.source}, {priced.row.as_of}")
+            note = f"price not confirmed: {priced.row.source}, {priced.row.as_of}. {offer.price.note}"
+            said.append(note.rstrip(". "))
         if offer.latency.high and not offer.latency.confirmed:
             said.append(f"time not confirmed: {offer.latency.source}")
         life = offer.lifecycle
         if self.reported_gone(offer):
-            said.append(f"goes last: {_end_of(offer)}, which is not confirmed at first hand")
+            when = f" on {life.retires}" if life.retires else ""
+            said.append(f"goes last: said to be switched off{when} ({life.source}), not confirmed by its vendor")
         elif life.retires is not None:
             said.append(
                 f"will be switched off on {life.retires}"

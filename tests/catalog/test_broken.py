@@ -188,7 +188,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(KEYS, JSON, max_size=8))
 def test_any_mapping(offer: dict[str, Any]) -> None:
     """Whatever stands in a layer, only a VidorchError comes out."""

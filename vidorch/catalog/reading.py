@@ -12,9 +12,9 @@ from typing import Any
 from vidorch.errors import CatalogError
 from vidorch.request import nearest_name
 
-__all__ = ["REQUIRED", "Path", "Source", "Table", "parse"]
+__all__ = ["REQUIRED", "Source", "Table", "Where", "parse"]
 
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
 """Where a value stands inside its offer, such as `("price", "row", 1, "per_second")`."""
 
 REQUIRED: Any = object()
@@ -34,7 +34,7 @@ class Source:
         self.file = file
         self.text = text
 
-    def error(self, message: str, path: Path = (), offer: int | None = None) -> CatalogError:
+    def error(self, message: str, path: Where = (), offer: int | None = None) -> CatalogError:
         field = ".".join(f"{part + 1}" if isinstance(part, int) else part for part in path)
         line = self.line_of(path, offer) if self.text else None
         where = self.file if line is None else f"{self.file}, line {line}"
@@ -43,14 +43,14 @@ class Source:
             file=self.file, line=line, field=field,
         )  # fmt: skip
 
-    def line_of(self, path: Path, offer: int | None) -> int | None:
+    def line_of(self, path: Where, offer: int | None) -> int | None:
         """The line that comes nearest to a value: its own, else its table's, else its offer's."""
         best: tuple[int, int] | None = None
         seen = -1
-        here: Path = ()
+        here: Where = ()
         rows: dict[str, int] = {}
         for number, line in enumerate(self.text.splitlines(), 1):
-            found: Path | None = None
+            found: Where | None = None
             text = line.strip()
             if header := _HEADER.fullmatch(text):
                 names = tuple(part.strip() for part in header[2].split("."))
@@ -91,7 +91,7 @@ def parse(source: Source) -> dict[str, Any]:
 class Table:
     """One table of a file. Each getter checks its value; `done` refuses whatever no getter asked for."""
 
-    def __init__(self, source: Source, data: Any, path: Path = (), offer: int | None = None) -> None:
+    def __init__(self, source: Source, data: Any, path: Where = (), offer: int | None = None) -> None:
         self.source = source
         self.path = path
         self.offer = offer
