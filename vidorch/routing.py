@@ -140,7 +140,9 @@ class _Planner:
         life = offer.lifecycle
         if self.reported_gone(offer):
             when = f" on {life.retires}" if life.retires else ""
-            said.append(f"goes last: said to be switched off{when} ({life.source}), not confirmed by its vendor")
+            said.append(
+                f"goes last: said to be switched off{when} ({life.source}), not confirmed by its vendor"
+            )
         elif life.retires is not None:
             said.append(
                 f"will be switched off on {life.retires}"
