@@ -177,6 +177,7 @@ class Job:
     charged: bool | None
     error: str | None
     error_code: str | None
+    error_stage: str | None
     error_text: str | None
     created_at: float
     updated_at: float

@@ -53,8 +53,9 @@ def show_error(error: VidorchError) -> None:
     aside(f"Error: {error.message}")
     if isinstance(error, Unsupported):
         for offer, reason in error.reasons.items():
-            aside(f"  {offer}: {reason}")
-        if error.offers:
+            if reason not in error.message:
+                aside(f"  {offer}: {reason}")
+        if error.offers and not any(offer in error.hint for offer in error.offers):
             aside("Offers that could do it:" if not isinstance(error, Retired) else "Live offers for this request:")
             for offer in error.offers:
                 aside(f"  {offer}")

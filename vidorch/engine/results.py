@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidorch import errors
-from vidorch.errors import GenerationFailed, ProviderFailed, VidorchError
+from vidorch.errors import GenerationFailed, ProviderFailed, Refused, VidorchError
 from vidorch.estimate import Estimate
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import ENDS, State
@@ -96,6 +96,8 @@ def _error(job: Job) -> VidorchError:
     charged = (
         job.charged if job.error else (None if job.state == State.LOST else (job.cost or Decimal(0)) > 0)
     )
+    if kind is Refused and job.error_stage:
+        where["stage"] = job.error_stage
     return kind(text, charged=charged, **where)
 
 

@@ -225,6 +225,8 @@ class LiveRun:
         self._clock = clock
         self._target = target
         self.task = asyncio.create_task(self._carry_out(), name=f"vidorch-{run_id}")
+        # How it ended is in the ledger; nobody has to be waiting for it.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     @property
     def progress(self) -> Progress | None:

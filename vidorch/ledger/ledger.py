@@ -356,7 +356,7 @@ def _job(row: RowMapping) -> Job:
         owner=row["owner"], lease_until=row["lease_until"], progress=row["progress"], stage=row["stage"],
         estimate=from_micros(row["estimate"]), estimate_high=from_micros(row["estimate_high"]), cost=_money(row["cost"]),
         cost_basis=row["cost_basis"], charged=None if row["charged"] is None else bool(row["charged"]),
-        error=row["error"], error_code=row["error_code"], error_text=row["error_text"],
+        error=row["error"], error_code=row["error_code"], error_stage=row["error_stage"], error_text=row["error_text"],
         created_at=row["created_at"], updated_at=row["updated_at"], sending_at=row["sending_at"],
         accepted_at=row["accepted_at"], ended_at=row["ended_at"], timings=Timings(**timings),
         settings=json.loads(row["settings"]), details=json.loads(row["details"] or "{}"),

@@ -95,6 +95,8 @@ class Store:
         """
         if self._reader_engine is None:
             return self.write(work).result()
+        if self._queue and not self._closed:  # whoever wrote reads what was written
+            self.flush()
         try:
             with self._reader_engine.connect() as connection:
                 return work(connection)

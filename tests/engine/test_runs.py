@@ -1,0 +1,396 @@
+"""What a run does, from the call to the result, on a provider that plays a script and a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.engine.scripted import Scripted, VirtualClock, offer, video
+from vidorch import media
+from vidorch.client.aio import AsyncClient
+from vidorch.contract import Accepted, Done, Failed, Output, Polled, Progress, Rejected
+from vidorch.errors import (
+    BadMedia,
+    GenerationFailed,
+    InvalidRequest,
+    LedgerUnavailable,
+    OverBudget,
+    ProviderFailed,
+    Refused,
+    Throttled,
+    TimedOut,
+    Unsupported,
+)
+from vidorch.result import Progress as Told
+from vidorch.result import Result
+
+Make = Callable[..., AsyncClient]
+
+
+def generate(client: AsyncClient, **options: object) -> Result:
+    async def go() -> Result:
+        async with client:
+            return await client.generate("x", model="test/basic", **options)  # type: ignore[arg-type]
+
+    return asyncio.run(go())
+
+
+class TestASuccessfulRun:
+    def test_gives_a_clip_that_is_there(self, client_of: Make) -> None:
+        """The clip is a real file, checked, with its shape as the file has it."""
+        clip = generate(client_of()).clip
+        assert clip.path is not None
+        assert (64, 64, 8) == (clip.width, clip.height, media.probe(clip.path).frames)
+
+    def test_moves_along_the_table(self, client_of: Make) -> None:
+        """Each step of the job's life is an event, in order."""
+
+        async def go() -> list[str | None]:
+            async with client_of() as client:
+                result = await client.generate("x", model="test/basic")
+                run = await client.run(result.run_id)
+                return [event.target for event in run.events() if event.kind == "move"]
+
+        expected = ["reserved", "uploading", "sending", "accepted", "running", "downloading", "settled"]
+        assert expected == asyncio.run(go())
+
+    def test_is_free_and_says_so(self, client_of: Make) -> None:
+        """Free work costs nothing, and that is imputed, not reported."""
+        clip = generate(client_of()).clip
+        assert (Decimal(0), "imputed") == (clip.cost, clip.cost_basis)
+
+    def test_lies_in_the_runs_own_folder_without_prompt_text(self, client_of: Make, tmp_path: Path) -> None:
+        """Files go to runs/YYYY-MM/<run>/<n>-<endpoint>-<model>.mp4 in the home folder."""
+        result = generate(client_of())
+        assert result.clip.path is not None
+        assert tmp_path / "home" / "runs" / "2026-11" / result.run_id / "1-test-basic.mp4" == result.clip.path
+
+    def test_measures_where_the_time_went(self, client_of: Make, provider: Scripted) -> None:
+        """Latency is from the call to the checked file; timings split it."""
+        provider.polls = [Progress("queued"), Progress("running", 0.5), Progress("running", 0.9), Done((Output(0, "r"),))]
+        clip = generate(client_of()).clip
+        assert (3.0, 1.0, 2.0) == (clip.latency, clip.timings.queue, clip.timings.run)
+
+    def test_leaves_no_temporary_file(self, client_of: Make, tmp_path: Path) -> None:
+        """After a run only the clip lies in its folder."""
+        generate(client_of())
+        assert ["1-test-basic.mp4"] == [path.name for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()]
+
+    def test_keeps_what_the_provider_noted(self, client_of: Make, provider: Scripted) -> None:
+        """What an admission notes is in the result."""
+        from vidorch.contract import Admission
+
+        provider.admission = Admission(notes=("ignored: dragon",))
+        assert "ignored: dragon" in generate(client_of()).notes
+
+    def test_can_be_read_by_another_client(self, client_of: Make) -> None:
+        """A finished run gives the same result from the ledger alone."""
+
+        async def go() -> tuple[Result, Result]:
+            async with client_of() as client:
+                first = await client.generate("x", model="test/basic")
+            async with client_of() as other:
+                return first, await (await other.run(first.run_id)).wait()
+
+        first, second = asyncio.run(go())
+        assert first == second
+
+
+class TestOutput:
+    def test_to_a_file(self, client_of: Make, tmp_path: Path) -> None:
+        """`output=` with a file name puts the clip there."""
+        assert tmp_path / "a" / "out.mp4" == generate(client_of(), output=tmp_path / "a" / "out.mp4").clip.path
+
+    def test_to_a_folder(self, client_of: Make, tmp_path: Path) -> None:
+        """`output=` with a slash at its end is a folder, made if need be."""
+        clip = generate(client_of(), output=f"{tmp_path}/new/").clip
+        assert tmp_path / "new" / "1-test-basic.mp4" == clip.path
+
+    def test_never_overwrites_unasked(self, client_of: Make, provider: Scripted, tmp_path: Path) -> None:
+        """A file that is there already stops the call before anything is made."""
+        (tmp_path / "out.mp4").write_text("precious")
+        with pytest.raises(InvalidRequest, match="exists already"):
+            generate(client_of(), output=tmp_path / "out.mp4")
+        assert ("precious", []) == ((tmp_path / "out.mp4").read_text(), provider.calls)
+
+    def test_overwrites_when_asked(self, client_of: Make, tmp_path: Path) -> None:
+        """`overwrite=True` replaces it."""
+        (tmp_path / "out.mp4").write_text("old")
+        generate(client_of(), output=tmp_path / "out.mp4", overwrite=True)
+        assert 8 == media.probe(tmp_path / "out.mp4").frames
+
+    def test_a_file_that_appears_meanwhile_is_kept_and_so_is_the_clip(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
+        """Who comes second publishes beside the other: neither file is lost."""
+        target = tmp_path / "out.mp4"
+
+        def write(path: Path) -> None:
+            video(path)
+            target.write_text("somebody else's")
+
+        provider.write = write
+        clip = generate(client_of(), output=target).clip
+        assert clip.path is not None
+        assert ("somebody else's", True) == (target.read_text(), clip.path.name.startswith("out-job_"))
+
+    @pytest.mark.parametrize("output", ["clip.txt", "clip"])
+    def test_anything_else_is_a_mistake(self, client_of: Make, output: str) -> None:
+        """A name that is neither a video file nor a folder is refused with what is allowed."""
+        with pytest.raises(InvalidRequest, match=r"ending in \.mp4"):
+            generate(client_of(), output=output)
+
+    def test_several_candidates_and_one_file(self, client_of: Make, tmp_path: Path) -> None:
+        """The chosen clip goes to the file; all of them stay in the run's folder."""
+        result = generate(client_of(), output=tmp_path / "best.mp4", candidates=2)
+        assert result.clip.path is not None
+        assert (2, result.clip.path.read_bytes()) == (len(result.candidates), (tmp_path / "best.mp4").read_bytes())
+
+
+class TestCandidates:
+    def test_take_seeds_one_after_the_other(self, client_of: Make, provider: Scripted) -> None:
+        """Candidate i has seed s + i."""
+        result = generate(client_of(), candidates=3, seed=41)
+        assert ([41, 42, 43], [41, 42, 43]) == (sorted(provider.seeds), [c.seed for c in result.candidates])
+
+    def test_without_a_seed_each_draws_its_own(self, client_of: Make, provider: Scripted) -> None:
+        """No seed given: every candidate has a different one, and the clip says which."""
+        assert 3 == len({clip.seed for clip in generate(client_of(), candidates=3).candidates})
+
+    def test_those_that_came_are_kept_when_one_fails(self, client_of: Make, provider: Scripted) -> None:
+        """Partial success is a result, with the failure beside it."""
+        bad: list[Polled | Exception] = [Failed(ProviderFailed("out of memory", charged=False))]
+        good: list[Polled | Exception] = [Done((Output(0, "r"),))]
+        provider.script_of = lambda number: bad if number == 0 else good
+        result = generate(client_of(), candidates=3)
+        assert (2, ["out of memory"]) == (len(result.candidates), [e.message for e in result.failures])
+
+    def test_all_failing_is_a_group_with_every_cause(self, client_of: Make, provider: Scripted) -> None:
+        """When none comes, `GenerationFailed` holds each cause."""
+        provider.polls = [Failed(ProviderFailed("no", charged=False))]
+        with pytest.raises(GenerationFailed) as caught:
+            generate(client_of(), candidates=2)
+        assert ["no", "no"] == [cause.message for cause in caught.value.exceptions if isinstance(cause, ProviderFailed)]
+
+
+class TestFailures:
+    def test_of_the_model_are_typed_and_say_where(self, client_of: Make, provider: Scripted) -> None:
+        """The one cause is raised as itself, with run and job."""
+        provider.polls = [Failed(ProviderFailed("boom", charged=False, code="E1"))]
+        with pytest.raises(ProviderFailed, match="boom") as caught:
+            generate(client_of())
+        assert (False, "E1", True) == (caught.value.charged, caught.value.code, bool(caught.value.job_id and caught.value.run_id))
+
+    def test_by_policy_keep_their_stage(self, client_of: Make, provider: Scripted) -> None:
+        """A refusal of the output is `Refused`, and the job ends as refused."""
+        provider.polls = [Failed(Refused("a face", stage="output", charged=True))]
+        with pytest.raises(Refused) as caught:
+            generate(client_of())
+        assert ("output", True) == (caught.value.stage, caught.value.charged)
+
+    def test_before_sending_are_rejections(self, client_of: Make, provider: Scripted) -> None:
+        """What cannot be made ready is rejected and nothing is sent."""
+
+        def fail() -> None:
+            raise RuntimeError("upload failed")
+
+        provider.on_prepare = fail
+        with pytest.raises(ProviderFailed, match="upload failed") as caught:
+            generate(client_of())
+        assert (False, ["prepare"]) == (caught.value.charged, provider.calls)
+
+    def test_a_rejected_submit_is_not_charged(self, client_of: Make, provider: Scripted) -> None:
+        """A rejection with its cause arrives as that cause."""
+
+        def reject(number: int) -> Accepted | None:
+            raise Rejected(Throttled("slow down", retry_after=3), retry_after=3)
+
+        provider.on_submit = reject
+        with pytest.raises(Throttled, match="slow down") as caught:
+            generate(client_of())
+        assert (False, 1) == (caught.value.charged, provider.calls.count("submit"))
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            pytest.param(lambda path: path.write_text("<html>502 Bad Gateway</html>"), id="a page"),
+            pytest.param(lambda path: path.write_bytes(b""), id="nothing"),
+            pytest.param(lambda path: video(path, frames=80), id="ten seconds instead of one"),
+        ],
+    )
+    def test_a_file_that_is_not_the_clip_is_never_published(
+        self, client_of: Make, provider: Scripted, tmp_path: Path, write: Callable[[Path], None]
+    ) -> None:
+        """What does not check out is `BadMedia`, and no file is left."""
+        provider.write = write
+        with pytest.raises(BadMedia):
+            generate(client_of())
+        assert [] == [path for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()]
+
+    def test_a_lost_poll_is_not_a_failed_job(self, client_of: Make, provider: Scripted, clock: VirtualClock) -> None:
+        """Polls that get no answer are made again, further and further apart."""
+        provider.polls = [OSError("reset"), OSError("reset"), OSError("reset"), Done((Output(0, "r"),))]
+        generate(client_of())
+        assert [1.0, 2.0, 4.0] == clock.slept
+
+    def test_a_job_past_its_deadline_stays_open(self, client_of: Make, provider: Scripted) -> None:
+        """Fifteen minutes without an end: `TimedOut`, and the job is where it was."""
+        provider.polls = [Progress("running", 0.1)]
+
+        async def go() -> tuple[str, str]:
+            async with client_of() as client:
+                with pytest.raises(TimedOut) as caught:
+                    await client.generate("x", model="test/basic")
+                assert caught.value.job_id and caught.value.run_id
+                return (await client.job(caught.value.job_id)).state, (await client.run(caught.value.run_id)).state
+
+        assert ("running", "open") == asyncio.run(go())
+
+
+class TestTheDoorToPaidSubmits:
+    PRICE = {"rule": "table", "source": "a test", "row": [{"per_second": "0.10", "source": "a test", "as_of": date(2026, 11, 22)}]}
+
+    def test_is_shut(self, client_of: Make, provider: Scripted) -> None:
+        """An offer that costs anything is not submitted, nor written down, by this version."""
+        client = client_of(offer(price=self.PRICE))
+        with pytest.raises(Unsupported, match="does not send paid submits"):
+            generate(client)
+        assert [] == provider.calls
+
+    def test_the_cap_is_looked_at_first(self, client_of: Make, provider: Scripted) -> None:
+        """More than `max_cost` is `OverBudget`, with both amounts."""
+        with pytest.raises(OverBudget) as caught:
+            generate(client_of(offer(price=self.PRICE)), max_cost="0.05")
+        assert (Decimal("0.10"), Decimal("0.05")) == (caught.value.needed, caught.value.available)
+
+    def test_the_default_cap_is_five_dollars_for_all_candidates(self, client_of: Make) -> None:
+        """Sixty candidates at ten cents pass the default cap of a call."""
+        with pytest.raises(OverBudget, match="default cap"):
+            generate(client_of(offer(price=self.PRICE)), candidates=60)
+
+    def test_without_a_ledger_there_is_no_spending(self, client_of: Make, provider: Scripted, tmp_path: Path) -> None:
+        """Paid work without a ledger on disk raises `LedgerUnavailable`."""
+        (tmp_path / "not-a-folder").write_text("")
+        with pytest.raises(LedgerUnavailable):
+            generate(client_of(offer(price=self.PRICE), ledger=tmp_path / "not-a-folder" / "ledger.db"))
+        assert [] == provider.calls
+
+    def test_free_work_goes_on_without_one_and_warns(self, client_of: Make, tmp_path: Path) -> None:
+        """Free work runs with a warning where no ledger can be written."""
+        (tmp_path / "not-a-folder").write_text("")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            clip = generate(client_of(ledger=tmp_path / "not-a-folder" / "ledger.db")).clip
+        assert clip.path is not None and clip.path.is_file()
+        assert any("goes on without a record" in str(one.message) for one in said)
+
+
+class TestProgress:
+    def test_is_told_to_the_end_off_the_loop(self, client_of: Make) -> None:
+        """`on_progress` hears of the run on another thread, and the last call says that all is done."""
+        heard: list[Told] = []
+        threads: set[str] = set()
+
+        def listen(progress: Told) -> None:
+            heard.append(progress)
+            threads.add(threading.current_thread().name)
+
+        generate(client_of(), on_progress=listen)
+        assert (1.0, 1, 1) == (heard[-1].fraction, heard[-1].done, heard[-1].total)
+        assert threading.main_thread().name not in threads
+
+    def test_never_goes_backwards(self, client_of: Make, provider: Scripted) -> None:
+        """A vendor that counts backwards does not make the bar jump."""
+        provider.polls = [Progress("running", 0.6), Progress("running", 0.2), Done((Output(0, "r"),))]
+        heard: list[float] = []
+        generate(client_of(), on_progress=lambda progress: heard.append(progress.fraction or 0.0))
+        assert sorted(heard) == heard
+
+    def test_a_listener_that_raises_is_warned_about_once(self, client_of: Make) -> None:
+        """A broken callback never hurts the run."""
+
+        def broken(progress: Told) -> None:
+            raise ZeroDivisionError
+
+        with pytest.warns(UserWarning, match="on_progress raised ZeroDivisionError") as said:
+            generate(client_of(), on_progress=broken)
+        assert 1 == len(said)
+
+
+class TestWaiting:
+    def test_a_timeout_detaches(self, client_of: Make, provider: Scripted) -> None:
+        """`timeout=` ends the waiting, not the run; the id gets it back."""
+
+        async def go() -> Result:
+            async with client_of() as client:
+                provider.hold = asyncio.Event()
+                with pytest.raises(TimedOut, match="goes on") as caught:
+                    await client.generate("x", model="test/basic", timeout=0.01)
+                provider.hold.set()
+                assert caught.value.run_id
+                return await (await client.run(caught.value.run_id)).wait()
+
+        assert asyncio.run(go()).clip.path is not None
+
+    def test_a_cancelled_task_leaves_the_submit_alone(self, client_of: Make, provider: Scripted) -> None:
+        """Cancelling the waiting while a submit is under way neither cuts it nor loses its id."""
+
+        async def go() -> str | None:
+            async with client_of() as client:
+                provider.hold, provider.sending = asyncio.Event(), asyncio.Event()
+                task = asyncio.create_task(client.generate("x", model="test/basic"))
+                await provider.sending.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                provider.hold.set()
+                job = (await client.jobs())[0]
+                await (await client.run(job.run_id)).wait()
+                return (await client.job(job.id)).remote_id
+
+        assert (asyncio.run(go()) or "").startswith("remote-")
+
+    def test_submit_returns_with_the_id_on_disk(self, client_of: Make, provider: Scripted) -> None:
+        """After `submit` each candidate is accepted, with its remote id in the ledger."""
+        gate: list[Polled | Exception] = [Progress("running", 0.1)]
+        provider.polls = gate
+
+        async def go() -> list[str | None]:
+            async with client_of() as client:
+                run = await client.submit("x", model="test/basic", candidates=2)
+                found = [job.remote_id for job in run.jobs]
+                await run.cancel()
+                return found
+
+        assert all((remote or "").startswith("remote-") for remote in asyncio.run(go()))
+
+    def test_cancel_ends_the_job_at_the_provider(self, client_of: Make, provider: Scripted) -> None:
+        """`run.cancel()` asks the provider, and the run ends as cancelled."""
+        provider.polls = [Progress("running", 0.1)]
+
+        async def go() -> str:
+            async with client_of() as client:
+                run = await client.submit("x", model="test/basic")
+                await run.cancel()
+                with pytest.raises(ProviderFailed, match="cancelled"):
+                    await run.wait()
+                return run.state
+
+        assert "cancelled" == asyncio.run(go())
+
+    def test_a_run_that_is_not_there(self, client_of: Make) -> None:
+        """An unknown id is `InvalidRequest`, not a hang."""
+
+        async def go() -> None:
+            async with client_of() as client:
+                await client.run("run_nope")
+
+        with pytest.raises(InvalidRequest, match="no run 'run_nope'"):
+            asyncio.run(go())
