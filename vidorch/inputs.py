@@ -10,13 +10,14 @@ import hashlib
 import io
 import os
 import re
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from vidorch.errors import InvalidRequest, Unsupported
+from vidorch.errors import BadMedia, InvalidRequest, Unsupported
 
 if TYPE_CHECKING:
     from vidorch.result import Clip
@@ -27,6 +28,7 @@ Kind = Literal["image", "video", "audio"]
 MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
 """A path, bytes, an https or fsspec URL, a PIL image, or a `Clip`. (`Any` stands for the PIL image: Pillow is not needed.)"""
 
+_HEAD = 256  # bytes looked at: one packet of a transport stream (188) and the beginning of the next
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 
 
@@ -63,13 +65,14 @@ class Media:
             return cls(
                 kind,
                 data=data,
-                media_type=_sniff(data[:64], kind, field, f"{len(data)} bytes"),
+                media_type=_sniff(data[:_HEAD], kind, field, f"{len(data)} bytes"),
                 size=len(data),
             )
         if callable(getattr(value, "save", None)) and hasattr(value, "mode") and hasattr(value, "size"):
             return cls._of_picture(value, kind, field)
         if type(value).__name__ == "Clip" and hasattr(value, "path"):
-            value = value.path
+            clip: Any = value
+            value = clip.path or clip.uri
         if isinstance(value, str) and (scheme := _SCHEME.match(value)):
             return cls._of_url(value, scheme[1].lower(), kind, field)
         if isinstance(value, (str, os.PathLike)):
@@ -81,17 +84,34 @@ class Media:
         if kind != "image":
             raise _wrong(field, "a PIL image", _an(kind))
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
+        try:
+            try:
+                picture.save(buffer, "PNG")
+            except OSError:  # a mode that PNG does not know, such as CMYK
+                buffer = io.BytesIO()
+                picture.convert("RGB").save(buffer, "PNG")
+        except Exception as error:  # closed, of no size, or of a mode that has no colours
+            raise _wrong(field, f"a PIL image ({error})", "a picture that can be saved as PNG") from None
         data = buffer.getvalue()
         return cls("image", data=data, media_type="image/png", size=len(data))
 
     @classmethod
     def _of_url(cls, url: str, scheme: str, kind: Kind, field: str) -> Media:
-        if scheme == "file":
-            return cls._of_path(urlsplit(url).path, kind, field)
         if scheme == "http":
             raise _wrong(field, without_query(url), "an https URL: plain http can be changed on its way")
-        if not urlsplit(url).netloc:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise _wrong(field, without_query(url), "a URL that can be read", "It is malformed.") from None
+        if scheme == "file":
+            if host not in (None, "localhost"):
+                raise _wrong(
+                    field, without_query(url), "a file on this machine, such as 'file:///home/me/cat.png'"
+                )
+            path = unquote(parts.path)
+            return cls._of_path(path.removeprefix("/") if os.name == "nt" else path, kind, field)
+        if not host or " " in parts.netloc or not url.isprintable():
             raise _wrong(
                 field, without_query(url), "a URL with a host, such as 'https://example.com/cat.png'"
             )
@@ -101,39 +121,55 @@ class Media:
     def _of_path(cls, value: str | os.PathLike[str], kind: Kind, field: str) -> Media:
         try:
             path = Path(value).expanduser()
+            status = path.stat()  # before opening: reading from a pipe may never return
+            if stat.S_ISDIR(status.st_mode):
+                raise _wrong(field, str(value), "a file", "This is a folder.")
+            if not stat.S_ISREG(status.st_mode):
+                raise _wrong(field, str(value), "a file", "This is a pipe, a socket or a device.")
             with path.open("rb") as file:
-                head = file.read(64)
-                size = os.fstat(file.fileno()).st_size
+                head = file.read(_HEAD)
+        except InvalidRequest:
+            raise
         except FileNotFoundError:
             raise _wrong(field, str(value), "a file that exists", "There is no such file.") from None
-        except IsADirectoryError:
-            raise _wrong(field, str(value), "a file", "This is a folder.") from None
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
+            why = getattr(error, "strerror", None) or error
             raise _wrong(
-                field, str(value), "a file that can be read", f"It cannot be opened: {error}."
+                field, str(value), "a file that can be read", f"It cannot be opened: {why}."
             ) from None
-        return cls(kind, path=path, media_type=_sniff(head, kind, field, str(value)), size=size)
+        return cls(kind, path=path, media_type=_sniff(head, kind, field, str(value)), size=status.st_size)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the content, as hex; of the URL without its query where the content is elsewhere."""
+        """SHA-256 of the content, as hex; of the URL without its query where the content is elsewhere.
+
+        Raises:
+            BadMedia: the file is gone or cannot be read any more.
+        """
         if self.data is not None:
             return hashlib.sha256(self.data).hexdigest()
         if self.url is not None:
             return hashlib.sha256(without_query(self.url).encode()).hexdigest()
         assert self.path is not None
-        status = self.path.stat()
-        return _hash_file(self.path, status.st_mtime_ns, status.st_size)
+        try:
+            status = self.path.stat()
+            return _hash_file(self.path, status.st_mtime_ns, status.st_size)
+        except OSError as error:
+            raise _gone(self.path, error) from error
 
     def read(self) -> bytes:
         """The content, from memory or disk.
 
         Raises:
+            BadMedia: the file is gone or cannot be read any more.
             Unsupported: the content is at a URL; fetching inputs is not open yet.
         """
         if self.data is not None:
             return self.data
         if self.path is not None:
-            return self.path.read_bytes()
+            try:
+                return self.path.read_bytes()
+            except OSError as error:
+                raise _gone(self.path, error) from error
         raise Unsupported(
             f"The {self.kind} at {without_query(self.url or '')} would have to be downloaded, and this version of vidorch "
             "does not fetch inputs. Nothing was sent.",
@@ -156,9 +192,19 @@ class Media:
 
 def without_query(url: str) -> str:
     """The URL without user, password, query and fragment: what may be written down."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # where its parts begin and end is anybody's guess, and one of them may be a secret
+        return f"{url.partition('://')[0]}://..."
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _gone(path: Path, error: OSError) -> BadMedia:
+    return BadMedia(
+        f"{path} was there when the request was made and cannot be read now: {error.strerror}.",
+        path=str(path),
+    )
 
 
 @lru_cache(maxsize=256)
@@ -174,6 +220,13 @@ _BRANDS = {
     b"heix": "image/heic",
     b"mif1": "image/heic",
 }
+# Second byte of a frame: sync, version 1, 2 or 2.5, layer II or III. (FF FE, which would be layer I, begins UTF-16 text.)
+_MPEG_AUDIO = frozenset(
+    bytes([0xE0 | version << 3 | layer << 1 | crc])
+    for version in (0, 2, 3)
+    for layer in (1, 2)
+    for crc in (0, 1)
+)
 
 
 def _media_type(head: bytes) -> str:
@@ -184,18 +237,19 @@ def _media_type(head: bytes) -> str:
         return "image/jpeg"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "image/gif"
-    if head.startswith(b"BM"):
+    if head.startswith(b"BM") and head[6:10] == bytes(4):  # reserved, zero; text may start with BM too
         return "image/bmp"
     if head[:4] in (b"II*\x00", b"MM\x00*"):
         return "image/tiff"
     if head.startswith(b"RIFF"):
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}.get(head[8:12], "")
-    if head[4:8] == b"ftyp":
+    box = head[4:8] if head[:1] < b"\x20" else b""  # a length in front, never text
+    if box == b"ftyp":
         brand = head[8:12]
         if brand in (b"M4A ", b"M4B "):
             return "audio/mp4"
         return _BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free"):
+    if box in (b"moov", b"mdat", b"wide", b"free"):
         return "video/quicktime"
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/webm"
@@ -203,9 +257,11 @@ def _media_type(head: bytes) -> str:
         return "audio/flac"
     if head.startswith(b"OggS"):
         return "audio/ogg"
-    if head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
+    if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] in _MPEG_AUDIO):
         return "audio/mpeg"
-    if len(head) > 0 and head[0] == 0x47 and head[47:48] in (b"", b"\x47"):
+    if head[:1] == b"\xff" and head[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):  # ADTS: layer 0
+        return "audio/aac"
+    if head[:1] == b"G" == head[188:189]:  # 0x47 in front of every packet
         return "video/mp2t"
     return ""
 
