@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Local"]
 
+_WORLD = " ".join(words.WORLD.split())
+_STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.8), "decode": (0.85, 0.1)}
 LOOK = 0.1  # seconds that one poll waits for news, so that the end is noticed at once and progress ten times a second
 
 
@@ -80,14 +82,14 @@ class Local(Provider):
         reading = words.understand(request.prompt)
         if reading.missing:
             what = " and no ".join(reading.missing)
-            return Admission(f"it understands no {what} in this prompt. {words.WORLD}")
+            return Admission(f"it understands no {what} in this prompt; it draws only {_WORLD}")
         if request.image is not None:
             try:
                 seen, why = self._loaded().recognises(_pixels(cast("Media", request.image)))
             except BadMedia as error:
                 return Admission(str(error))
             if not seen:
-                return Admission(f"the image is not a frame of its world: {why}. {words.WORLD}")
+                return Admission(f"the image is not a frame of its world: {why}; it draws only {_WORLD}")
         return Admission(notes=reading.notes)
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
@@ -97,9 +99,11 @@ class Local(Provider):
         if request.image is not None:
             image = await asyncio.to_thread(_pixels, cast("Media", request.image))
         started = time.perf_counter()
-        mini = await asyncio.to_thread(self._loaded)
+        await asyncio.to_thread(self._loaded)
+        from vidorch_local.mini.model import DEFAULT_STEPS
+
         seed = request.seed if request.seed is not None else 0
-        work = _Work(reading, seed, request.steps or mini.default_steps, image, asyncio.get_running_loop())
+        work = _Work(reading, seed, request.steps or DEFAULT_STEPS, image, asyncio.get_running_loop())
         work.timings["load"] = time.perf_counter() - started
         return Prepared(request, offer, work)
 
@@ -146,10 +150,10 @@ class Local(Provider):
     async def check(self, context: Context) -> Health:
         """Load the weights."""
         try:
-            mini = await asyncio.to_thread(self._loaded)
+            await asyncio.to_thread(self._loaded)
         except (VidorchError, ValueError, OSError) as error:
             return Health(False, str(error))
-        return Health(True, f"built-in model ready, {mini.parameters / 1e6:.1f} M parameters")
+        return Health(True, "the built-in model is loaded")
 
     async def aclose(self) -> None:
         """Stop everything and wait for the threads."""
@@ -179,28 +183,33 @@ class Local(Provider):
     def _make(self, work: _Work) -> None:
         from vidorch_local.mini.model import Stopped
 
-        marks = {"stage": "", "since": time.perf_counter()}
+        since = time.perf_counter()
 
-        def on_progress(stage: str, fraction: float) -> None:
+        def on_progress(stage: str, share: float) -> None:
+            nonlocal since
             now = time.perf_counter()
-            if stage != marks["stage"]:
-                if marks["stage"]:
-                    work.timings[str(marks["stage"])] = now - float(marks["since"])
-                marks.update(stage=stage, since=now)
-            work.stage, work.fraction = stage, fraction
+            if stage != work.stage:
+                since = now
+            work.timings[stage] = now - since
+            work.stage, work.fraction = stage, _overall(stage, share)
             _tell(work)
 
         try:
             work.frames = self._loaded().generate(
                 work.reading, seed=work.seed, steps=work.steps, image=work.image, on_progress=on_progress, should_stop=work.stop.is_set
             )
-            on_progress("done", 1.0)
         except Stopped as stopped:
             work.error = stopped
         except Exception as error:
             work.error = error
         work.finished = True
         _tell(work)
+
+
+def _overall(stage: str, share: float) -> float:
+    """The share of a whole clip that is done: denoising takes most of it, writing the file comes after."""
+    start, length = _STAGES.get(stage, (0.0, 0.0))
+    return start + length * share
 
 
 def _tell(work: _Work) -> None:

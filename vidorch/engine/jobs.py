@@ -280,6 +280,8 @@ class JobDriver:
             info = await asyncio.to_thread(
                 media.verify, temporary, duration=request.duration, tolerance=0.5, size=request.size
             )
+            if self._planned.trim_to is not None:
+                info = await asyncio.to_thread(_trim, temporary, self._planned.trim_to)
             try:
                 published = await asyncio.to_thread(
                     media.publish, temporary, final, overwrite=self._target.overwrite
@@ -409,3 +411,16 @@ def _hash(path: Path) -> str:
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _trim(path: Path, seconds: float) -> Any:
+    """Cut a silent clip to its first `seconds`, in place; what `fit="exact"` buys is the next longer length."""
+    from vidorch import media
+
+    before = media.probe(path)
+    if before.has_audio:  # cutting sound to the frame belongs to the joins of films; a longer clip is better than a mute one
+        return before
+    fps = before.fps or media.exact_rate(24)
+    count = media.frame_at(seconds, fps)
+    kept = (frame for _, frame in zip(range(max(count, 1)), media.frames(path), strict=False))
+    return media.write_video(path, kept, fps=fps, overwrite=True)
