@@ -96,7 +96,12 @@ class TestTheTree:
 
     @pytest.mark.parametrize(
         ("kind", "builtin"),
-        [(InvalidRequest, ValueError), (TimedOut, TimeoutError), (GenerationFailed, ExceptionGroup), (Retired, Unsupported)],
+        [
+            (InvalidRequest, ValueError),
+            (TimedOut, TimeoutError),
+            (GenerationFailed, ExceptionGroup),
+            (Retired, Unsupported),
+        ],
     )
     def test_also_a(self, kind: type, builtin: type) -> None:
         """Where Python has a class for it, the error is one of that too; a retired model is unsupported."""
@@ -158,7 +163,9 @@ class TestVidorchError:
 class TestCrossingProcesses:
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
-    def test_class_and_message(self, kind: type[VidorchError], way: Callable[[VidorchError], VidorchError]) -> None:
+    def test_class_and_message(
+        self, kind: type[VidorchError], way: Callable[[VidorchError], VidorchError]
+    ) -> None:
         """A copy is of the same class and says the same."""
         again = way(_made(kind))
         assert (kind, "It happened. Do this.") == (type(again), str(again))
@@ -179,10 +186,19 @@ class TestCrossingProcesses:
     @pytest.mark.parametrize("way", WAYS)
     def test_a_group(self, way: Callable[[VidorchError], VidorchError]) -> None:
         """A group keeps its message, attributes and causes, with theirs."""
-        group = GenerationFailed("All failed.", [Refused("No.", stage="output"), ProviderFailed("Broke.", code="X")], run_id="run_1")
+        group = GenerationFailed(
+            "All failed.",
+            [Refused("No.", stage="output"), ProviderFailed("Broke.", code="X")],
+            run_id="run_1",
+        )
         again = way(group)
         assert isinstance(again, GenerationFailed)
-        seen = (str(again), again.run_id, getattr(again.exceptions[0], "stage", None), again.exceptions[1].code)
+        seen = (
+            str(again),
+            again.run_id,
+            getattr(again.exceptions[0], "stage", None),
+            again.exceptions[1].code,
+        )
         assert (str(group), "run_1", "output", "X") == seen
 
     def test_notes(self) -> None:
@@ -211,7 +227,9 @@ class TestGenerationFailed:
 
     def test_the_rest_keeps_its_class(self) -> None:
         """What `except*` leaves over is a GenerationFailed still, with the run's id and hint."""
-        _, rest = GenerationFailed("All failed.", [Refused("No."), ProviderFailed("Broke.")], run_id="run_1", hint="Look.").split(Refused)
+        _, rest = GenerationFailed(
+            "All failed.", [Refused("No."), ProviderFailed("Broke.")], run_id="run_1", hint="Look."
+        ).split(Refused)
         assert isinstance(rest, GenerationFailed)
         assert ("run_1", "Look.", 1) == (rest.run_id, rest.hint, len(rest.exceptions))
 
@@ -223,7 +241,9 @@ class TestGenerationFailed:
 
     def test_str_tells_every_cause(self) -> None:
         """`str` tells the hint and every cause with its own hint, numbered."""
-        group = GenerationFailed("All failed.", [Refused("No."), ProviderFailed("Broke.", hint="Try.")], hint="Look.")
+        group = GenerationFailed(
+            "All failed.", [Refused("No."), ProviderFailed("Broke.", hint="Try.")], hint="Look."
+        )
         assert str(group) == "All failed. Look. Causes: 1. No.; 2. Broke. Try."
 
     @pytest.mark.parametrize(
@@ -235,7 +255,10 @@ class TestGenerationFailed:
     )  # fmt: skip
     def test_charged_is_that_of_its_causes(self, outcomes: list[bool | None], charged: bool | None) -> None:
         """Any cause that cost money makes it True; else any doubt makes it None; else it is False."""
-        assert GenerationFailed("All.", [ProviderFailed("x", charged=one) for one in outcomes]).charged is charged
+        assert (
+            GenerationFailed("All.", [ProviderFailed("x", charged=one) for one in outcomes]).charged
+            is charged
+        )
 
     def test_charged_as_given(self) -> None:
         """Who knows better may say so."""

@@ -56,7 +56,10 @@ class TestWhatIsTaken:
 
     def test_a_path(self, picture: Path) -> None:
         """A path is kept as path, with its size."""
-        assert (picture, len(samples.PNG)) == (Media.of(picture, "image", "image").path, Media.of(str(picture), "image", "image").size)
+        assert (picture, len(samples.PNG)) == (
+            Media.of(picture, "image", "image").path,
+            Media.of(str(picture), "image", "image").size,
+        )
 
     def test_home_is_expanded(self, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """`~` is the home folder."""
@@ -74,7 +77,15 @@ class TestWhatIsTaken:
         path.write_bytes(samples.PNG)
         assert path == Media.of(path.as_uri(), "image", "image").path
 
-    @pytest.mark.parametrize("url", ["https://example.com/cat.png", "HTTPS://example.com/cat.png", "s3://bucket/cat.png", "gs://bucket/cat.png"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://example.com/cat.png",
+            "HTTPS://example.com/cat.png",
+            "s3://bucket/cat.png",
+            "gs://bucket/cat.png",
+        ],
+    )
     def test_a_url(self, url: str) -> None:
         """https and fsspec URLs are kept as they are; nothing is fetched."""
         assert url == Media.of(url, "image", "image").url
@@ -180,12 +191,21 @@ class TestWhatIsRefused:
     def test_html_named_mp4(self, tmp_path: Path) -> None:
         """An error page saved as .mp4 is refused."""
         (tmp_path / "clip.mp4").write_bytes(samples.HTML)
-        assert "Its first bytes are not those of any video format." in str(refused(tmp_path / "clip.mp4", "video"))
+        assert "Its first bytes are not those of any video format." in str(
+            refused(tmp_path / "clip.mp4", "video")
+        )
 
     @pytest.mark.parametrize("kind", ["image", "video", "audio"])
     @pytest.mark.parametrize(
         "text",
-        [b"BMW is a company in Munich.", b"Get free videos at", b"Go", b"Good morning", "Hello".encode("utf-16"), b"moovable feast"],
+        [
+            b"BMW is a company in Munich.",
+            b"Get free videos at",
+            b"Go",
+            b"Good morning",
+            "Hello".encode("utf-16"),
+            b"moovable feast",
+        ],
     )
     def test_text_that_begins_like_media(self, text: bytes, kind: Kind) -> None:
         """Words that happen to begin with a format's letters are text all the same."""
@@ -204,7 +224,9 @@ class TestWhatIsRefused:
 
     def test_media_object_of_another_kind(self) -> None:
         """Ready media of another kind is refused too."""
-        assert "Allowed is a video, not an image." in str(refused(Media.of(samples.PNG, "image", "image"), "video"))
+        assert "Allowed is a video, not an image." in str(
+            refused(Media.of(samples.PNG, "image", "image"), "video")
+        )
 
     def test_a_picture_of_pillow_as_video(self) -> None:
         """A PIL image is no video."""
@@ -215,7 +237,9 @@ class TestWhatIsRefused:
         """A clip that was published elsewhere is taken by its URL."""
         assert "s3://bucket/made.mp4" == Media.of(a_clip(None), "video", "video").url
 
-    @pytest.mark.parametrize("value", [0, 1.5, True, object(), {"path": "x"}, ["x.png"], ("x.png",), Path, int, {1}, print])
+    @pytest.mark.parametrize(
+        "value", [0, 1.5, True, object(), {"path": "x"}, ["x.png"], ("x.png",), Path, int, {1}, print]
+    )
     def test_what_is_no_media(self, value: Any) -> None:
         """Anything else is refused, and the error names its type."""
         assert f"not {type(value).__name__}" in str(refused(value))
@@ -224,7 +248,16 @@ class TestWhatIsRefused:
         """Plain http can be changed on its way and is refused."""
         assert "an https URL" in str(refused("http://example.com/cat.png"))
 
-    @pytest.mark.parametrize("url", ["https://", "https:///cat.png", "https://[::1/cat.png", "https://exa mple/\x00", "https://\udcff/cat.png"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://",
+            "https:///cat.png",
+            "https://[::1/cat.png",
+            "https://exa mple/\x00",
+            "https://\udcff/cat.png",
+        ],
+    )
     def test_a_broken_url(self, url: str) -> None:
         """A URL without a host, or one that cannot be read, is refused."""
         assert "image" == refused(url).field
@@ -254,7 +287,9 @@ class TestSecrets:
         request = Request(prompt="a cat", image=self.URL)
         assert SECRET not in repr(request) + str(request.describe())
 
-    @pytest.mark.parametrize("url", [URL.replace("https", "http"), f"https://?k={SECRET}", f"https://[::1/?k={SECRET}"])
+    @pytest.mark.parametrize(
+        "url", [URL.replace("https", "http"), f"https://?k={SECRET}", f"https://[::1/?k={SECRET}"]
+    )
     def test_not_in_errors(self, url: str) -> None:
         """Nor in the error that refuses one."""
         error = refused(url)
@@ -309,7 +344,9 @@ class TestFingerprint:
     def test_of_content(self, picture: Path) -> None:
         """It is the SHA-256 of the content, the same for a path and for bytes."""
         expected = hashlib.sha256(samples.PNG).hexdigest()
-        assert {expected} == {Media.of(value, "image", "image").fingerprint() for value in (picture, samples.PNG)}
+        assert {expected} == {
+            Media.of(value, "image", "image").fingerprint() for value in (picture, samples.PNG)
+        }
 
     def test_follows_the_file(self, picture: Path) -> None:
         """When the file changes, so does its fingerprint."""
@@ -319,7 +356,11 @@ class TestFingerprint:
 
     def test_description_has_no_content(self, picture: Path) -> None:
         """The ledger keeps kind, hash and size: neither the content nor where it lay."""
-        expected = {"kind": "image", "sha256": hashlib.sha256(samples.PNG).hexdigest(), "size": len(samples.PNG)}
+        expected = {
+            "kind": "image",
+            "sha256": hashlib.sha256(samples.PNG).hexdigest(),
+            "size": len(samples.PNG),
+        }
         assert expected == Media.of(picture, "image", "image").describe()
 
     def test_immutable(self) -> None:

@@ -19,7 +19,16 @@ amounts = st.decimals(min_value=0, max_value=MOST, allow_nan=False, allow_infini
 class TestUsd:
     @pytest.mark.parametrize(
         ("given_", "expected"),
-        [("3.00", "3.00"), (3, "3"), (Decimal("0.1"), "0.1"), ("$2.50", "2.50"), (" 4 ", "4"), ("0", "0"), (0, "0"), (10_000_000, "10000000")],
+        [
+            ("3.00", "3.00"),
+            (3, "3"),
+            (Decimal("0.1"), "0.1"),
+            ("$2.50", "2.50"),
+            (" 4 ", "4"),
+            ("0", "0"),
+            (0, "0"),
+            (10_000_000, "10000000"),
+        ],
     )
     def test_takes(self, given_: Any, expected: str) -> None:
         """Text, int and Decimal are taken as they are."""
@@ -76,7 +85,10 @@ class TestMicros:
         """A cost is at most half a millionth off."""
         assert abs(Decimal(to_micros(amount)) / 10**6 - amount) <= Decimal("0.0000005")
 
-    @pytest.mark.parametrize(("count", "text"), [(0, "0.00"), (1_200_000, "1.20"), (5_000_000, "5.00"), (12_345, "0.012345"), (1, "0.000001")])
+    @pytest.mark.parametrize(
+        ("count", "text"),
+        [(0, "0.00"), (1_200_000, "1.20"), (5_000_000, "5.00"), (12_345, "0.012345"), (1, "0.000001")],
+    )
     def test_reads_well(self, count: int, text: str) -> None:
         """At least cents, and no needless zeros after them."""
         assert text == str(from_micros(count))
@@ -89,7 +101,14 @@ class TestMicros:
 
 class TestShowUsd:
     @pytest.mark.parametrize(
-        ("amount", "text"), [("1.2", "$1.20"), ("0", "$0.00"), ("0.0125", "$0.0125"), ("10000000", "$10000000.00"), ("0.000001", "$0.000001")]
+        ("amount", "text"),
+        [
+            ("1.2", "$1.20"),
+            ("0", "$0.00"),
+            ("0.0125", "$0.0125"),
+            ("10000000", "$10000000.00"),
+            ("0.000001", "$0.000001"),
+        ],
     )
     def test_shows(self, amount: str, text: str) -> None:
         """Cents, and more digits only where they matter."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
-from vidorch.errors import InvalidRequest, Unsupported
+from vidorch.errors import InvalidRequest, Unsupported, shown
 from vidorch.inputs import MediaInput
 from vidorch.money import usd
 from vidorch.request import Fit, Request, nearest_name
@@ -178,10 +178,11 @@ def _call(options: Mapping[str, Any]) -> Call:
 
 
 def _bad(name: str, value: Any, allowed: str) -> InvalidRequest:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return InvalidRequest(
-        f"{name}={shown} cannot be used. Allowed is {allowed}.", field=name, value=value, allowed=allowed
+        f"{name}={shown(value)} cannot be used. Allowed is {allowed}.",
+        field=name,
+        value=value,
+        allowed=allowed,
     )
 
 

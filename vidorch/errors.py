@@ -282,6 +282,15 @@ class CatalogError(VidorchError):
         self.field = field
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A value as a message shows it: its repr, shortened; never an error of its own, whatever the value is."""
+    try:
+        text = repr(value)
+    except Exception:  # a repr that fails, endless nesting, an int of too many digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 class GenerationFailed(VidorchError, ExceptionGroup[VidorchError]):
     """Every attempt failed. Also an `ExceptionGroup`: `.exceptions` holds each cause, in order, and `except*` works."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vidorch.errors import InvalidRequest, Unsupported
+from vidorch.errors import InvalidRequest, Unsupported, shown
 
 __all__ = ["home_folder", "ledger_path", "run_folder"]
 
@@ -36,7 +36,7 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
         return home / "ledger.db"
     if not isinstance(given, (str, os.PathLike)):
         raise InvalidRequest(
-            f"ledger={given!r} cannot be used. Allowed is a path or an sqlite:/// URL.", field="ledger", value=given,
+            f"ledger={shown(given)} cannot be used. Allowed is a path or an sqlite:/// URL.", field="ledger", value=given,
             allowed="a path or an sqlite:/// URL",
         )  # fmt: skip
     text = os.fspath(given)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from vidorch.errors import BadMedia, InvalidRequest, Unsupported
+from vidorch.errors import BadMedia, InvalidRequest, Unsupported, shown
 
 if TYPE_CHECKING:
     from vidorch.result import Clip
@@ -284,10 +284,8 @@ def _an(kind: str) -> str:
 
 
 def _wrong(field: str, value: Any, allowed: str, why: str = "") -> InvalidRequest:
-    shown = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    shown = shown if len(shown) <= 120 else shown[:117] + "..."
     return InvalidRequest(
-        f"{field}={shown} cannot be used. {why + ' ' if why else ''}Allowed is {allowed}.",
+        f"{field}={shown(value, 120)} cannot be used. {why + ' ' if why else ''}Allowed is {allowed}.",
         field=field,
         value=value,
         allowed=allowed,

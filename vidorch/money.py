@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, shown
 
 __all__ = ["MOST", "from_micros", "show_usd", "to_micros", "usd"]
 
@@ -21,7 +21,10 @@ def usd(value: Any, field: str) -> Decimal:
     """
     allowed = f"an amount in USD from 0 to {MOST:,} as text, int or Decimal, such as '3.00'"
     bad = InvalidRequest(
-        f"{field}={value!r} cannot be used. Allowed is {allowed}.", field=field, value=value, allowed=allowed
+        f"{field}={shown(value)} cannot be used. Allowed is {allowed}.",
+        field=field,
+        value=value,
+        allowed=allowed,
     )
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise bad
@@ -31,7 +34,7 @@ def usd(value: Any, field: str) -> Decimal:
         raise bad from None
     if not amount.is_finite() or not 0 <= amount <= MOST:
         raise bad
-    return amount
+    return amount.copy_abs()  # there is no minus zero in a till
 
 
 def to_micros(amount: Decimal, *, up: bool = False) -> int:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal, Self, cast
 
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, shown
 from vidorch.inputs import Kind, Media, MediaInput
 
 __all__ = [
@@ -61,6 +61,7 @@ MAX_REFERENCES = 16
 MAX_SIDE = 8_192
 _WITHOUT_PROMPT = {"upscale", "lipsync", "motion"}
 _NEEDS_VIDEO = {"extend", "edit", "restyle", "upscale"}
+_INPUTS = frozenset({"image", "last_image", "reference_images", "video"})
 _MEDIA: dict[str, Kind] = {"image": "image", "last_image": "image", "video": "video", "audio_track": "audio"}
 
 
@@ -161,7 +162,11 @@ class Request:
         """The task: as named, or as the inputs can only be read."""
         if self.last_image is not None and self.image is None:
             raise _bad("last_image", self.last_image, "only together with image=, the first frame")
-        named = self.task
+        named: Any = self.task
+        if named is None:
+            named = ""
+        if not isinstance(named, str):
+            raise _bad("task", named, "one of " + ", ".join(map(repr, TASKS)))
         if named:
             _one_of("task", named, TASKS)
             if (
@@ -205,7 +210,7 @@ class Request:
         return name in _FIELDS
 
     def given(self) -> dict[str, Any]:
-        """The fields that the caller gave, by name, as they are. `prompt` and `task` are always there."""
+        """The fields that the caller gave, by name, as they are. `prompt`, `task` and `candidates` are always there."""
         seen: dict[str, Any] = {"prompt": self.prompt, "task": self.task}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -240,18 +245,22 @@ class Request:
             yield f"reference_images[{index}]", cast("Media", picture)  # __post_init__ made each one a Media
 
     def with_(self, **changes: Any) -> Self:
-        """A copy with some fields changed, validated again."""
+        """A copy with some fields changed, validated again. A task that was read from the inputs is read from the new ones."""
+        if self.task not in NAMED_TASKS and not changes.keys().isdisjoint(_INPUTS):
+            changes = {"task": ""} | changes
         return replace(self, **changes)
 
 
 _FIELDS = frozenset(item.name for item in fields(Request))
 
 
-def nearest_name(given: str, known: Iterable[str]) -> str | None:
+def nearest_name(given: object, known: Iterable[str]) -> str | None:
     """The known name that is nearest to a mistyped one, or None."""
+    if not isinstance(given, str):
+        return None
     names = list(known)
     folded = {name.lower(): name for name in names}
-    found = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 
@@ -262,11 +271,9 @@ def parse_ratio(text: str) -> Fraction:
 
 
 def _bad(name: str, value: Any, allowed: str, nearest: str | None = None) -> InvalidRequest:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
     meant = f" Did you mean {nearest!r}?" if nearest else ""
     return InvalidRequest(
-        f"{name}={shown} cannot be used. Allowed is {allowed}.{meant}",
+        f"{name}={shown(value)} cannot be used. Allowed is {allowed}.{meant}",
         field=name,
         value=value,
         allowed=allowed,
@@ -308,18 +315,23 @@ def _text(name: str, value: Any) -> str | None:
     return value or None
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether it is a real number (bools are not) that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except (OverflowError, ValueError):
+        return False
+
+
 def _number(name: str, value: Any, most: float, unit: str, *, low_included: bool = False) -> float | None:
     if value is None:
         return None
     low = "from 0" if low_included else "over 0"
     allowed = f"{unit}, {low} and at most {most:,.0f}"
-    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
-        raise _bad(name, value, allowed)
-    try:
-        number = float(value)
-    except (OverflowError, ValueError):
-        raise _bad(name, value, allowed) from None
-    if not math.isfinite(number) or number > most or number < 0 or (number == 0 and not low_included):
+    number = float(value) if _is_finite(value) else -1.0
+    if number > most or number < 0 or (number == 0 and not low_included):
         raise _bad(name, value, allowed)
     return number
 
@@ -343,7 +355,7 @@ def _boolean(name: str, value: Any) -> bool | None:
 def _one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     names = tuple(allowed)
     if not isinstance(value, str) or value not in names:
-        raise _bad(name, value, "one of " + ", ".join(map(repr, names)), nearest_name(str(value), names))
+        raise _bad(name, value, "one of " + ", ".join(map(repr, names)), nearest_name(value, names))
     return value
 
 
@@ -356,7 +368,7 @@ def _resolution(value: Any) -> str | None:
         if name in RESOLUTIONS:
             return name
     allowed = "one of " + ", ".join(map(repr, RESOLUTIONS))
-    raise _bad("resolution", value, allowed, nearest_name(str(value), RESOLUTIONS))
+    raise _bad("resolution", value, allowed, nearest_name(value, RESOLUTIONS))
 
 
 def _ratio(value: Any) -> str:
@@ -399,17 +411,11 @@ def _loras(value: Any) -> tuple[tuple[str, float], ...]:
         raise _bad("loras", value, allowed)
     pairs = []
     for item in value:
-        name, weight = (
-            (item, 1.0)
-            if isinstance(item, str)
-            else item
-            if isinstance(item, (tuple, list)) and len(item) == 2
-            else ("", 0)
-        )
-        real = (
-            isinstance(weight, numbers.Real) and not isinstance(weight, bool) and math.isfinite(float(weight))
-        )
-        if not isinstance(name, str) or not name or not real:
+        pair = (item, 1.0) if isinstance(item, str) else item
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise _bad("loras", item, allowed)
+        name, weight = pair
+        if not isinstance(name, str) or not name or not _is_finite(weight):
             raise _bad("loras", item, allowed)
         pairs.append((name, float(weight)))
     return tuple(pairs)
