@@ -177,6 +177,17 @@ class TestRefusals:
         with pytest.raises(BadMedia, match=words):
             probe(data)
 
+    def test_scripts_that_name_other_files_are_not_followed(
+        self, clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A download cannot make vidorch open a file, or an address, that it lists."""
+        clips.make("secret.mp4", 3)
+        monkeypatch.chdir(tmp_path)
+        script = tmp_path / "clip.mp4"
+        script.write_bytes(b"ffconcat version 1.0\nfile secret.mp4\n")
+        with pytest.raises(BadMedia, match="is text"):
+            probe(script)
+
     def test_a_missing_file(self, tmp_path: Path) -> None:
         """The error names the path."""
         with pytest.raises(BadMedia, match="does not exist") as caught:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from vidorch.errors import BadMedia, InvalidRequest
 from vidorch.media import load_still, save_still
+from vidorch.media.exif import exif_orientation
 
 NOISE = np.random.default_rng(7).integers(0, 256, (33, 47, 3), dtype=np.uint8)
 
@@ -136,6 +137,14 @@ class TestLoading:
         """Never an error of the library below."""
         with pytest.raises(BadMedia):
             load_still(data)
+
+    def test_tags_after_an_odd_chunk_are_found(self) -> None:
+        """WebP pads chunks to an even length, and keeps its tags after all of them."""
+        tiff = b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
+        chunks = (
+            b"VP8 " + (3).to_bytes(4, "little") + b"abc\0" + b"EXIF" + len(tiff).to_bytes(4, "little") + tiff
+        )
+        assert exif_orientation(b"RIFF" + len(chunks).to_bytes(4, "little") + b"WEBP" + chunks) == 6
 
     def test_nonsense_in_the_tags_is_ignored(self, clips: Any) -> None:
         """Broken EXIF leaves the picture as it is stored."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from vidorch.errors import BadMedia
-from vidorch.media import save_still, verify
+from vidorch.media import first_frame, probe, save_still, verify
 
 NOISE = list(np.random.default_rng(3).integers(0, 256, (48, 48, 64, 3), dtype=np.uint8))
 
@@ -59,7 +60,21 @@ class TestVerify:
         start = data.index(b"mdat") + 4
         data[start : start + len(data) // 20] = bytes(len(data) // 20)
         path.write_bytes(data)
-        with pytest.raises(BadMedia, match=r"decode|damaged"):
+        for check in (verify, first_frame):
+            with pytest.raises(BadMedia, match=r"decode|damaged"):
+                check(path)
+
+    def test_a_first_frame_that_is_half_there_is_found(self, clips: Any) -> None:
+        """A decoder patches a damaged frame up and goes on; that frame is not the one that was made."""
+        path = clips.make("a.mp4", NOISE, options={"g": "8"}, container={"movflags": "faststart"})
+        with av.open(str(path)) as file:
+            first = file.streams.video[0].index_entries[0]  # only valid while the file is open
+            middle = first.pos + first.size // 2
+        data = bytearray(path.read_bytes())
+        data[middle : middle + 200] = np.random.default_rng(5).bytes(200)
+        path.write_bytes(data)
+        assert probe(path).frames == len(NOISE)
+        with pytest.raises(BadMedia, match="first frame is damaged"):
             verify(path)
 
     @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])

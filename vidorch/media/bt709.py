@@ -29,7 +29,7 @@ class Bt709:
     def __init__(self, width: int, height: int) -> None:
         self._rgb = _left_sited(width, height)
         plane = self._rgb.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         self._pixels = rows[:, : width * 3].reshape(height, width, 3)
         self._reformatter = VideoReformatter()
 
@@ -56,7 +56,9 @@ def _left_sited(width: int, height: int) -> av.VideoFrame:
     another quarter of a pixel. PyAV 18 has no attribute for it, so a filter sets it, once.
     """
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1))
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1)
+    )
     site = graph.add("setparams", "chroma_location=left")
     sink = graph.add("buffersink")
     source.link_to(site)
