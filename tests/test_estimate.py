@@ -9,7 +9,7 @@ from typing import Any
 
 from vidorch.catalog import shipped
 from vidorch.contract import Admission, Endpoint
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
 from vidorch.price import Range
 from vidorch.request import Request
 from vidorch.routing import estimate_of, make_plan

@@ -29,7 +29,9 @@ def _seen_by_type_checkers() -> dict[str, str]:
     """Name to module, as the `if TYPE_CHECKING` block of the package imports it."""
     tree = ast.parse(Path(vidorch.__file__).read_text(encoding="utf-8"))
     block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
-    return {alias.name: str(n.module) for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    return {
+        alias.name: str(n.module) for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names
+    }
 
 
 class TestTheDoor:
@@ -78,3 +80,11 @@ class TestTheDoor:
         from importlib.metadata import version
 
         assert version("vidorch") == vidorch.__version__
+
+
+def test_no_public_name_is_a_module_too() -> None:
+    """Importing a submodule binds its name on the package: `vidorch.estimate` must stay a function whatever was imported."""
+    import pkgutil
+
+    modules = {module.name for module in pkgutil.iter_modules(vidorch.__path__)}
+    assert set() == modules & set(vidorch.__all__)

@@ -52,7 +52,9 @@ class TestImportVidorch:
         """Making a request loads nothing heavy: the plain types are plain."""
         assert set() == loaded_by("import vidorch; vidorch.Request(prompt='a red ball')") & HEAVY
 
-    @pytest.mark.parametrize("module", ["contract", "errors", "inputs", "money", "offer", "request", "result"])
+    @pytest.mark.parametrize(
+        "module", ["contract", "errors", "inputs", "money", "offer", "request", "result"]
+    )
     def test_plain_types(self, module: str) -> None:
         """Each module of plain types loads nothing heavy, so providers that build on them start fast."""
         assert set() == loaded_by(f"import vidorch.{module}") & HEAVY

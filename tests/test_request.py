@@ -384,6 +384,10 @@ class TestOtherFields:
         """A message stays readable whatever was given."""
         assert len(str(refused(resolution="x" * 100_000))) < 500
 
+    def test_a_number_of_too_many_digits(self) -> None:
+        """A number that Python itself refuses to print is refused all the same."""
+        assert "duration=<int> cannot be used." in str(refused(duration=10**5000))
+
     def test_a_value_that_cannot_be_shown(self) -> None:
         """A value whose repr fails is refused all the same."""
 

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from vidorch.errors import InvalidRequest, Unsupported, shown
-from vidorch.inputs import MediaInput
+from vidorch.inputs import MediaInput, local_path
 from vidorch.money import usd
-from vidorch.request import Fit, Request, nearest_name
+from vidorch.request import Fit, Request, is_real, nearest_name
 from vidorch.result import Progress
 from vidorch.routing import Choice
 
@@ -220,14 +220,13 @@ def _output(value: Any) -> str:
             "Nothing was sent.",
             hint="Give a path and upload the file from there.",
         )
-    return text.removeprefix("file://")
+    if text.startswith("file://"):
+        return local_path(text, "output")
+    return text
 
 
 def _seconds(value: Any) -> float:
-    try:
-        seconds = float(value) if not isinstance(value, (bool, str)) else -1.0
-    except (TypeError, ValueError, OverflowError):
-        seconds = -1.0
-    if not 0 < seconds <= MAX_WAIT:  # NaN fails this too
+    seconds = float(value) if is_real(value) else -1.0
+    if not 0 < seconds <= MAX_WAIT:
         raise _bad("timeout", value, f"seconds, over 0 and at most {MAX_WAIT:,.0f}")
     return seconds

@@ -22,7 +22,7 @@ from vidorch.errors import BadMedia, InvalidRequest, Unsupported, shown
 if TYPE_CHECKING:
     from vidorch.result import Clip
 
-__all__ = ["Kind", "Media", "MediaInput", "without_query"]
+__all__ = ["Kind", "Media", "MediaInput", "local_path", "without_query"]
 
 Kind = Literal["image", "video", "audio"]
 MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
@@ -97,6 +97,8 @@ class Media:
 
     @classmethod
     def _of_url(cls, url: str, scheme: str, kind: Kind, field: str) -> Media:
+        if scheme == "file":
+            return cls._of_path(local_path(url, field), kind, field)
         if scheme == "http":
             raise _wrong(field, without_query(url), "an https URL: plain http can be changed on its way")
         try:
@@ -104,13 +106,6 @@ class Media:
             host, _ = parts.hostname, parts.port
         except ValueError:
             raise _wrong(field, without_query(url), "a URL that can be read", "It is malformed.") from None
-        if scheme == "file":
-            if host not in (None, "localhost"):
-                raise _wrong(
-                    field, without_query(url), "a file on this machine, such as 'file:///home/me/cat.png'"
-                )
-            path = unquote(parts.path)
-            return cls._of_path(path.removeprefix("/") if os.name == "nt" else path, kind, field)
         if not host or " " in parts.netloc or not url.isprintable():
             raise _wrong(
                 field, without_query(url), "a URL with a host, such as 'https://example.com/cat.png'"
@@ -198,6 +193,23 @@ def without_query(url: str) -> str:
         return f"{url.partition('://')[0]}://..."
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def local_path(url: str, field: str) -> str:
+    """The path that a file:// URL names.
+
+    Raises:
+        InvalidRequest: it names a file of another machine, or none.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        raise _wrong(field, without_query(url), "a URL that can be read", "It is malformed.") from None
+    path = unquote(parts.path)
+    if host not in (None, "localhost") or not path or "\x00" in path:
+        raise _wrong(field, without_query(url), "a file on this machine, such as 'file:///home/me/cat.png'")
+    return path.removeprefix("/") if os.name == "nt" else path
 
 
 def _gone(path: Path, error: OSError) -> BadMedia:

@@ -28,6 +28,7 @@ __all__ = [
     "TASKS",
     "Fit",
     "Request",
+    "is_real",
     "nearest_name",
     "parse_ratio",
 ]
@@ -260,6 +261,9 @@ def nearest_name(given: object, known: Iterable[str]) -> str | None:
         return None
     names = list(known)
     folded = {name.lower(): name for name in names}
+    longer = sorted((name for name in folded if len(given) > 2 and name.startswith(given.lower())), key=len)
+    if longer:  # "aspect" is the beginning of "aspect_ratio", however alike "select" may look
+        return folded[longer[0]]
     found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
@@ -315,7 +319,7 @@ def _text(name: str, value: Any) -> str | None:
     return value or None
 
 
-def _is_finite(value: Any) -> bool:
+def is_real(value: Any) -> bool:
     """Whether it is a real number (bools are not) that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         return False
@@ -330,7 +334,7 @@ def _number(name: str, value: Any, most: float, unit: str, *, low_included: bool
         return None
     low = "from 0" if low_included else "over 0"
     allowed = f"{unit}, {low} and at most {most:,.0f}"
-    number = float(value) if _is_finite(value) else -1.0
+    number = float(value) if is_real(value) else -1.0
     if number > most or number < 0 or (number == 0 and not low_included):
         raise _bad(name, value, allowed)
     return number
@@ -415,7 +419,7 @@ def _loras(value: Any) -> tuple[tuple[str, float], ...]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise _bad("loras", item, allowed)
         name, weight = pair
-        if not isinstance(name, str) or not name or not _is_finite(weight):
+        if not isinstance(name, str) or not name or not is_real(weight):
             raise _bad("loras", item, allowed)
         pairs.append((name, float(weight)))
     return tuple(pairs)
