@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         Unsupported,
         VidorchError,
     )
-    from vidorch.estimate import Estimate
+    from vidorch.estimating import Estimate
+    from vidorch.planning import Plan
     from vidorch.request import Request
     from vidorch.result import Clip, Event, Job, Progress, Result, Timings
-    from vidorch.plan import Plan
     from vidorch.routing import Choice
 
 __version__ = "0.1.0"
@@ -56,8 +56,8 @@ _HOMES = {
     ),
     **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
     "Choice": "vidorch.routing",
-    "Plan": "vidorch.plan",
-    "Estimate": "vidorch.estimate",
+    "Plan": "vidorch.planning",
+    "Estimate": "vidorch.estimating",
     "Request": "vidorch.request",
 }  # fmt: skip
 

@@ -7,10 +7,10 @@ from typing import Unpack
 
 from vidorch.call import EstimateOptions, Options
 from vidorch.client import Client, Run
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
+from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Result
-from vidorch.plan import Plan
 
 __all__ = ["estimate", "generate", "plan", "submit"]
 

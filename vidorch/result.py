@@ -17,7 +17,7 @@ from vidorch.errors import VidorchError
 from vidorch.money import show_usd
 
 if TYPE_CHECKING:
-    from vidorch.estimate import Estimate
+    from vidorch.estimating import Estimate
 
 __all__ = ["Clip", "Event", "Job", "Progress", "Result", "Timings"]
 

@@ -11,12 +11,12 @@ from typing import Any
 from vidorch.catalog import Catalog
 from vidorch.contract import Admission, Endpoint
 from vidorch.errors import InvalidRequest
-from vidorch.estimate import LeftOut
+from vidorch.estimating import LeftOut
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
 from vidorch.inputs import Media
 from vidorch.money import show_usd
 from vidorch.offer import Offer
-from vidorch.plan import NOT_HERE, Plan, PlannedOffer, estimate_of
+from vidorch.planning import NOT_HERE, Plan, PlannedOffer, estimate_of
 from vidorch.price import Priced, Range, price_of
 from vidorch.request import NAMED_TASKS, Request, nearest_name
 

@@ -1,15 +1,13 @@
 """The `local` provider: models that run in this process. Today that is the built-in one, `local/mini`.
 
-Work happens on a thread of this provider's own pool and dies with the process; it costs nothing but electricity.
+Each clip is made on a thread of its own and dies with the process; it costs nothing but electricity.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -56,6 +54,7 @@ class _Work:
     loop: asyncio.AbstractEventLoop
     news: asyncio.Event = field(default_factory=asyncio.Event)
     stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
     stage: str = "queued"
     fraction: float = 0.0
     frames: Any = None
@@ -71,7 +70,6 @@ class Local(Provider):
 
     def __init__(self) -> None:
         self._works: dict[str, _Work] = {}
-        self._pool: ThreadPoolExecutor | None = None
         self._mini: Mini | None = None
         self._loading = threading.Lock()
 
@@ -112,9 +110,9 @@ class Local(Provider):
         remote_id = f"local-{context.job_id}"
         work: _Work = prepared.body
         self._works[remote_id] = work
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vidorch-local")
-        self._pool.submit(self._make, work)
+        # A daemon thread, not a pool: a pool's threads are waited for when the interpreter ends, and a film can take hours.
+        work.thread = threading.Thread(target=self._make, args=(work,), name=remote_id, daemon=True)
+        work.thread.start()
         return Accepted(remote_id)
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
@@ -156,12 +154,9 @@ class Local(Provider):
         return Health(True, "the built-in model is loaded")
 
     async def aclose(self) -> None:
-        """Stop everything and wait for the threads."""
+        """Tell every thread to stop at its next step."""
         for work in self._works.values():
             work.stop.set()
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.shutdown)
-            self._pool = None
         self._works.clear()
 
     # -- on the thread ----------------------------------------------------------------------------------------------

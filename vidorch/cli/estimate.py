@@ -6,9 +6,9 @@ from typing import Any
 
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
-from vidorch.estimate import Estimate, EstimateLine
+from vidorch.estimating import Estimate, EstimateLine
 from vidorch.money import show_usd
-from vidorch.plan import NOT_HERE
+from vidorch.planning import NOT_HERE
 
 __all__ = ["estimate", "show_estimate"]
 
@@ -52,7 +52,7 @@ def _bought(line: EstimateLine) -> str:
     bought = line.bought
     parts = [f"{bought['duration']:g} s"] if bought.get("duration") else []
     size = bought.get("size")
-    parts.append(size if size else " ".join(str(bought[k]) for k in ("resolution", "aspect_ratio") if bought.get(k)))
+    parts.append(size or " ".join(str(bought[k]) for k in ("resolution", "aspect_ratio") if bought.get(k)))
     if bought.get("audio"):
         parts.append("sound")
     return ", ".join(part for part in parts if part)

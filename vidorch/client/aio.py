@@ -17,14 +17,14 @@ from vidorch.catalog import Catalog, load
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
 from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.money import show_usd
 from vidorch.offer import Offer
+from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Result
-from vidorch.plan import Plan, estimate_of
 from vidorch.routing import make_plan
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class AsyncClient:
         await self._registry.aclose()
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
-            await asyncio.to_thread(ledger.close)
+            ledger.close()  # on this thread: at the end of the interpreter there are no others to be had
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,10 +16,10 @@ from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient, AsyncRun, Credentials
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Provider
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
+from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Event, Job, Result
-from vidorch.plan import Plan
 
 __all__ = ["Client", "Run"]
 

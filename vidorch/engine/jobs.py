@@ -36,13 +36,13 @@ from vidorch.errors import (
     Unsupported,
     VidorchError,
 )
-from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.moves import State, find_move
+from vidorch.ledger.ledger import Ledger, MovedMeanwhile
+from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State, find_move
+from vidorch.planning import PlannedOffer
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
 from vidorch.result import Job, Timings
-from vidorch.plan import PlannedOffer
 
-__all__ = ["JobDriver", "LEASE"]
+__all__ = ["LEASE", "JobDriver"]
 
 LEASE = 60.0
 TOUCH_EVERY = 2.0
@@ -134,6 +134,17 @@ class JobDriver:
         self._cancelled = True
         if self._accepted is not None and State(self.job.state) in (State.ACCEPTED, State.RUNNING):
             await self._provider.cancel(self._context, self._accepted)
+
+    async def leave(self) -> None:
+        """The process lets go: work that cannot outlive it is written down as abandoned, and cost nothing."""
+        state = State(self.job.state)
+        if state in ENDS or not (state in BEFORE_SENDING or not self.job.outlives_caller):
+            return
+        if self._accepted is not None:
+            with contextlib.suppress(VidorchError):
+                await self._provider.cancel(self._context, self._accepted)
+        with contextlib.suppress(MovedMeanwhile):
+            await self._move(State.ABANDONED, charged=0)
 
     # -- the way there ----------------------------------------------------------------------------------------------
 

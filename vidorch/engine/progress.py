@@ -89,6 +89,11 @@ class ProgressBoard:
             if self._closed and not self._wake.is_set():
                 return
 
+    def stop(self) -> None:
+        """Tell nobody anything any more."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def aclose(self) -> None:
         """Deliver the last figure, then stop."""
         self._closed = True

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidorch import errors
 from vidorch.errors import GenerationFailed, ProviderFailed, Refused, VidorchError
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros

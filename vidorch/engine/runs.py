@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from vidorch.call import Call
-from vidorch.contract import Clock, Endpoint, Provider
 from vidorch.clock import Ids
+from vidorch.contract import Clock, Endpoint, Provider
 from vidorch.engine.jobs import LEASE, JobDriver
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.results import read_result
 from vidorch.engine.targets import Target, target_of
 from vidorch.errors import LedgerUnavailable, OverBudget, Unsupported
-from vidorch.estimate import Estimate
+from vidorch.estimating import Estimate
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.moves import State
+from vidorch.ledger.moves import ENDS, State
 from vidorch.money import show_usd, to_micros
+from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
 from vidorch.result import Job, Progress, Result
-from vidorch.plan import Plan, PlannedOffer
 
 __all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
 
@@ -201,7 +201,7 @@ class Engine:
         }  # fmt: skip
 
     async def aclose(self) -> None:
-        """Let go of the runs of this process. Work that cannot outlive it is cancelled; the rest stays open in the ledger."""
+        """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""
         for run in list(self.live.values()):
             await run.leave()
 
@@ -247,21 +247,32 @@ class LiveRun:
         await asyncio.gather(*(driver.cancel() for driver in self.drivers), return_exceptions=True)
 
     async def leave(self) -> None:
-        """The client closes: in-process work is cancelled and waited for, everything else is let go."""
-        if all(not driver.job.outlives_caller for driver in self.drivers):
-            await self.cancel()
-        else:
-            self.task.cancel()
+        """The client closes: in-process work is abandoned, everything else is let go and stays open.
+
+        Needs no worker thread: it also runs while the interpreter shuts down, when none can be started any more.
+        """
+        self.task.cancel()
         await asyncio.wait([self.task])
+        self._board.stop()
+        for driver in self.drivers:
+            await driver.leave()
+        if all(State(driver.job.state) in ENDS for driver in self.drivers):
+            settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
+            await asyncio.wrap_future(
+                self._ledger.end_run(
+                    self.id,
+                    "finished" if settled else "cancelled",
+                    self._clock.now(),
+                    chosen_output=settled[0].id if settled else None,
+                )
+            )
 
     async def _carry_out(self) -> Result:
         outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
         await self._board.aclose()
         for outcome in outcomes:
-            if isinstance(
-                outcome, BaseException
-            ):  # the ledger failed, or a job outlived its deadline: the run stays open
-                raise outcome
+            if isinstance(outcome, BaseException):
+                raise outcome  # the ledger failed, or a job outlived its deadline: the run stays open
         settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
         cancelled = [driver.job for driver in self.drivers if driver.job.state == State.CANCELLED]
         state = "finished" if settled else "cancelled" if cancelled else "failed"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.errors import MissingCredentials, Retired, Unsupported
-from vidorch.estimate import Estimate, EstimateLine, LeftOut
+from vidorch.estimating import Estimate, EstimateLine, LeftOut
 from vidorch.offer import Offer, Route
 from vidorch.price import Priced, Range
 from vidorch.request import Request
