@@ -1,0 +1,51 @@
+"""Writes docs/life.md from the table of moves: `python docs/make_life.py`. A test holds the page to the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidorch.ledger.moves import ENDS, MOVES, State
+
+PAGE = Path(__file__).with_name("life.md")
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    arrows = "\n".join(
+        f"    {move.source.value if move.source else '[*]'} --> {move.target.value}" for move in MOVES
+    )
+    ends = "\n".join(f"    {state.value} --> [*]" for state in State if state in ENDS)
+    rows = "\n".join(
+        f"| {move.source.value if move.source else '(new)'} | {move.target.value} | {move.why} | {_remarks(move)} |"
+        for move in MOVES
+    )
+    return f"""# The life of a job
+
+Written by `python docs/make_life.py` from the table in `vidorch/ledger/moves.py`; the ledger refuses every step that is not in it.
+Each step is a compare-and-swap on state and version, with a line of history. Steps marked *waits* are on disk before the engine goes on.
+
+```mermaid
+stateDiagram-v2
+{arrows}
+{ends}
+```
+
+| from | to | why | |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _remarks(move: object) -> str:
+    words = []
+    if getattr(move, "waits", False):
+        words.append("waits")
+    if getattr(move, "in_process_only", False):
+        words.append("only for work inside the calling process")
+    if getattr(move, "by_hand", False):
+        words.append("by hand")
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
