@@ -11,7 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vidorch import media
-from vidorch.contract import Accepted, Admission, Cancelled, Context, Done, Failed, Output, Polled, Prepared, Progress, Provider
+from vidorch.contract import (
+    Accepted,
+    Admission,
+    Cancelled,
+    Context,
+    Done,
+    Failed,
+    Output,
+    Polled,
+    Prepared,
+    Progress,
+    Provider,
+)
 from vidorch.errors import ProviderFailed
 from vidorch.offer import Offer
 from vidorch.request import Request
@@ -110,7 +122,9 @@ class Scripted(Provider):
         accepted = self.on_submit(number) if self.on_submit is not None else None
         accepted = accepted or Accepted(f"remote-{context.job_id}")
         script = self.script_of(number) if self.script_of is not None else self.polls
-        self._left[accepted.remote_id] = list(script or [Progress("running", 0.5), Done((Output(0, accepted.remote_id),))])
+        self._left[accepted.remote_id] = list(
+            script or [Progress("running", 0.5), Done((Output(0, accepted.remote_id),))]
+        )
         return accepted
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
@@ -139,4 +153,6 @@ class Scripted(Provider):
 
 def video(path: Path, *, frames: int = 8, size: int = 64) -> None:
     """A real MP4 of grey frames, one second long by default."""
-    media.write_video(path, [np.full((size, size, 3), 20 * i % 255, np.uint8) for i in range(frames)], fps=8, overwrite=True)
+    media.write_video(
+        path, [np.full((size, size, 3), 20 * i % 255, np.uint8) for i in range(frames)], fps=8, overwrite=True
+    )

@@ -24,6 +24,7 @@ from vidorch.errors import (
     OverBudget,
     ProviderFailed,
     Refused,
+    SubmissionUnknown,
     Throttled,
     TimedOut,
     Unsupported,
@@ -74,14 +75,21 @@ class TestASuccessfulRun:
 
     def test_measures_where_the_time_went(self, client_of: Make, provider: Scripted) -> None:
         """Latency is from the call to the checked file; timings split it."""
-        provider.polls = [Progress("queued"), Progress("running", 0.5), Progress("running", 0.9), Done((Output(0, "r"),))]
+        provider.polls = [
+            Progress("queued"),
+            Progress("running", 0.5),
+            Progress("running", 0.9),
+            Done((Output(0, "r"),)),
+        ]
         clip = generate(client_of()).clip
         assert (3.0, 1.0, 2.0) == (clip.latency, clip.timings.queue, clip.timings.run)
 
     def test_leaves_no_temporary_file(self, client_of: Make, tmp_path: Path) -> None:
         """After a run only the clip lies in its folder."""
         generate(client_of())
-        assert ["1-test-basic.mp4"] == [path.name for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()]
+        assert ["1-test-basic.mp4"] == [
+            path.name for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()
+        ]
 
     def test_keeps_what_the_provider_noted(self, client_of: Make, provider: Scripted) -> None:
         """What an admission notes is in the result."""
@@ -106,7 +114,9 @@ class TestASuccessfulRun:
 class TestOutput:
     def test_to_a_file(self, client_of: Make, tmp_path: Path) -> None:
         """`output=` with a file name puts the clip there."""
-        assert tmp_path / "a" / "out.mp4" == generate(client_of(), output=tmp_path / "a" / "out.mp4").clip.path
+        assert (
+            tmp_path / "a" / "out.mp4" == generate(client_of(), output=tmp_path / "a" / "out.mp4").clip.path
+        )
 
     def test_to_a_folder(self, client_of: Make, tmp_path: Path) -> None:
         """`output=` with a slash at its end is a folder, made if need be."""
@@ -151,7 +161,10 @@ class TestOutput:
         """The chosen clip goes to the file; all of them stay in the run's folder."""
         result = generate(client_of(), output=tmp_path / "best.mp4", candidates=2)
         assert result.clip.path is not None
-        assert (2, result.clip.path.read_bytes()) == (len(result.candidates), (tmp_path / "best.mp4").read_bytes())
+        assert (2, result.clip.path.read_bytes()) == (
+            len(result.candidates),
+            (tmp_path / "best.mp4").read_bytes(),
+        )
 
 
 class TestCandidates:
@@ -177,7 +190,9 @@ class TestCandidates:
         provider.polls = [Failed(ProviderFailed("no", charged=False))]
         with pytest.raises(GenerationFailed) as caught:
             generate(client_of(), candidates=2)
-        assert ["no", "no"] == [cause.message for cause in caught.value.exceptions if isinstance(cause, ProviderFailed)]
+        assert ["no", "no"] == [
+            cause.message for cause in caught.value.exceptions if isinstance(cause, ProviderFailed)
+        ]
 
 
 class TestFailures:
@@ -186,7 +201,11 @@ class TestFailures:
         provider.polls = [Failed(ProviderFailed("boom", charged=False, code="E1"))]
         with pytest.raises(ProviderFailed, match="boom") as caught:
             generate(client_of())
-        assert (False, "E1", True) == (caught.value.charged, caught.value.code, bool(caught.value.job_id and caught.value.run_id))
+        assert (False, "E1", True) == (
+            caught.value.charged,
+            caught.value.code,
+            bool(caught.value.job_id and caught.value.run_id),
+        )
 
     def test_by_policy_keep_their_stage(self, client_of: Make, provider: Scripted) -> None:
         """A refusal of the output is `Refused`, and the job ends as refused."""
@@ -234,7 +253,9 @@ class TestFailures:
             generate(client_of())
         assert [] == [path for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()]
 
-    def test_a_lost_poll_is_not_a_failed_job(self, client_of: Make, provider: Scripted, clock: VirtualClock) -> None:
+    def test_a_lost_poll_is_not_a_failed_job(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock
+    ) -> None:
         """Polls that get no answer are made again, further and further apart."""
         provider.polls = [OSError("reset"), OSError("reset"), OSError("reset"), Done((Output(0, "r"),))]
         generate(client_of())
@@ -249,13 +270,91 @@ class TestFailures:
                 with pytest.raises(TimedOut) as caught:
                     await client.generate("x", model="test/basic")
                 assert caught.value.job_id and caught.value.run_id
-                return (await client.job(caught.value.job_id)).state, (await client.run(caught.value.run_id)).state
+                return (await client.job(caught.value.job_id)).state, (
+                    await client.run(caught.value.run_id)
+                ).state
 
         assert ("running", "open") == asyncio.run(go())
 
 
+class TestAmbiguousSubmits:
+    def test_are_unknown_and_never_sent_again(self, client_of: Make, provider: Scripted) -> None:
+        """A submit without a clear answer, to something that outlives us, is `SubmissionUnknown`; the run stays open."""
+
+        def lose_reply(number: int) -> Accepted | None:
+            raise ConnectionResetError("reset by peer")
+
+        provider.on_submit = lose_reply
+
+        async def go() -> tuple[int, str, str]:
+            async with client_of(offer(outlives_caller=True)) as client:
+                with pytest.raises(SubmissionUnknown, match="not sent again") as caught:
+                    await client.generate("x", model="test/basic")
+                assert caught.value.run_id and caught.value.job_id
+                run, job = await client.run(caught.value.run_id), await client.job(caught.value.job_id)
+                return provider.calls.count("submit"), run.state, job.state
+
+        assert (1, "open", "unknown") == asyncio.run(go())
+
+    def test_in_our_own_process_an_exception_is_a_clear_answer(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """In-process work whose submit raises was not accepted: it is rejected, and cost nothing."""
+
+        def fail(number: int) -> Accepted | None:
+            raise MemoryError("no room")
+
+        provider.on_submit = fail
+        with pytest.raises(ProviderFailed, match="no room") as caught:
+            generate(client_of())
+        assert False is caught.value.charged
+
+
+class TestTheDisk:
+    def test_is_tried_before_anything_is_made(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
+        """A folder that cannot be written stops the call at once."""
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InvalidRequest, match="Nothing was made"):
+            generate(client_of(), output=tmp_path / "file" / "out.mp4")
+        assert [] == provider.calls
+
+    def test_that_fills_up_is_named(self, client_of: Make, provider: Scripted, tmp_path: Path) -> None:
+        """A clip that was made and could not be written says so, not that the model failed."""
+
+        def full(path: Path) -> None:
+            raise OSError(28, "No space left on device", str(path))
+
+        provider.write = full
+        with pytest.raises(ProviderFailed, match="made but could not be written: No space left") as caught:
+            generate(client_of())
+        assert (False, True) == (caught.value.charged, "Make room" in caught.value.hint)
+
+    def test_that_fills_up_loses_nothing_that_is_elsewhere(self, client_of: Make, provider: Scripted) -> None:
+        """A result that is still at the vendor leaves its job open for another look."""
+
+        def full(path: Path) -> None:
+            raise OSError(28, "No space left on device", str(path))
+
+        provider.write = full
+
+        async def go() -> str:
+            async with client_of(offer(outlives_caller=True)) as client:
+                with pytest.raises(ProviderFailed) as caught:
+                    await client.generate("x", model="test/basic")
+                assert caught.value.job_id
+                return (await client.job(caught.value.job_id)).state
+
+        assert "downloading" == asyncio.run(go())
+
+
 class TestTheDoorToPaidSubmits:
-    PRICE = {"rule": "table", "source": "a test", "row": [{"per_second": "0.10", "source": "a test", "as_of": date(2026, 11, 22)}]}
+    PRICE = {
+        "rule": "table",
+        "source": "a test",
+        "row": [{"per_second": "0.10", "source": "a test", "as_of": date(2026, 11, 22)}],
+    }
 
     def test_is_shut(self, client_of: Make, provider: Scripted) -> None:
         """An offer that costs anything is not submitted, nor written down, by this version."""
@@ -275,7 +374,9 @@ class TestTheDoorToPaidSubmits:
         with pytest.raises(OverBudget, match="default cap"):
             generate(client_of(offer(price=self.PRICE)), candidates=60)
 
-    def test_without_a_ledger_there_is_no_spending(self, client_of: Make, provider: Scripted, tmp_path: Path) -> None:
+    def test_without_a_ledger_there_is_no_spending(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
         """Paid work without a ledger on disk raises `LedgerUnavailable`."""
         (tmp_path / "not-a-folder").write_text("")
         with pytest.raises(LedgerUnavailable):

@@ -39,6 +39,7 @@ from vidorch.errors import (
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State, find_move
 from vidorch.planning import PlannedOffer
+from vidorch.money import show_usd, to_micros
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
 from vidorch.result import Job, Timings
 
@@ -162,18 +163,11 @@ class JobDriver:
             if self._cancelled:
                 await self._end(State.CANCELLED, None)
                 return False
-            self._must_be_free()
+            if self._planned.offer.price.rule != "free":
+                await self._end(State.REJECTED, door_is_shut(self._planned))
+                return False
             # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.
-            sent = await _unless_cancelled_first(self._submit(prepared))
-        return sent
-
-    def _must_be_free(self) -> None:
-        """The door to paid submits: shut until the engine keeps all its promises about them."""
-        if self._planned.offer.price.rule != "free":
-            raise Unsupported(
-                f"{self._planned.offer.name} costs money, and this version of vidorch does not send paid submits. Nothing was sent.",
-                charged=False,
-            )
+            return await _unless_cancelled_first(self._submit(prepared))
 
     async def _submit(self, prepared: Any) -> bool:
         offer = self._planned.offer
@@ -259,9 +253,10 @@ class JobDriver:
             await self._end(State.FAILED, error)
             return
         except Exception as error:
+            typed = self._not_brought_home(error)
             if self._planned.offer.outlives_caller:
-                raise  # the result is still at the vendor: the job stays open for another look
-            await self._end(State.FAILED, _typed(error, self._planned.offer.provider, sent=False))
+                raise typed from error  # the result is still at the vendor: the job stays open for another look
+            await self._end(State.FAILED, typed)
             return
         self._watch.lap("download")
         cost, basis = self._cost(done)
@@ -277,6 +272,19 @@ class JobDriver:
             charged=int(cost > 0 and bool(self._endpoint.billed or self._planned.offer.price.rule != "free")),
             progress=1.0,
             timings=self._timings(details),
+        )
+
+    def _not_brought_home(self, error: Exception) -> VidorchError:
+        if not isinstance(error, OSError) or isinstance(error, VidorchError):
+            return _typed(error, self._planned.offer.provider, sent=False)
+        paid = self._planned.offer.price.rule != "free"
+        return ProviderFailed(
+            f"The clip was made but could not be written: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}.",
+            hint="Make room, or choose another place with output= or VIDORCH_HOME.",
+            charged=None if paid else False,
+            run_id=self.job.run_id,
+            job_id=self.job.id,
         )
 
     async def _bring_home(self, output: Output) -> dict[str, Any]:
@@ -388,6 +396,16 @@ class JobDriver:
         await self._move(target, cost=cost, **changes)
 
 
+def door_is_shut(planned: PlannedOffer) -> Unsupported:
+    """Why a paid submit is not sent: the door stays shut until the engine keeps all its promises about them."""
+    return Unsupported(
+        f"{planned.offer.name} costs about {show_usd(planned.cost.expected)} a clip, and this version of vidorch does not send "
+        "paid submits: the engine that sends each one exactly once is not finished. Nothing was sent.",
+        hint="`vidorch estimate` works for every model in the catalog.",
+        charged=False,
+    )
+
+
 async def _unless_cancelled_first(step: Coroutine[Any, Any, bool]) -> bool:
     """Run `step` to its end even when the caller is cancelled meanwhile; then let the cancellation through."""
     task = asyncio.ensure_future(step)
@@ -412,8 +430,6 @@ def _typed(error: Exception, provider: str, *, sent: bool) -> VidorchError:
 
 
 def _share(cost: Decimal, count: int) -> int:
-    from vidorch.money import to_micros
-
     return to_micros(cost) // count if count else 0
 
 
@@ -429,9 +445,13 @@ def _trim(path: Path, seconds: float) -> Any:
     from vidorch import media
 
     before = media.probe(path)
-    if before.has_audio:  # cutting sound to the frame belongs to the joins of films; a longer clip is better than a mute one
+    if (
+        before.has_audio
+    ):  # cutting sound to the frame belongs to the joins of films; a longer clip is better than a mute one
         return before
     fps = before.fps or media.exact_rate(24)
+    if before.width % 2 or before.height % 2:  # H.264 has no odd sizes
+        return before
     count = media.frame_at(seconds, fps)
     kept = (frame for _, frame in zip(range(max(count, 1)), media.frames(path), strict=False))
     return media.write_video(path, kept, fps=fps, overwrite=True)

@@ -15,7 +15,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["read_result"]
+__all__ = ["chosen_output", "read_result"]
 
 
 def read_result(ledger: Ledger, run_id: str) -> Result:
@@ -47,7 +47,8 @@ def read_result(ledger: Ledger, run_id: str) -> Result:
             failures or (_nothing(run_id),),
             run_id=run_id,
         )
-    chosen = next((clip for clip in clips if clip.job_id == run["chosen_output"]), clips[0])
+    by_uri = {row["uri"]: row["id"] for row in rows}
+    chosen = next((clip for clip in clips if by_uri[clip.uri] == run["chosen_output"]), clips[0])
     return Result(
         clip=chosen,
         candidates=tuple(clips),
@@ -58,6 +59,13 @@ def read_result(ledger: Ledger, run_id: str) -> Result:
         run_id=run_id,
         notes=tuple(run["notes"] or ()),
     )
+
+
+def chosen_output(ledger: Ledger, run_id: str) -> dict[str, Any] | None:
+    """The output that a run hands over: the first of its first candidate that came. None when none came."""
+    candidate_of = {job.id: job.candidate for job in ledger.jobs(run_id=run_id)}
+    rows = [row for row in ledger.outputs(run_id) if row["state"] == "published"]
+    return min(rows, key=lambda row: (candidate_of[row["job_id"]], row["number"]), default=None)
 
 
 def _clip(row: dict[str, Any], job: Job, run: dict[str, Any]) -> Clip:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,11 +16,11 @@ from typing import Any
 from vidorch.call import Call
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Endpoint, Provider
-from vidorch.engine.jobs import LEASE, JobDriver
+from vidorch.engine.jobs import LEASE, JobDriver, door_is_shut
 from vidorch.engine.progress import ProgressBoard
-from vidorch.engine.results import read_result
+from vidorch.engine.results import chosen_output, read_result
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import LedgerUnavailable, OverBudget, Unsupported
+from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, SubmissionUnknown
 from vidorch.estimating import Estimate
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger
@@ -27,7 +28,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import show_usd, to_micros
 from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
-from vidorch.result import Job, Progress, Result
+from vidorch.result import Progress, Result
 
 __all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
 
@@ -85,6 +86,7 @@ class Engine:
         now = self._clock.now()
         run_id = self._ids.new("run")
         target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
+        await asyncio.to_thread(_must_be_writable, target)
         planned_jobs = [
             (self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids))
             for candidate in range(request.candidates)
@@ -140,11 +142,7 @@ class Engine:
                 "Paid work needs a ledger on disk, and none can be written. Nothing was sent.",
                 hint="See `vidorch doctor`.",
             )
-        raise Unsupported(
-            f"{planned.offer.name} costs about {show_usd(planned.cost.expected)}, and this version of vidorch does not send paid "
-            "submits: the engine that sends each one exactly once is not finished. Nothing was sent.",
-            hint="`vidorch estimate` works for every model in the catalog.",
-        )
+        raise door_is_shut(planned)
 
     def _run_row(
         self,
@@ -257,15 +255,7 @@ class LiveRun:
         for driver in self.drivers:
             await driver.leave()
         if all(State(driver.job.state) in ENDS for driver in self.drivers):
-            settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
-            await asyncio.wrap_future(
-                self._ledger.end_run(
-                    self.id,
-                    "finished" if settled else "cancelled",
-                    self._clock.now(),
-                    chosen_output=settled[0].id if settled else None,
-                )
-            )
+            await self._close_books("cancelled")
 
     async def _carry_out(self) -> Result:
         outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
@@ -273,35 +263,61 @@ class LiveRun:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome  # the ledger failed, or a job outlived its deadline: the run stays open
-        settled = [driver.job for driver in self.drivers if driver.job.state == State.SETTLED]
-        cancelled = [driver.job for driver in self.drivers if driver.job.state == State.CANCELLED]
-        state = "finished" if settled else "cancelled" if cancelled else "failed"
-        chosen = settled[0] if settled else None
+        if unknown := [driver.job for driver in self.drivers if driver.job.state == State.UNKNOWN]:
+            raise SubmissionUnknown(
+                f"Whether {unknown[0].endpoint}/{unknown[0].model} accepted the job {unknown[0].id} is not known: "
+                f"{unknown[0].error_text or 'no answer came'}. It is not sent again; the run stays open.",
+                hint=f"Look at it with: vidorch jobs show {unknown[0].id}",
+                run_id=self.id, job_id=unknown[0].id, provider=unknown[0].provider,
+            )  # fmt: skip
+        cancelled = any(driver.job.state == State.CANCELLED for driver in self.drivers)
+        await self._close_books("cancelled" if cancelled else "failed")
+        return await asyncio.to_thread(read_result, self._ledger, self.id)
+
+    async def _close_books(self, without_clip: str) -> None:
+        """Choose among what came, hand it over, and end the run."""
+        chosen = chosen_output(self._ledger, self.id)
         if chosen is not None:
             await self._hand_over(chosen)
         await asyncio.wrap_future(
             self._ledger.end_run(
-                self.id, state, self._clock.now(), chosen_output=None if chosen is None else chosen.id
+                self.id,
+                "finished" if chosen else without_clip,
+                self._clock.now(),
+                chosen_output=chosen["id"] if chosen else None,
             )
         )
-        return await asyncio.to_thread(read_result, self._ledger, self.id)
 
-    async def _hand_over(self, chosen: Job) -> None:
+    async def _hand_over(self, chosen: dict[str, Any]) -> None:
         """With several candidates and one named file, the chosen clip is copied there."""
         if self._target.file is None or len(self.drivers) == 1:
             return
         from vidorch import media
 
-        row = next(row for row in self._ledger.outputs(self.id) if row["job_id"] == chosen.id)
         temporary = media.temporary_beside(self._target.file)
         await asyncio.to_thread(self._target.file.parent.mkdir, parents=True, exist_ok=True)
         try:
-            await asyncio.to_thread(shutil.copyfile, row["uri"], temporary)
+            await asyncio.to_thread(shutil.copyfile, chosen["uri"], temporary)
             await asyncio.to_thread(
                 media.publish, temporary, self._target.file, overwrite=self._target.overwrite
             )
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _must_be_writable(target: Target) -> None:
+    """Find out before anything is made, not after."""
+    for folder in {target.folder, target.file.parent if target.file else target.folder}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".vidorch-"):
+                pass
+        except OSError as error:
+            raise InvalidRequest(
+                f"Nothing can be written to {folder}: {error.strerror or error}. Nothing was made.",
+                hint="Choose another place with output= or VIDORCH_HOME.",
+                field="output", value=str(folder), allowed="a folder that can be written",
+            ) from error  # fmt: skip
 
 
 def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:

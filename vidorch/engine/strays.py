@@ -7,6 +7,7 @@ import os
 import socket
 
 from vidorch.contract import Clock
+from vidorch.engine.results import chosen_output
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.result import Job
@@ -42,10 +43,12 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
             continue
     jobs = ledger.jobs(run_id=run_id)
     if all(State(job.state) in ENDS for job in jobs):
-        settled = next((job for job in jobs if job.state == State.SETTLED), None)
-        state_of_run = "finished" if settled else "failed"
+        chosen = chosen_output(ledger, run_id)
         ledger.end_run(
-            run_id, state_of_run, clock.now(), chosen_output=settled.id if settled else None
+            run_id,
+            "finished" if chosen else "failed",
+            clock.now(),
+            chosen_output=chosen["id"] if chosen else None,
         ).result()
     return jobs
 
@@ -56,7 +59,7 @@ def _is_orphan(job: Job, now: float) -> bool:
         return True
     host, _, rest = job.owner.partition(":")
     process = rest.partition(":")[0]
-    if host == socket.gethostname() and process.isdigit():
+    if host == socket.gethostname() and process.isdigit() and os.name != "nt":  # there os.kill would end it
         return not _alive(int(process))
     return job.lease_until is not None and job.lease_until < now
 
