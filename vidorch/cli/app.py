@@ -197,7 +197,10 @@ def run() -> None:
     warnings.showwarning = _warn
     wants_json = "--json" in sys.argv[1:]
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is caught; at exit Python would print a traceback
     except VidorchError as error:
         if wants_json:
             as_json(error_document(error))
@@ -209,7 +212,7 @@ def run() -> None:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:  # `vidorch models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.OK)
+        sys.exit(Exit.FAILED)
     except Exception as error:
         if os.environ.get("VIDORCH_DEBUG"):
             raise

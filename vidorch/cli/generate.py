@@ -14,6 +14,7 @@ from vidorch.cli.estimate import show_estimate
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, is_terminal
 from vidorch.client import Client
+from vidorch.errors import TimedOut
 from vidorch.money import show_usd
 
 if TYPE_CHECKING:
@@ -28,29 +29,46 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
         options["overwrite"] = True
     request, call = parse(prompt, options)
     with Client() as client:
-        _, estimate = client.prepare(request, call)
+        plan, estimate = client.prepare(request, call)
         if estimate.cost is not None and estimate.cost.high > 0 and not yes and call.max_cost is None:
             if not is_terminal() or as_document:
                 show_estimate(estimate, as_document=as_document)
                 aside("This costs money. Pass --yes, or --max-cost with the most it may cost. Nothing was spent.")
                 raise typer.Exit(Exit.NOT_CONFIRMED)
             show_estimate(estimate, as_document=False, stderr=True)
-            if not typer.confirm(f"Spend up to {show_usd(estimate.cost.high)}?", err=True):
+            if not _confirmed(f"Spend up to {show_usd(estimate.cost.high)}?"):
                 aside("Nothing was spent.")
                 raise typer.Exit(Exit.NOT_CONFIRMED)
+            options["max_cost"] = estimate.cost.high  # what was said yes to, and no more
         with _Display(enabled=not as_document) as display:
-            run = client.submit(prompt, **options, on_progress=display.show)
             try:
-                result = run.wait(call.timeout)
+                result = client.generate(prompt, **options, on_progress=display.show)
             except KeyboardInterrupt:
                 display.stop()
-                run.cancel()
-                aside(f"Interrupted; the run {run.id} was cancelled.")
+                client.close()  # work inside this process ends here, and that is written down
+                which = f"the run {display.run_id}" if display.run_id else "what was begun"
+                aside(f"Interrupted; {which} was cancelled.")
                 raise typer.Exit(Exit.INTERRUPTED) from None
+            except TimedOut as error:
+                if plan.entries[0].offer.outlives_caller:
+                    raise
+                client.close()
+                raise TimedOut(
+                    f"Not finished after {call.timeout or 0:g} s. The work ran inside this process and was cancelled; it cost nothing.",
+                    hint="Give it more time, or leave --timeout out.", charged=False, run_id=error.run_id,
+                ) from error  # fmt: skip
         if as_document:
             as_json(result.to_dict())
         else:
             _show(result)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-D, Ctrl-C
+        aside("")
+        return False
 
 
 def _show(result: Result) -> None:
@@ -83,6 +101,7 @@ class _Display:
     def __init__(self, *, enabled: bool) -> None:
         self._bar: Any = None
         self._task: Any = None
+        self.run_id = ""
         if enabled and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -109,6 +128,7 @@ class _Display:
 
     def show(self, progress: Progress) -> None:
         """Called by the run, from another thread."""
+        self.run_id = progress.run_id
         if self._bar is None:
             return
         left = "" if progress.eta is None else f"{progress.eta:.0f} s left"

@@ -205,9 +205,12 @@ class AsyncClient:
         return AsyncRun(self, live.id, live)
 
     def _prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+        from vidorch.engine.targets import target_of
+
         plan = self._plan(request, call, to_run=True)
         plan.require()
         _look_inside(request)
+        target_of(call.output, call.overwrite, self._home)  # a name that is taken is said before anybody is asked to pay
         return plan, estimate_of(plan)
 
     async def _open(self, *, free: bool) -> Engine:

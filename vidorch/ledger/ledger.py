@@ -18,11 +18,11 @@ from sqlalchemy.exc import IntegrityError
 from vidorch.errors import KeyConflict, VidorchError
 from vidorch.ledger.moves import ENDS, State, find_move
 from vidorch.ledger.schema import events, jobs, outputs, reservations, runs
-from vidorch.ledger.store import Store
+from vidorch.ledger.store import BUSY_SECONDS, Store
 from vidorch.money import from_micros, to_micros
 from vidorch.result import Event, Job, Timings
 
-__all__ = ["IllegalMove", "Ledger", "MovedMeanwhile"]
+__all__ = ["Claimed", "IllegalMove", "Ledger", "MovedMeanwhile"]
 
 _STAMPS = {state.value: f"{state.value}_at" for state in State if f"{state.value}_at" in jobs.c}
 
@@ -42,19 +42,24 @@ class MovedMeanwhile(VidorchError):
     default_retryable = True
 
 
+class Claimed(VidorchError):
+    """Another job of ours already owns this job at the vendor. Nothing was changed."""
+
+
 class Ledger:
     """The durable record. Thread-safe; one writer thread per process.
 
     Args:
         path: SQLite file; None keeps it in memory (free work only).
+        busy_seconds: how long to wait for another process that holds the file.
 
     Raises:
         LedgerUnavailable: it cannot be opened and written.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
-        self._store = Store(path)
+        self._store = Store(path, busy_seconds=busy_seconds)
 
     @property
     def durable(self) -> bool:
@@ -76,7 +81,7 @@ class Ledger:
             try:
                 connection.execute(insert(runs), [dict(run)])
             except IntegrityError as error:
-                if run.get("key") is not None:
+                if run.get("key") is not None and _broke(error, "runs_key", "runs.scope, runs.key"):
                     raise KeyConflict(
                         f"The key {run['key']!r} is taken in scope {run['scope']!r}."
                     ) from error
@@ -115,6 +120,7 @@ class Ledger:
         Raises:
             IllegalMove: the step is not in the table, or not for this kind of job.
             MovedMeanwhile (in the future): the job is elsewhere by now.
+            Claimed (in the future): the remote id in `changes` belongs to another job.
         """
         step = find_move(State(job.state), target)
         if step is None:
@@ -138,7 +144,17 @@ class Ledger:
 
         def work(connection: Connection) -> Job:
             where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
-            changed = connection.execute(_MOVE.values(values), where)
+            try:
+                changed = connection.execute(_MOVE.values(values), where)
+            except IntegrityError as error:
+                if not _broke(error, "jobs_remote", "jobs.endpoint, jobs.account, jobs.remote_id"):
+                    raise
+                raise Claimed(
+                    f"The vendor's job {values.get('remote_id')} belongs to another job of this ledger.",
+                    job_id=job.id,
+                    run_id=job.run_id,
+                    remote_id=values.get("remote_id"),
+                ) from error
             if changed.rowcount != 1:
                 now = _job_row(connection, job.id)
                 raise MovedMeanwhile(
@@ -333,6 +349,11 @@ def _close_reservations(
     connection.execute(
         update(runs).where(runs.c.id == row["run_id"]).values({total: total + added, runs.c.updated_at: at})
     )
+
+
+def _broke(error: IntegrityError, name: str, columns: str) -> bool:
+    """Whether it is this constraint that was broken: PostgreSQL says its name, SQLite its columns."""
+    return name in str(error.orig) or columns in str(error.orig)
 
 
 def _job_row(connection: Connection, job_id: str) -> RowMapping | None:

@@ -32,7 +32,7 @@ Work = Callable[[Connection], T]
 
 LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
-BUSY_MS = 30_000  # eight processes that commit in 5 ms each never come near it
+BUSY_SECONDS = 30.0  # eight processes that commit in 5 ms each never come near it
 
 
 class Store:
@@ -40,15 +40,16 @@ class Store:
 
     Args:
         path: the SQLite file; None keeps everything in memory, for free work where no file can be written.
+        busy_seconds: how long to wait for another process that holds the file.
 
     Raises:
         LedgerUnavailable: it cannot be opened and written; the file is left as it was.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
-        self._writer_engine = _engine(path, writer=True)
-        self._reader_engine = None if path is None else _engine(path, writer=False)
+        self._writer_engine = _engine(path, busy_seconds, writer=True)
+        self._reader_engine = None if path is None else _engine(path, busy_seconds, writer=False)
         self._condition = threading.Condition()
         self._queue: deque[tuple[Work[Any], Future[Any] | None]] = deque()
         self._urgent = 0
@@ -166,8 +167,8 @@ class Store:
                 future.set_result(value)
 
 
-def _engine(path: Path | None, *, writer: bool) -> Engine:
-    arguments = {"check_same_thread": False, "timeout": BUSY_MS / 1000}
+def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
+    arguments = {"check_same_thread": False, "timeout": busy_seconds}
     if path is None:
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
     else:
@@ -181,7 +182,7 @@ def _engine(path: Path | None, *, writer: bool) -> Engine:
         )
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        connection.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
