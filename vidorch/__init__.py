@@ -12,8 +12,8 @@ Importing this package loads next to nothing: each name is loaded when it is fir
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would be most of the cost of this package
 if TYPE_CHECKING:
     from vidorch._default import estimate, generate, plan, submit
     from vidorch.client import AsyncClient, AsyncRun, Client, Run
