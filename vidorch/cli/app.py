@@ -55,7 +55,9 @@ app.add_typer(jobs, name="jobs")
 @app.command()
 def generate(
     prompt: Prompt,
-    output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="File ending in .mp4, or a folder.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="File ending in .mp4, or a folder.")
+    ] = None,
     model: Model = None,
     task: Task = None,
     image: Image = None,
@@ -75,11 +77,18 @@ def generate(
     guidance: Guidance = None,
     fit: Fit = None,
     candidates: Candidates = None,
-    select: Annotated[str | None, typer.Option(metavar="NAME", help="How to choose among candidates (not open yet).")] = None,
+    select: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How to choose among candidates (not open yet).")
+    ] = None,
     max_cost: MaxCost = None,
-    key: Annotated[str | None, typer.Option(metavar="K", help="Name of this run, so that it is made once (not open yet).")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="K", help="Name of this run, so that it is made once (not open yet)."),
+    ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Seconds to wait at most.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output file if it is there.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
     json_: Json = False,
 ) -> None:
@@ -118,7 +127,9 @@ def estimate(
     fit: Fit = None,
     candidates: Candidates = None,
     max_cost: MaxCost = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Every model that can serve the request, cheapest first.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Every model that can serve the request, cheapest first.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Say what a clip would cost and how long it would take. Spends nothing, needs no key and no network."""
@@ -149,7 +160,12 @@ def models(
 @jobs.command("list")
 def jobs_list(
     state: Annotated[str | None, typer.Option(metavar="STATE", help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many, newest first.")] = 20,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", "-n", metavar="N", min=1, max=10_000, help="At most this many, newest first."
+        ),
+    ] = 20,
     json_: Json = False,
 ) -> None:
     """List jobs, newest first."""
@@ -160,7 +176,9 @@ def jobs_list(
 
 @jobs.command("show")
 def jobs_show(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="A run or a job; the last letters of its id will do.")],
+    id_: Annotated[
+        str, typer.Argument(metavar="ID", help="A run or a job; the last letters of its id will do.")
+    ],
     json_: Json = False,
 ) -> None:
     """Show one run or job: what was asked, what it cost, where the file is, and its history."""
@@ -187,7 +205,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     pass
 
@@ -198,7 +218,7 @@ def run() -> None:
     wants_json = "--json" in sys.argv[1:]
     try:
         try:
-            app()
+            app(prog_name="vidorch")
         finally:
             sys.stdout.flush()  # here, where a closed pipe is caught; at exit Python would print a traceback
     except VidorchError as error:
@@ -221,5 +241,12 @@ def run() -> None:
         sys.exit(Exit.BUG)
 
 
-def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
     aside(f"Warning: {message}")

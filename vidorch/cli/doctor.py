@@ -60,7 +60,10 @@ def _look(what: str, check: Callable[[], tuple[Literal["ok", "note", "bad"], str
 
 def _versions() -> tuple[Literal["ok", "note", "bad"], str]:
     packages = ", ".join(f"{name} {version(name)}" for name in ("av", "numpy", "sqlalchemy"))
-    return "ok", f"vidorch {version('vidorch')} on Python {platform.python_version()}, {sys.platform}; {packages}"
+    return (
+        "ok",
+        f"vidorch {version('vidorch')} on Python {platform.python_version()}, {sys.platform}; {packages}",
+    )
 
 
 def _home() -> tuple[Literal["ok", "note", "bad"], str]:
@@ -98,12 +101,20 @@ def _codecs() -> tuple[Literal["ok", "note", "bad"], str]:
 
 
 def _built_in() -> tuple[Literal["ok", "note", "bad"], str]:
-    from vidorch.client.aio import AsyncClient
+    from vidorch.clock import RealClock
+    from vidorch.contract import Context, Endpoint
+    from vidorch.registry import Registry
 
     async def check() -> tuple[bool, str]:
-        async with AsyncClient() as client:
-            health = await client.check("local")
-            return health.ok, health.detail
+        provider = Registry().get("local")
+        context = Context(
+            endpoint=Endpoint("local", "local"), clock=RealClock(), job_id="check", folder=home_folder()
+        )
+        try:
+            health = await provider.check(context)
+        finally:
+            await provider.aclose()
+        return health.ok, health.detail
 
     fine, detail = asyncio.run(check())
     return ("ok" if fine else "bad"), detail
@@ -139,7 +150,9 @@ def _keys() -> list[Finding]:
     installed = Registry().names()
     findings = []
     for provider in sorted({offer.provider for offer in offers if offer.variables}):
-        variables = sorted({name for offer in offers if offer.provider == provider for name in offer.variables})
+        variables = sorted(
+            {name for offer in offers if offer.provider == provider for name in offer.variables}
+        )
         found = [name for name in variables if os.environ.get(name)]
         key = f"{found[0]} is set" if found else f"no key ({' or '.join(variables)})"
         if provider not in installed:

@@ -16,10 +16,7 @@ __all__ = ["estimate", "show_estimate"]
 def estimate(prompt: str, options: dict[str, Any], *, compare: bool, as_document: bool) -> None:
     """Print the estimate of a request, or of every model that can serve it."""
     client = AsyncClient()  # opens nothing: no loop, no ledger, no network
-    if compare:
-        found = client.compare(prompt, **options)
-    else:
-        found = client.estimate_now(prompt, **options)
+    found = client.compare(prompt, **options) if compare else client.estimate_now(prompt, **options)
     show_estimate(found, as_document=as_document)
 
 
@@ -30,7 +27,10 @@ def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -
         return
     out = console(stderr=stderr)
     title = "1 clip" if found.candidates == 1 else f"{found.candidates} clips"
-    rows = [[line.offer, _bought(line), line.unit_price, _cost(line), _time(line), _needs(line)] for line in found.lines]
+    rows = [
+        [line.offer, _bought(line), line.unit_price, _cost(line), _time(line), _needs(line)]
+        for line in found.lines
+    ]
     out.print(table_of(title, ["offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows))
     for line in found.lines:
         for note in line.notes:

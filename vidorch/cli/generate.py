@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
@@ -14,13 +15,15 @@ from vidorch.cli.estimate import show_estimate
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, is_terminal
 from vidorch.client import Client
-from vidorch.errors import TimedOut
+from vidorch.errors import TimedOut, VidorchError
 from vidorch.money import show_usd
 
 if TYPE_CHECKING:
     from vidorch.result import Progress, Result
 
 __all__ = ["generate"]
+
+SECONDS_TO_STOP = 10.0  # a step of the built-in model takes a tenth of one
 
 
 def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool, as_document: bool) -> None:
@@ -33,7 +36,9 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
         if estimate.cost is not None and estimate.cost.high > 0 and not yes and call.max_cost is None:
             if not is_terminal() or as_document:
                 show_estimate(estimate, as_document=as_document)
-                aside("This costs money. Pass --yes, or --max-cost with the most it may cost. Nothing was spent.")
+                aside(
+                    "This costs money. Pass --yes, or --max-cost with the most it may cost. Nothing was spent."
+                )
                 raise typer.Exit(Exit.NOT_CONFIRMED)
             show_estimate(estimate, as_document=False, stderr=True)
             if not _confirmed(f"Spend up to {show_usd(estimate.cost.high)}?"):
@@ -45,16 +50,17 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
                 result = client.generate(prompt, **options, on_progress=display.show)
             except KeyboardInterrupt:
                 display.stop()
-                client.close()  # work inside this process ends here, and that is written down
+                _cancel(client, display.run_id)
                 which = f"the run {display.run_id}" if display.run_id else "what was begun"
                 aside(f"Interrupted; {which} was cancelled.")
                 raise typer.Exit(Exit.INTERRUPTED) from None
             except TimedOut as error:
                 if plan.entries[0].offer.outlives_caller:
                     raise
-                client.close()
+                _cancel(client, display.run_id)
                 raise TimedOut(
-                    f"Not finished after {call.timeout or 0:g} s. The work ran inside this process and was cancelled; it cost nothing.",
+                    f"Not finished after {call.timeout or 0:g} s. "
+                    "The work ran inside this process and was cancelled; it cost nothing.",
                     hint="Give it more time, or leave --timeout out.", charged=False, run_id=error.run_id,
                 ) from error  # fmt: skip
         if as_document:
@@ -71,13 +77,23 @@ def _confirmed(question: str) -> bool:
         return False
 
 
+def _cancel(client: Client, run_id: str) -> None:
+    """Work inside this process ends with it; here it ends in order, and the ledger says that somebody wished it."""
+    if run_id:
+        with contextlib.suppress(VidorchError):  # it has just ended by itself
+            run = client.run(run_id)
+            run.cancel()
+            run.wait(SECONDS_TO_STOP)
+
+
 def _show(result: Result) -> None:
     clip = result.clip
     fps = f", {float(clip.fps):g} fps" if clip.fps else ""
     cost = "free" if clip.cost == 0 else f"{show_usd(result.cost)} ({clip.cost_basis})"
     seed = "" if clip.seed is None else f" · seed {clip.seed}"
     aside(
-        f"{clip.endpoint}/{clip.model} · {clip.duration:.1f} s, {clip.width}x{clip.height}{fps}{seed} · {cost} · made in {clip.latency:.1f} s"
+        f"{clip.endpoint}/{clip.model} · {clip.duration:.1f} s, {clip.width}x{clip.height}{fps}{seed} · {cost}"
+        f" · made in {clip.latency:.1f} s"
     )
     for note in result.notes:
         aside(f"Note: {note}")
@@ -111,7 +127,7 @@ class _Display:
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task("starting", total=1.0, left="")
@@ -133,4 +149,6 @@ class _Display:
             return
         left = "" if progress.eta is None else f"{progress.eta:.0f} s left"
         many = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
-        self._bar.update(self._task, description=progress.stage + many, completed=progress.fraction or 0.0, left=left)
+        self._bar.update(
+            self._task, description=progress.stage + many, completed=progress.fraction or 0.0, left=left
+        )

@@ -24,7 +24,12 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
     if task is not None and task not in TASKS:
         nearest = nearest_name(task, TASKS)
         meant = f" Did you mean {nearest}?" if nearest else ""
-        raise InvalidRequest(f"There is no task {task!r}.{meant} Allowed are: {', '.join(TASKS)}.", field="task", value=task, allowed=", ".join(TASKS))
+        raise InvalidRequest(
+            f"There is no task {task!r}.{meant} Allowed are: {', '.join(TASKS)}.",
+            field="task",
+            value=task,
+            allowed=", ".join(TASKS),
+        )
     offers = _named(catalog, name) if name else catalog.offers
     today = datetime.now(UTC).date()
     if not everything and not name:
@@ -33,11 +38,24 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
         offers = tuple(offer for offer in offers if task in offer.routes)
     installed = Registry().names()
     if as_document:
-        as_json({"as_of": str(catalog.as_of), "offers": [_document(offer, installed) for offer in offers], "warnings": list(catalog.warnings)})
+        as_json(
+            {
+                "as_of": str(catalog.as_of),
+                "offers": [_document(offer, installed) for offer in offers],
+                "warnings": list(catalog.warnings),
+            }
+        )
         return
     out = console()
     rows = [
-        [offer.name, _lengths(offer), ", ".join(_resolutions(offer)), _audio(offer), _price(offer), _state(offer, installed)]
+        [
+            offer.name,
+            _lengths(offer),
+            ", ".join(_resolutions(offer)),
+            _audio(offer),
+            _price(offer),
+            _state(offer, installed),
+        ]
         for offer in offers
     ]
     out.print(table_of("", ["offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
@@ -47,9 +65,15 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
     for warning in catalog.warnings:
         out.print(f"Warning: {warning}", markup=False)
     if any(offer.provider not in installed for offer in offers):
-        out.print("not yet: its provider is not in this version; `vidorch estimate` knows its price all the same.", markup=False)
+        out.print(
+            "not yet: its provider is not in this version; `vidorch estimate` knows its price all the same.",
+            markup=False,
+        )
     if not everything and not name:
-        out.print(f"Prices are in US dollars, as of {catalog.as_of} at the latest. One model in full: vidorch models NAME", markup=False)
+        out.print(
+            f"Prices are in US dollars, as of {catalog.as_of} at the latest. One model in full: vidorch models NAME",
+            markup=False,
+        )
 
 
 def _named(catalog: Catalog, name: str) -> tuple[Offer, ...]:
@@ -57,7 +81,12 @@ def _named(catalog: Catalog, name: str) -> tuple[Offer, ...]:
     if not offers:
         nearest = nearest_name(name, (*catalog.models, *catalog.names()))
         meant = f" Did you mean {nearest}?" if nearest else ""
-        raise InvalidRequest(f"There is no model {name!r} in the catalog.{meant}", field="model", value=name, allowed="a name from `vidorch models`")
+        raise InvalidRequest(
+            f"There is no model {name!r} in the catalog.{meant}",
+            field="model",
+            value=name,
+            allowed="a name from `vidorch models`",
+        )
     return offers
 
 
@@ -75,7 +104,10 @@ def _in_full(out: Any, offer: Offer) -> None:
     sure = "" if life.confirmed else " (not confirmed at first hand)"
     say(f"  life: {life.state}{until}{sure}" + (f"; {life.source}" if life.source else ""))
     for row in offer.price.rows:
-        when = ", ".join(f"{key} {' or '.join(map(_word, values))}" for key, values in row.when.items()) or "always"
+        when = (
+            ", ".join(f"{key} {' or '.join(map(_word, values))}" for key, values in row.when.items())
+            or "always"
+        )
         sure = "" if row.confirmed else ", not confirmed"
         say(f"  price: {when}: {_unit(offer, row)} (read {row.as_of}{sure}; {row.source})")
     say(f"  billed when it gives no clip: failed {offer.billing.failed}, input refused {offer.billing.refused_input}, "
@@ -92,7 +124,10 @@ def _word(value: Any) -> str:
 
 def _unit(offer: Offer, row: PriceRow) -> str:
     parts = [(row.fixed, "a clip"), (row.per_second, "a second"), (row.per_input_second, "a second of input")]
-    return " + ".join(f"{show_usd(amount * offer.price.usd_per_unit)} {per}" for amount, per in parts if amount) or "free"
+    return (
+        " + ".join(f"{show_usd(amount * offer.price.usd_per_unit)} {per}" for amount, per in parts if amount)
+        or "free"
+    )
 
 
 def _price(offer: Offer) -> str:
@@ -139,7 +174,11 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
         return "not yet"
     if not offer.variables:
         return "ready"
-    return "ready" if any(os.environ.get(name) for name in offer.variables) else f"needs {' or '.join(offer.variables)}"
+    return (
+        "ready"
+        if any(os.environ.get(name) for name in offer.variables)
+        else f"needs {' or '.join(offer.variables)}"
+    )
 
 
 def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:

@@ -14,26 +14,50 @@ __all__ = [
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to show.")]
 Model = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", metavar="M", help="Model or endpoint/model; repeat for an order. Default: the built-in model."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="M",
+        help="Model or endpoint/model; repeat for an order. Default: the built-in model.",
+    ),
 ]
-Task = Annotated[str | None, typer.Option(metavar="T", help="extend, edit, restyle, lipsync, motion, upscale or image.")]
+Task = Annotated[
+    str | None, typer.Option(metavar="T", help="extend, edit, restyle, lipsync, motion, upscale or image.")
+]
 Image = Annotated[str | None, typer.Option(metavar="F", help="First frame: a file or https URL.")]
 LastImage = Annotated[str | None, typer.Option(metavar="F", help="Last frame, with --image.")]
-Reference = Annotated[list[str] | None, typer.Option("--reference", metavar="F", help="Reference image; repeat for more.")]
+Reference = Annotated[
+    list[str] | None, typer.Option("--reference", metavar="F", help="Reference image; repeat for more.")
+]
 Video = Annotated[str | None, typer.Option(metavar="F", help="Source video, with --task.")]
 AudioTrack = Annotated[str | None, typer.Option(metavar="F", help="Driving sound.")]
-Duration = Annotated[float | None, typer.Option(metavar="S", help="Seconds. Default: the legal length nearest to 5.")]
-Resolution = Annotated[str | None, typer.Option(metavar="R", help="480p, 720p, 1080p, 4k, ... Default: nearest to 720p.")]
-AspectRatio = Annotated[str | None, typer.Option(metavar="A", help="16:9, 9:16, 1:1, ... Default: the image's, else 16:9.")]
-Size = Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, instead of --resolution and --aspect-ratio.")]
-Audio = Annotated[bool | None, typer.Option("--audio/--no-audio", help="Native sound. Default: off where it can be chosen.")]
+Duration = Annotated[
+    float | None, typer.Option(metavar="S", help="Seconds. Default: the legal length nearest to 5.")
+]
+Resolution = Annotated[
+    str | None, typer.Option(metavar="R", help="480p, 720p, 1080p, 4k, ... Default: nearest to 720p.")
+]
+AspectRatio = Annotated[
+    str | None, typer.Option(metavar="A", help="16:9, 9:16, 1:1, ... Default: the image's, else 16:9.")
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="Pixels, instead of --resolution and --aspect-ratio.")
+]
+Audio = Annotated[
+    bool | None, typer.Option("--audio/--no-audio", help="Native sound. Default: off where it can be chosen.")
+]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Candidate i gets N + i.")]
 NegativePrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What to avoid.")]
 Camera = Annotated[str | None, typer.Option(metavar="TEXT", help="How the camera moves.")]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Denoising steps, for models that take them.")]
 Guidance = Annotated[float | None, typer.Option(metavar="X", help="Prompt weight, for models that take it.")]
-Fit = Annotated[str | None, typer.Option(metavar="HOW", help="strict, exact (longer, trimmed) or nearest. Default: within 0.5 s.")]
-Candidates = Annotated[int | None, typer.Option("--candidates", "-n", metavar="N", help="How many clips to make.")]
+Fit = Annotated[
+    str | None,
+    typer.Option(metavar="HOW", help="strict, exact (longer, trimmed) or nearest. Default: within 0.5 s."),
+]
+Candidates = Annotated[
+    int | None, typer.Option("--candidates", "-n", metavar="N", help="How many clips to make.")
+]
 MaxCost = Annotated[str | None, typer.Option(metavar="USD", help="The most this may cost. Default: 5.00.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 

@@ -41,8 +41,21 @@ def is_terminal() -> bool:
 def error_document(error: VidorchError) -> dict[str, Any]:
     """An error as JSON."""
     document: dict[str, Any] = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-    document |= {name: getattr(error, name) for name in ("charged", "retryable", "provider", "run_id", "job_id", "remote_id", "code")}
-    for name in ("field", "allowed", "stage", "reasons", "offers", "needed", "available", "variable", "possible_ids"):
+    document |= {
+        name: getattr(error, name)
+        for name in ("charged", "retryable", "provider", "run_id", "job_id", "remote_id", "code")
+    }
+    for name in (
+        "field",
+        "allowed",
+        "stage",
+        "reasons",
+        "offers",
+        "needed",
+        "available",
+        "variable",
+        "possible_ids",
+    ):
         if (value := getattr(error, name, None)) not in (None, "", (), {}):
             document[name] = value
     return {"error": document}
@@ -56,7 +69,11 @@ def show_error(error: VidorchError) -> None:
             if reason not in error.message:
                 aside(f"  {offer}: {reason}")
         if error.offers and not any(offer in error.hint for offer in error.offers):
-            aside("Offers that could do it:" if not isinstance(error, Retired) else "Live offers for this request:")
+            aside(
+                "Offers that could do it:"
+                if not isinstance(error, Retired)
+                else "Live offers for this request:"
+            )
             for offer in error.offers:
                 aside(f"  {offer}")
     for cause in getattr(error, "exceptions", ()):
@@ -78,7 +95,9 @@ def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Any:
 
     table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
-        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
     return table
