@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from vidorch.errors import LedgerUnavailable
@@ -63,6 +63,7 @@ class Store:
         try:
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                _must_be_sqlite(self.path)
                 if not self.path.exists():
                     os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # prompts are private
             with self._writer_engine.connect() as connection:
@@ -146,12 +147,13 @@ class Store:
                     try:
                         with connection.begin_nested():
                             outcomes.append((future, work(connection), None))
-                    except DatabaseError as error:
-                        if _is_of_the_file(error):
+                    except Exception as error:
+                        # A full disk makes SQLite roll back everything at once, savepoints included: then all have failed.
+                        if _file_trouble(error) is not None or not _in_transaction(connection):
                             raise
-                        outcomes.append((future, None, error))
-                    except Exception as error:  # the caller's error: handed to the caller, the batch goes on
-                        outcomes.append((future, None, error))
+                        outcomes.append(
+                            (future, None, error)
+                        )  # the caller's error: the batch goes on without it
         except BaseException as error:  # nothing of this batch is on disk: everybody who waits must hear it
             failure = explain(error, self.path)
             failure.__cause__ = error
@@ -202,6 +204,17 @@ def _applied(connection: Connection) -> set[str]:
         return set()
     rows = connection.execute(text("SELECT name FROM meta WHERE name LIKE 'migration:%'"))
     return {row[0].removeprefix("migration:") for row in rows}
+
+
+def _must_be_sqlite(path: Path) -> None:
+    """SQLite itself takes a file of a few bytes for an empty one, and would write over it."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head and head != b"SQLite format 3\x00":
+        what, hint = _FILE_TROUBLES[sqlite3.SQLITE_NOTADB]
+        raise LedgerUnavailable(f"The ledger {path} {what}. It was left as it is.", hint=hint)
 
 
 def _look_before_touching(connection: Connection, path: Path | None) -> set[str]:
@@ -257,14 +270,20 @@ _FILE_TROUBLES = {
 }
 
 
-def _sqlite_code(error: BaseException) -> int | None:
-    original = getattr(error, "orig", error)
-    code = getattr(original, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF  # extended codes carry the primary one in their low byte
+def _file_trouble(error: BaseException | None) -> int | None:
+    """SQLite's code for a trouble with the file, from the error or from what it was raised upon; None when it is none."""
+    while error is not None:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+        if (
+            code is not None and code & 0xFF in _FILE_TROUBLES
+        ):  # extended codes carry the primary one in their low byte
+            return int(code & 0xFF)
+        error = error.__context__
+    return None
 
 
-def _is_of_the_file(error: BaseException) -> bool:
-    return _sqlite_code(error) in _FILE_TROUBLES
+def _in_transaction(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
 
 
 def explain(error: BaseException, path: Path | None) -> LedgerUnavailable:
@@ -272,7 +291,7 @@ def explain(error: BaseException, path: Path | None) -> LedgerUnavailable:
     if isinstance(error, LedgerUnavailable):
         return error
     where = "The ledger in memory" if path is None else f"The ledger {path}"
-    what, hint = _FILE_TROUBLES.get(_sqlite_code(error) or -1, ("", ""))
+    what, hint = _FILE_TROUBLES.get(_file_trouble(error) or -1, ("", ""))
     if not what and isinstance(error, OSError):
         what, hint = (
             f"cannot be opened ({error.strerror or error})",

@@ -1,0 +1,329 @@
+"""The file under the ledger: what happens when it cannot be read or written, and when several processes share it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.rows import NOW, a_job, run_row
+from vidorch.errors import LedgerUnavailable
+from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.moves import State
+
+ROOT = Path(__file__).parents[2]
+
+
+def refused(path: Path, **more: float) -> str:
+    """What is said about a file that cannot be a ledger. Nothing was charged."""
+    with pytest.raises(LedgerUnavailable) as caught:
+        Ledger(path, **more)
+    assert caught.value.charged is False
+    assert caught.value.hint
+    return str(caught.value)
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program that has the file open."""
+    Ledger(path).close()
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    yield connection
+    connection.close()
+
+
+class TestWhatIsNotOurs:
+    def test_a_newer_ledger(self, path: Path) -> None:
+        """A ledger of a newer version is named as such and left byte for byte as it was."""
+        Ledger(path).close()
+        connection = sqlite3.connect(path)
+        connection.execute("INSERT INTO meta VALUES ('migration:9999_future', 'applied')")
+        connection.commit()
+        connection.close()
+        before = path.read_bytes()
+        said = refused(path)
+        assert (True, before) == (
+            "written by a newer vidorch (it knows 9999_future). It was left as it is." in said,
+            path.read_bytes(),
+        )
+
+    def test_another_database(self, path: Path) -> None:
+        """Some other program's database is left byte for byte as it was."""
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+        connection.commit()
+        connection.close()
+        before = path.read_bytes()
+        said = refused(path)
+        assert (True, before) == (
+            "but not a vidorch ledger. It was left as it is." in said,
+            path.read_bytes(),
+        )
+
+    def test_nothing_is_left_beside_it(self, path: Path) -> None:
+        """No journal is left beside a file that was refused."""
+        self.test_another_database(path)
+        assert [path] == list(path.parent.glob("ledger*"))
+
+    @pytest.mark.parametrize(
+        "content", [b"Dear diary, " * 100, b"\x00" * 4096, b"x"], ids=["text", "zeros", "one byte"]
+    )
+    def test_no_database(self, path: Path, content: bytes) -> None:
+        """A file that is no database is refused and left as it was."""
+        path.write_bytes(content)
+        said = refused(path)
+        assert (True, content) == ("is not an SQLite database" in said, path.read_bytes())
+
+    def test_an_empty_file(self, path: Path) -> None:
+        """A file with nothing in it is a ledger to be."""
+        path.touch()
+        Ledger(path).close()
+        assert path.stat().st_size > 0
+
+    def test_a_damaged_ledger(self, path: Path) -> None:
+        """A ledger whose pages are damaged is refused, with the advice to keep it."""
+        Ledger(path).close()
+        data = bytearray(path.read_bytes())
+        data[100:4096] = b"\xff" * 3996
+        path.write_bytes(data)
+        said = refused(path)
+        assert (True, bytes(data)) == ("is damaged. Move the file away (keep it" in said, path.read_bytes())
+
+    def test_damage_that_shows_later(self, path: Path) -> None:
+        """Damage that shows only when something is read is typed as well."""
+        ledger = Ledger(path)
+        for number in range(50):
+            a_job(ledger, number)
+        ledger.close()
+        data = bytearray(path.read_bytes())
+        data[4096 * 20 :] = b"\xff" * (len(data) - 4096 * 20)
+        path.write_bytes(data)
+
+        def read_all() -> None:
+            again = Ledger(path)
+            try:
+                again.runs()
+                again.jobs()
+                again.events("run_1")
+            finally:
+                again.close()
+
+        with pytest.raises(LedgerUnavailable):
+            read_all()
+
+
+class TestWhereNothingCanBeWritten:
+    def test_a_folder_in_its_place(self, path: Path) -> None:
+        """A folder is no ledger."""
+        path.mkdir()
+        assert str(path) in refused(path)
+
+    def test_below_a_file(self, path: Path) -> None:
+        """A home folder that cannot be made is said to be the trouble."""
+        path.write_bytes(b"x")
+        assert "cannot be opened" in refused(path / "home" / "ledger.db")
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everything")
+    def test_a_read_only_file(self, path: Path) -> None:
+        """A file that may not be written is named."""
+        path.touch()
+        path.chmod(0o400)
+        assert str(path) in refused(path)
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everything")
+    def test_a_read_only_folder(self, tmp_path: Path) -> None:
+        """So is a folder."""
+        folder = tmp_path / "shut"
+        folder.mkdir()
+        folder.chmod(0o500)
+        assert str(folder) in refused(folder / "ledger.db")
+
+    def test_read_only_from_now_on(self, ledger: Ledger) -> None:
+        """A ledger that becomes read-only while it is open says so, and nothing is half-written."""
+        ledger._store.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON")).result()
+        with pytest.raises(LedgerUnavailable, match="read-only"):
+            a_job(ledger)
+        assert [] == ledger.runs()
+
+
+class TestFull:
+    def test_full_from_now_on(self, ledger: Ledger) -> None:
+        """A full disk is said to be full, nothing of that transaction is kept, and what was there before can be read."""
+        a_job(ledger)
+        fill(ledger)
+        with pytest.raises(LedgerUnavailable, match="the disk is full.* nothing was paid"):
+            ledger.record(run_row("run_2", request="x" * 1_000_000), [], []).result()
+        assert ["run_1"] == [run["id"] for run in ledger.runs()]
+
+    def test_room_again(self, ledger: Ledger) -> None:
+        """When there is room again, the same ledger goes on."""
+        fill(ledger)
+        assert ledger.record(run_row("run_2", request="x" * 1_000_000), [], []).exception() is not None
+        ledger._store.write(
+            lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=100000")
+        ).result()
+        a_job(ledger)
+        assert ["run_1"] == [run["id"] for run in ledger.runs()]
+
+    def test_everybody_who_waits_hears_it(self, ledger: Ledger) -> None:
+        """Of a transaction that cannot be committed, nobody is told that it was."""
+        fill(ledger)
+        started, release = threading.Event(), threading.Event()
+        ledger._store.write(lambda _: (started.set(), release.wait(30)))
+        started.wait(30)
+        futures = [ledger.record(run_row(f"run_{n}", request="x" * 500_000), [], []) for n in range(3)]
+        release.set()
+        assert [LedgerUnavailable] * 3 == [type(future.exception()) for future in futures]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no such limits here")
+    def test_no_room_to_begin(self, path: Path) -> None:
+        """A disk without room for the tables is a ledger that cannot be opened."""
+        code = (
+            "import resource, sys, pathlib\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+            "from vidorch.ledger.ledger import Ledger\n"
+            "from vidorch.errors import LedgerUnavailable\n"
+            "try:\n    Ledger(pathlib.Path(sys.argv[1]))\n"
+            "except LedgerUnavailable as error:\n    print('typed:', error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (0, "typed:") == (done.returncode, done.stdout[:6]), done.stderr
+
+
+def fill(ledger: Ledger) -> None:
+    """Let the database grow no further than it is."""
+    ledger._store.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1")).result()
+
+
+class TestLocked:
+    def test_while_writing(self, path: Path, holder: sqlite3.Connection) -> None:
+        """A ledger that another program holds is said to be locked, and goes on when it is free."""
+        ledger = Ledger(path, busy_seconds=0.01)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnavailable, match="is locked by another program"):
+            a_job(ledger)
+        holder.execute("ROLLBACK")
+        a_job(ledger)
+        runs = ledger.runs()
+        ledger.close()
+        assert 1 == len(runs)
+
+    def test_reading_goes_on(self, path: Path, holder: sqlite3.Connection) -> None:
+        """While somebody writes, everybody may read."""
+        ledger = Ledger(path, busy_seconds=0.01)
+        holder.execute("BEGIN IMMEDIATE")
+        runs = ledger.runs()
+        holder.execute("ROLLBACK")
+        ledger.close()
+        assert [] == runs
+
+    def test_while_opening(self, path: Path) -> None:
+        """A file that is held while its tables would be made is said to be locked."""
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("CREATE TABLE x (y)")
+        connection.execute("DROP TABLE x")
+        connection.execute("BEGIN EXCLUSIVE")
+        said = refused(path, busy_seconds=0.01)
+        connection.close()
+        assert "is locked by another program" in said
+
+    def test_waits_its_turn(self, path: Path, holder: sqlite3.Connection) -> None:
+        """A short lock is waited for, not reported."""
+        ledger = Ledger(path)
+        holder.execute("BEGIN IMMEDIATE")
+        future = ledger.record(run_row(), [], [])
+        holder.execute("COMMIT")
+        assert future.result() is None
+        ledger.close()
+
+
+class TestSideBySide:
+    def test_opened_at_once(self, path: Path) -> None:
+        """Many who open a ledger that is not there yet make its tables once."""
+        ready = threading.Barrier(8)
+        opened: list[Ledger] = []
+        troubles: list[BaseException] = []
+
+        def open_one() -> None:
+            ready.wait()
+            try:
+                opened.append(Ledger(path))
+            except BaseException as error:
+                troubles.append(error)
+
+        threads = [threading.Thread(target=open_one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for ledger in opened:
+            ledger.close()
+        assert ([], 8) == (troubles, len(opened))
+
+    def test_two_processes(self, path: Path) -> None:
+        """Two processes that write side by side lose nothing and wait for each other."""
+        code = (
+            "import sys, pathlib\n"
+            "from tests.ledger.rows import NOW, job_row, reservation_row, run_row\n"
+            "from vidorch.ledger.ledger import Ledger\n"
+            "from vidorch.ledger.moves import State\n"
+            "ledger = Ledger(pathlib.Path(sys.argv[1]))\n"
+            "for number in range(40):\n"
+            "    run, job = f'run_{sys.argv[2]}_{number}', f'job_{sys.argv[2]}_{number}'\n"
+            "    ledger.record(run_row(run), [job_row(job, run)], [reservation_row(job, run)]).result()\n"
+            "    ledger.move(ledger.job(job), State.CANCELLED, NOW).result()\n"
+            "ledger.close()\n"
+        )
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(path), name], cwd=ROOT, stderr=subprocess.PIPE, text=True
+            )
+            for name in "ab"
+        ]
+        assert ["", ""] == [process.communicate(timeout=120)[1] for process in started]
+        ledger = Ledger(path)
+        counts = (len(ledger.runs(limit=1000)), len(ledger.jobs(state="cancelled")))
+        ledger.close()
+        assert (80, 80) == counts
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    def test_not_across_a_fork(self, ledger: Ledger) -> None:
+        """A ledger that was open before a fork says in the child that it is closed, and does not hang."""
+        child = os.fork()
+        if child == 0:
+            try:
+                failed = isinstance(ledger.record(run_row(), [], []).exception(timeout=5), LedgerUnavailable)
+                os._exit(0 if failed else 1)
+            finally:
+                os._exit(2)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def test_durable(self, path: Path) -> None:
+        """What was waited for is on disk though the process is killed the moment after."""
+        code = (
+            "import os, signal, sys, pathlib\n"
+            "from tests.ledger.rows import NOW, a_job\n"
+            "from vidorch.ledger.ledger import Ledger\n"
+            "a_job(Ledger(pathlib.Path(sys.argv[1])))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False, timeout=60)
+        ledger = Ledger(path)
+        job = ledger.job("job_1")
+        moved = None if job is None else ledger.move(job, State.ABANDONED, NOW).result()
+        ledger.close()
+        assert "abandoned" == (moved.state if moved else None)
+
+    @pytest.mark.parametrize(("pragma", "value"), [("synchronous", 2), ("foreign_keys", 1)])
+    def test_settings(self, ledger: Ledger, pragma: str, value: int) -> None:
+        """The writer syncs each commit to the disk and holds rows to what they refer to."""
+        assert value == ledger._store.write(lambda c: c.exec_driver_sql(f"PRAGMA {pragma}").scalar()).result()
