@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from vidorch.contract import Provider
-from vidorch.errors import MissingCredentials, Unsupported
+from vidorch.errors import MissingCredentials, Unsupported, VidorchError
 
 __all__ = ["GROUP", "Registry"]
 
@@ -51,9 +51,15 @@ class Registry:
         return self._made[name]
 
     async def aclose(self) -> None:
-        """Close every provider that was made."""
+        """Close every provider that was made; one that fails does not keep the others open."""
+        troubles = []
         for provider in self._made.values():
-            await provider.aclose()
+            try:
+                await provider.aclose()
+            except Exception as error:
+                troubles.append(error)
+        if troubles:
+            raise ExceptionGroup("Some providers could not be closed.", troubles)
 
 
 def _make(name: str, point: EntryPoint) -> Provider:
@@ -64,8 +70,21 @@ def _make(name: str, point: EntryPoint) -> Provider:
             f"The provider {name!r} needs the package {error.name!r}, which is not installed.",
             hint=f"pip install 'vidorch[{name}]'", extra=name,
         ) from error  # fmt: skip
+    except Exception as error:
+        raise _broken(name, point, f"cannot be loaded: {type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Provider)):
-        raise Unsupported(
-            f"The entry point {point.value!r} of group {GROUP} is not a vidorch.contract.Provider."
-        )
-    return kind()
+        raise _broken(name, point, "is not a vidorch.contract.Provider")
+    try:
+        return kind()
+    except VidorchError:
+        raise
+    except Exception as error:
+        raise _broken(name, point, f"cannot be made: {type(error).__name__}: {error}") from error
+
+
+def _broken(name: str, point: EntryPoint, why: str) -> Unsupported:
+    return Unsupported(
+        f"The provider {name!r}, entry point {point.value!r} of group {GROUP}, {why}.",
+        hint="Mend or uninstall the distribution that declares it.",
+        provider=name,
+    )
