@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Unpack
 
@@ -16,6 +17,15 @@ __all__ = ["estimate", "generate", "plan", "submit"]
 
 _lock = threading.Lock()
 _client: Client | None = None
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _default() -> Client:

@@ -75,6 +75,7 @@ class AsyncClient:
         self._ledger: Ledger | None = None
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
 
     # -- before anything is spent -----------------------------------------------------------------------------------
 
@@ -95,7 +96,8 @@ class AsyncClient:
         estimate = estimate_of(plan)
         if call.max_cost is not None and estimate.cost is not None and estimate.cost.high > call.max_cost:
             raise OverBudget(
-                f"This may cost up to {show_usd(estimate.cost.high)} and max_cost is {show_usd(call.max_cost)}. Nothing was sent.",
+                f"This may cost up to {show_usd(estimate.cost.high)} and max_cost is {show_usd(call.max_cost)}. "
+                "Nothing was sent.",
                 needed=estimate.cost.high, available=call.max_cost,
             )  # fmt: skip
         return estimate
@@ -145,7 +147,9 @@ class AsyncClient:
     def _endpoints(self, offers: tuple[Offer, ...]) -> dict[str, Endpoint]:
         cores = os.cpu_count() or 1
         return {
-            offer.endpoint: Endpoint(offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None)
+            offer.endpoint: Endpoint(
+                offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
+            )
             for offer in offers
         }
 
@@ -194,6 +198,8 @@ class AsyncClient:
         Raises:
             Unsupported: there is no such endpoint, or its provider is not installed.
         """
+        if self._closed:
+            raise closed()
         where = self._endpoints(self.catalog.offers).get(endpoint) or Endpoint(endpoint, endpoint)
         context = Context(endpoint=where, clock=self._clock, job_id="check", folder=self._home)
         return await self._registry.get(where.provider).check(context)
@@ -210,12 +216,16 @@ class AsyncClient:
         plan = self._plan(request, call, to_run=True)
         plan.require()
         _look_inside(request)
-        target_of(call.output, call.overwrite, self._home)  # a name that is taken is said before anybody is asked to pay
+        target_of(
+            call.output, call.overwrite, self._home
+        )  # a name that is taken is said before anybody is asked to pay
         return plan, estimate_of(plan)
 
     async def _open(self, *, free: bool) -> Engine:
         """The engine, with its ledger open. Free work runs without a ledger on disk; nothing else does."""
         async with self._opening:
+            if self._closed:
+                raise closed()
             if self._engine is not None:
                 return self._engine
             from vidorch.engine.runs import Engine, this_host
@@ -229,7 +239,10 @@ class AsyncClient:
                     raise
                 if not _can_write(home):
                     home = Path(tempfile.mkdtemp(prefix="vidorch-"))
-                warnings.warn(f"{error} This run costs nothing, so it goes on without a record; files go to {home}.", stacklevel=2)
+                warnings.warn(
+                    f"{error} This run costs nothing, so it goes on without a record; files go to {home}.",
+                    stacklevel=2,
+                )
                 self._ledger = Ledger(None)
             self._engine = Engine(
                 ledger=self._ledger,
@@ -256,7 +269,10 @@ class AsyncClient:
         ledger = self._opened_ledger()
         if await asyncio.to_thread(ledger.run, run_id) is None:
             raise InvalidRequest(
-                f"There is no run {run_id!r} in this ledger.", field="run_id", value=run_id, allowed="an id from `vidorch jobs list`"
+                f"There is no run {run_id!r} in this ledger.",
+                field="run_id",
+                value=run_id,
+                allowed="an id from `vidorch jobs list`",
             )
         return AsyncRun(self, run_id, None)
 
@@ -270,7 +286,10 @@ class AsyncClient:
         job = await asyncio.to_thread(self._opened_ledger().job, job_id)
         if job is None:
             raise InvalidRequest(
-                f"There is no job {job_id!r} in this ledger.", field="job_id", value=job_id, allowed="an id from `vidorch jobs list`"
+                f"There is no job {job_id!r} in this ledger.",
+                field="job_id",
+                value=job_id,
+                allowed="an id from `vidorch jobs list`",
             )
         return job
 
@@ -280,11 +299,16 @@ class AsyncClient:
         return await asyncio.to_thread(lambda: self._opened_ledger().jobs(state=state, limit=limit))
 
     def _opened_ledger(self) -> Ledger:
-        assert self._ledger is not None
+        if self._ledger is None:
+            raise closed()
         return self._ledger
 
     async def aclose(self) -> None:
-        """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated."""
+        """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated.
+
+        After that only what computes alone still works: `estimate`, `plan`, `compare`. The rest raises RuntimeError.
+        """
+        self._closed = True
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.aclose()
@@ -386,8 +410,19 @@ class AsyncRun:
             InvalidRequest: the run belongs to another process.
         """
         if self._live is None:
-            raise InvalidRequest(f"The run {self.id} is not of this process and cannot be cancelled from here.", field="run_id", value=self.id)
+            raise InvalidRequest(
+                f"The run {self.id} is not of this process and cannot be cancelled from here.",
+                field="run_id",
+                value=self.id,
+            )
         await self._live.cancel()
+
+
+def closed() -> RuntimeError:
+    """What using a closed client raises: a mistake in the program, not in the request."""
+    return RuntimeError(
+        "This vidorch client is closed. Make a new one; client.run(id) there finds every run of this ledger."
+    )
 
 
 def _can_write(folder: Path) -> bool:
@@ -418,5 +453,3 @@ def _look_inside(request: Request) -> None:
             media.load_still(source)
         else:
             media.probe(source)
-
-

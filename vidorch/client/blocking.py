@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog
-from vidorch.client.aio import AsyncClient, AsyncRun, Credentials
+from vidorch.client.aio import AsyncClient, AsyncRun, Credentials, closed
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Provider
 from vidorch.estimating import Estimate
@@ -24,11 +24,14 @@ from vidorch.result import Event, Job, Result
 __all__ = ["Client", "Run"]
 
 _OPEN: weakref.WeakSet[Client] = weakref.WeakSet()
+_OF_THE_PARENT: list[object] = []
 _warned_of_loop = False
 
 
 class Client:
     """Makes video from prompts, blocking. Thread-safe; one event loop on a thread of its own, started at first use.
+
+    A forked child starts its own loop and opens the ledger anew; the parent's runs are not its own, but it can look at them.
 
     Args:
         as for `AsyncClient`.
@@ -49,19 +52,20 @@ class Client:
         clock: Clock | None = None,
     ) -> None:
         self._settings: dict[str, Any] = {
-            "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials, "clock": clock,
+            "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials,
+            "clock": clock,
         }  # fmt: skip
+        self._closed = False
         self._fresh()
         _OPEN.add(self)
 
     def _fresh(self) -> None:
-        self._pid = os.getpid()
         self._portal = Portal()
         self._inner = AsyncClient(**self._settings)
 
     def _ready(self) -> AsyncClient:
-        if self._pid != os.getpid():  # forked: the parent's threads are not here, and its open files are not ours
-            self._fresh()
+        if self._closed:
+            raise closed()
         _warn_inside_a_loop()
         return self._inner
 
@@ -72,11 +76,11 @@ class Client:
 
     def estimate(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """See `AsyncClient.estimate`."""
-        return self._ready().estimate_now(prompt, **options)
+        return self._inner.estimate_now(prompt, **options)
 
     def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """See `AsyncClient.plan`."""
-        return self._ready()._plan(*parse(prompt, options), to_run=False)
+        return self._inner._plan(*parse(prompt, options), to_run=False)
 
     def generate(self, prompt: str | Request, **options: Unpack[Options]) -> Result:
         """See `AsyncClient.generate`."""
@@ -89,7 +93,7 @@ class Client:
         Raises:
             VidorchError: as `submit` would.
         """
-        return self._ready()._prepare(request, call)
+        return self._inner._prepare(request, call)
 
     def submit(self, prompt: str | Request, **options: Unpack[Options]) -> Run:
         """See `AsyncClient.submit`."""
@@ -112,9 +116,13 @@ class Client:
         return self._portal.call(inner.jobs, state=state, limit=limit)
 
     def close(self) -> None:
-        """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated."""
+        """Let go: in-process work ends, everything else stays open in the ledger. Harmless when repeated.
+
+        After that only what computes alone still works: `estimate`, `plan`, `prepare`. The rest raises RuntimeError.
+        """
         _OPEN.discard(self)
-        if self._pid == os.getpid():
+        self._closed = True
+        if self._portal.started:
             self._portal.call(self._inner.aclose)
             self._portal.close()
 
@@ -136,25 +144,31 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
 
+    def _now(self) -> AsyncRun:
+        inner = self._client._ready()
+        if self._inner._client is not inner:  # forked: there it is the run of another process
+            self._inner = self._client._portal.call(inner.run, self.id)
+        return self._inner
+
     @property
     def state(self) -> str:
         """open, waiting, finished, failed or cancelled."""
-        return self._inner.state
+        return self._now().state
 
     @property
     def progress(self) -> float | None:
         """0 to 1 over all candidates; None while nothing is known."""
-        return self._inner.progress
+        return self._now().progress
 
     @property
     def eta(self) -> float | None:
         """Seconds left; None while nothing is known."""
-        return self._inner.eta
+        return self._now().eta
 
     @property
     def jobs(self) -> list[Job]:
         """Its jobs, in order of candidates."""
-        return self._inner.jobs
+        return self._now().jobs
 
     @property
     def result(self) -> Result:
@@ -163,15 +177,15 @@ class Run:
 
     def events(self) -> list[Event]:
         """Its history, oldest first."""
-        return self._inner.events()
+        return self._now().events()
 
     def wait(self, timeout: float | None = None) -> Result:
         """Wait for the result. See `AsyncRun.wait`."""
-        return self._client._portal.call(self._inner.wait, timeout)
+        return self._client._portal.call(self._now().wait, timeout)
 
     def cancel(self) -> None:
         """Ask every open job of this run to end."""
-        self._client._portal.call(self._inner.cancel)
+        self._client._portal.call(self._now().cancel)
 
 
 def _warn_inside_a_loop() -> None:
@@ -185,14 +199,24 @@ def _warn_inside_a_loop() -> None:
         return
     _warned_of_loop = True
     warnings.warn(
-        "vidorch's blocking face was called inside a running event loop, which stands still meanwhile. Use vidorch.AsyncClient there.",
+        "vidorch's blocking face was called inside a running event loop, which stands still meanwhile. "
+        "Use vidorch.AsyncClient there.",
         stacklevel=4,
     )
+
+
+def _after_fork() -> None:
+    """The parent's threads are not here, and its loop and ledger are not ours to close: they are put aside."""
+    for client in list(_OPEN):
+        _OF_THE_PARENT.extend((client._portal, client._inner))
+        client._fresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register
 def _close_all() -> None:
     for client in list(_OPEN):
         client.close()
-
-

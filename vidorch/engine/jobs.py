@@ -38,8 +38,8 @@ from vidorch.errors import (
 )
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State, find_move
-from vidorch.planning import PlannedOffer
 from vidorch.money import show_usd, to_micros
+from vidorch.planning import PlannedOffer
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
 from vidorch.result import Job, Timings
 
@@ -233,7 +233,8 @@ class JobDriver:
             self._tell(found)
             if self._clock.now() > deadline:
                 raise TimedOut(
-                    f"The job {self.job.id} has not finished {deadline_after(offer, 0) / 60:.0f} minutes after it was accepted. It stays open.",
+                    f"The job {self.job.id} has not finished {deadline_after(offer, 0) / 60:.0f} minutes after it was accepted. "
+                    "It stays open.",
                     hint=f"Look at it with: vidorch jobs show {self.job.id}",
                     run_id=self.job.run_id, job_id=self.job.id, remote_id=self.job.remote_id, provider=offer.provider,
                 )  # fmt: skip

@@ -20,7 +20,7 @@ from vidorch.engine.jobs import LEASE, JobDriver, door_is_shut
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.results import chosen_output, read_result
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, SubmissionUnknown
+from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, ProviderFailed, SubmissionUnknown
 from vidorch.estimating import Estimate
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger
@@ -130,7 +130,8 @@ class Engine:
         if needed > cap:
             default = " (the default cap of a call)" if call.max_cost is None else ""
             raise OverBudget(
-                f"{planned.offer.name} may cost up to {show_usd(needed)} and max_cost is {show_usd(cap)}{default}. Nothing was sent.",
+                f"{planned.offer.name} may cost up to {show_usd(needed)} and max_cost is {show_usd(cap)}{default}. "
+                "Nothing was sent.",
                 hint=f"Pass max_cost='{needed}' to allow it, or ask for less.", needed=needed, available=cap,
             )  # fmt: skip
 
@@ -237,8 +238,22 @@ class LiveRun:
             await driver.submitted.wait()
 
     async def wait(self) -> Result:
-        """Wait for the result. Cancelling this waiting leaves the run alone."""
-        return await asyncio.shield(self.task)
+        """Wait for the result. Cancelling this waiting leaves the run alone.
+
+        Raises:
+            ProviderFailed: the client was closed meanwhile, and work inside this process ended with it.
+        """
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            waiter = asyncio.current_task()
+            if not self.task.cancelled() or (waiter is not None and waiter.cancelling()):
+                raise
+        inside = all(not driver.job.outlives_caller for driver in self.drivers)
+        raise ProviderFailed(
+            f"The client was closed before the run {self.id} was done; work inside this process ended with it.",
+            charged=False if inside else None, run_id=self.id,
+        )  # fmt: skip
 
     async def cancel(self) -> None:
         """Ask every job to end."""
