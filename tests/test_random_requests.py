@@ -109,7 +109,7 @@ good: dict[str, st.SearchStrategy[Any]] = {
 prompts = st.one_of(
     st.sampled_from(["a red ball rolling left", "two blue squares bouncing", "a cat", ""]), junk
 )
-bad_options = st.dictionaries(st.one_of(st.sampled_from(NAMES), st.text(max_size=12)), junk, max_size=4)
+bad_options = st.dictionaries(st.one_of(st.sampled_from(NAMES), st.text(min_size=1, max_size=12)), junk, max_size=4)
 good_options = st.lists(st.sampled_from(sorted(good)), max_size=5, unique=True).flatmap(
     lambda names: st.fixed_dictionaries({n: good[n] for n in names})
 )
