@@ -50,14 +50,20 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
                 result = client.generate(prompt, **options, on_progress=display.show)
             except KeyboardInterrupt:
                 display.stop()
-                _cancel(client, display.run_id)
-                which = f"the run {display.run_id}" if display.run_id else "what was begun"
-                aside(f"Interrupted; {which} was cancelled.")
+                if (done := _cancel(client, display.run_id)) is not None:
+                    aside("Interrupted, but it was nearly done:")
+                    _show(done)
+                else:
+                    which = f"the run {display.run_id}" if display.run_id else "what was begun"
+                    aside(f"Interrupted; {which} was cancelled.")
                 raise typer.Exit(Exit.INTERRUPTED) from None
             except TimedOut as error:
                 if plan.entries[0].offer.outlives_caller:
                     raise
-                _cancel(client, display.run_id)
+                if (done := _cancel(client, display.run_id)) is not None:
+                    aside(f"Done at the last moment, after {call.timeout or 0:g} s:")
+                    _show(done)
+                    raise typer.Exit(Exit.TIMED_OUT) from error
                 raise TimedOut(
                     f"Not finished after {call.timeout or 0:g} s. "
                     "The work ran inside this process and was cancelled; it cost nothing.",
@@ -77,13 +83,18 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _cancel(client: Client, run_id: str) -> None:
-    """Work inside this process ends with it; here it ends in order, and the ledger says that somebody wished it."""
+def _cancel(client: Client, run_id: str) -> Result | None:
+    """Work inside this process ends with it; here it ends in order, and the ledger says that somebody wished it.
+
+    Returns what was made all the same, if anything was.
+    """
     if run_id:
-        with contextlib.suppress(VidorchError):  # it has just ended by itself
-            run = client.run(run_id)
+        run = client.run(run_id)
+        with contextlib.suppress(VidorchError):
             run.cancel()
-            run.wait(SECONDS_TO_STOP)
+        with contextlib.suppress(VidorchError):
+            return run.wait(SECONDS_TO_STOP)
+    return None
 
 
 def _show(result: Result) -> None:

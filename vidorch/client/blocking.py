@@ -7,7 +7,6 @@ import atexit
 import os
 import sys
 import warnings
-import weakref
 from collections.abc import Mapping
 from typing import Any, Self, Unpack
 
@@ -23,7 +22,7 @@ from vidorch.result import Event, Job, Result
 
 __all__ = ["Client", "Run"]
 
-_OPEN: weakref.WeakSet[Client] = weakref.WeakSet()
+_OPEN: set[Client] = set()  # held fast: a client that nobody refers to may still have work to end at exit
 _OF_THE_PARENT: list[object] = []
 _warned_of_loop = False
 
@@ -57,7 +56,6 @@ class Client:
         }  # fmt: skip
         self._closed = False
         self._fresh()
-        _OPEN.add(self)
 
     def _fresh(self) -> None:
         self._portal = Portal()
@@ -66,6 +64,7 @@ class Client:
     def _ready(self) -> AsyncClient:
         if self._closed:
             raise closed()
+        _OPEN.add(self)
         _warn_inside_a_loop()
         return self._inner
 

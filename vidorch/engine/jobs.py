@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vidorch.contract import (
     Accepted,
@@ -47,6 +47,7 @@ __all__ = ["LEASE", "JobDriver"]
 
 LEASE = 60.0
 TOUCH_EVERY = 2.0
+T = TypeVar("T")
 Report = Callable[[int, str, str, "float | None", "float | None"], None]
 """(candidate, state, stage, fraction, eta)"""
 
@@ -125,8 +126,12 @@ class JobDriver:
         try:
             if await self._send():
                 done = await self._wait_until_done()
-                if done is not None:
+                if done is not None and self.job.outlives_caller:
                     await self._collect(done)
+                elif (
+                    done is not None
+                ):  # worker threads cannot be cancelled: what is nearly a clip becomes one
+                    await _unless_cancelled_first(self._collect(done))
         finally:
             self.submitted.set()
 
@@ -294,7 +299,9 @@ class JobDriver:
         request, offer = self._planned.request, self._planned.offer
         final = self._target.path(self.job.candidate, self._candidates, offer.endpoint, offer.model, ".mp4")
         await asyncio.to_thread(final.parent.mkdir, parents=True, exist_ok=True)
-        temporary = media.temporary_beside(final)
+        temporary = media.temporary_beside(
+            final.with_name(self.job.id)
+        )  # found again by `strays` should we be killed
         try:
             await self._provider.fetch(self._context, output, temporary)
             info = await asyncio.to_thread(
@@ -407,7 +414,7 @@ def door_is_shut(planned: PlannedOffer) -> Unsupported:
     )
 
 
-async def _unless_cancelled_first(step: Coroutine[Any, Any, bool]) -> bool:
+async def _unless_cancelled_first(step: Coroutine[Any, Any, T]) -> T:
     """Run `step` to its end even when the caller is cancelled meanwhile; then let the cancellation through."""
     task = asyncio.ensure_future(step)
     try:

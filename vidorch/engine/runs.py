@@ -309,7 +309,7 @@ class LiveRun:
             return
         from vidorch import media
 
-        temporary = media.temporary_beside(self._target.file)
+        temporary = media.temporary_beside(self._target.file.with_name(self.id))
         await asyncio.to_thread(self._target.file.parent.mkdir, parents=True, exist_ok=True)
         try:
             await asyncio.to_thread(shutil.copyfile, chosen["uri"], temporary)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+from pathlib import Path
 
 from vidorch.contract import Clock
 from vidorch.engine.results import chosen_output
+from vidorch.engine.targets import target_of
+from vidorch.errors import InvalidRequest
+from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.result import Job
@@ -41,6 +46,7 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
             ledger.move(job, State.ABANDONED, clock.now(), changes={"charged": 0}).result()
         except MovedMeanwhile:  # it lives after all
             continue
+        _sweep(ledger, job)
     jobs = ledger.jobs(run_id=run_id)
     if all(State(job.state) in ENDS for job in jobs):
         chosen = chosen_output(ledger, run_id)
@@ -51,6 +57,22 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
             chosen_output=chosen["id"] if chosen else None,
         ).result()
     return jobs
+
+
+def _sweep(ledger: Ledger, job: Job) -> None:
+    """Remove the unfinished files of a job that nobody will finish; they carry its id, so they are nobody else's."""
+    run = ledger.run(job.run_id)
+    if run is None or run["home"] is None:
+        return
+    own = run_folder(Path(run["home"]), run["id"], run["created_at"])
+    try:
+        target = target_of(run["output"], True, own)
+    except InvalidRequest:  # what was a folder then is a file now
+        return
+    folder = target.path(job.candidate, run["candidates"], job.endpoint, job.model, ".mp4").parent
+    for file in folder.glob(f".*{job.id}*.part"):
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def _is_orphan(job: Job, now: float) -> bool:
