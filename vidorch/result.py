@@ -138,7 +138,7 @@ class Clip:
         data = base64.b64encode(self.path.read_bytes()).decode()
         return (
             f'<figure style="margin:0"><video controls loop autoplay muted playsinline width="{max(self.width, 256)}" '
-            f'src="data:{self.media_type};base64,{data}"></video><figcaption>{caption}</figcaption></figure>'
+            f'src="data:{html.escape(self.media_type)};base64,{data}"></video><figcaption>{caption}</figcaption></figure>'
         )
 
 

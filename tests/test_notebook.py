@@ -1,0 +1,135 @@
+"""How results show themselves in a notebook: a player with the file inside the page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.engine.scripted import Scripted, catalog, offer
+from vidorch import Client, media
+from vidorch.result import Clip, Result
+
+
+@pytest.fixture
+def result() -> Result:
+    with Client(catalog=catalog(offer(min_poll=0.01)), providers={"test": Scripted()}) as client:
+        return client.generate("x", model="test/basic", seed=1)
+
+
+class Seen(HTMLParser):
+    """The tags of a page, with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def __getitem__(self, tag: str) -> dict[str, str | None]:
+        return next(attributes for name, attributes in self.tags if name == tag)
+
+
+class TestAClip:
+    def test_is_a_player_with_the_file_inside(self, result: Result, tmp_path: Path) -> None:
+        """A <video> whose source is the very file, whole and playable."""
+        source = Seen(result.clip._repr_html_())["video"]["src"]
+        kind, data = re.fullmatch(r"data:([^;]+);base64,(.+)", source or "").groups()  # type: ignore[union-attr]
+        (tmp_path / "again.mp4").write_bytes(base64.b64decode(data))
+        assert result.clip.path is not None
+        assert ("video/mp4", result.clip.path.read_bytes()) == (kind, (tmp_path / "again.mp4").read_bytes())
+        assert 8 == media.verify(tmp_path / "again.mp4").frames
+
+    def test_plays_by_itself_and_silently(self, result: Result) -> None:
+        """Controls, loop, autoplay, and muted, without which no browser plays by itself."""
+        assert {"controls", "loop", "autoplay", "muted", "playsinline"} <= Seen(result.clip._repr_html_())[
+            "video"
+        ].keys()
+
+    def test_is_shown_large_enough_to_see(self, result: Result) -> None:
+        """At least 256 pixels wide, however small the clip is."""
+        assert "256" == Seen(result.clip._repr_html_())["video"]["width"]
+
+    def test_says_what_made_it(self, result: Result) -> None:
+        """Model, length, size, cost and how it is known, time."""
+        text = Seen(result.clip._repr_html_()).text
+        for words in ("test/basic", "1.0 s", "64x64", "$0.00 (imputed)", "made in"):
+            assert words in text
+
+    def test_is_well_formed(self, result: Result) -> None:
+        """Every tag that is opened is closed."""
+        assert [] == Seen(result._repr_html_()).open
+
+    def test_escapes_its_text(self, result: Result) -> None:
+        """Names never become markup."""
+        clip = replace(result.clip, model='<script>alert("x")</script>')
+        seen = Seen(clip._repr_html_())
+        assert "script" not in {tag for tag, _ in seen.tags}
+        assert '<script>alert("x")</script>' in seen.text
+
+    def test_escapes_its_media_type(self, result: Result) -> None:
+        """What a provider calls the type cannot leave the attribute."""
+        seen = Seen(replace(result.clip, media_type='x" onerror="alert(1)')._repr_html_())
+        assert "onerror" not in seen["video"]
+
+    @pytest.mark.parametrize("path", [Path("/nowhere/gone <b>.mp4"), None])
+    def test_without_a_file_says_where_it_should_be(self, result: Result, path: Path | None) -> None:
+        """A file that is gone, or elsewhere, is named; the page stays small."""
+        clip = replace(result.clip, path=path, uri="/nowhere/gone <b>.mp4")
+        page = clip._repr_html_()
+        assert "/nowhere/gone <b>.mp4" in Seen(page).text
+        assert 1000 > len(page)
+
+    def test_too_large_for_a_page_is_named_instead(self, result: Result, tmp_path: Path) -> None:
+        """Over 32 MB the file is not put into the page."""
+        big = tmp_path / "big.mp4"
+        with big.open("wb") as file:
+            file.truncate(32 * 2**20 + 1)
+        page = replace(result.clip, path=big)._repr_html_()
+        assert (True, True) == (len(page) < 1000, str(big) in page)
+
+
+class TestAResult:
+    def test_is_its_clip_with_the_notes(self, result: Result) -> None:
+        """The player of the chosen clip, then what was assumed or ignored, escaped."""
+        page = replace(result, notes=("Ignored: <b>mossy</b>.",))._repr_html_()
+        assert page.startswith(result.clip._repr_html_())
+        assert "Ignored: <b>mossy</b>." in Seen(page).text
+
+    def test_without_notes_is_the_clip_alone(self, result: Result) -> None:
+        """No empty list."""
+        assert result.clip._repr_html_() == replace(result, notes=())._repr_html_()
+
+
+def test_saving_never_overwrites_unasked(result: Result, tmp_path: Path) -> None:
+    """`save` copies to a file or into a folder, and leaves what is there."""
+    assert tmp_path / "a" / "x.mp4" == result.save(tmp_path / "a" / "x.mp4")
+    assert tmp_path / "1-test-basic.mp4" == result.save(tmp_path)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        result.save(tmp_path)
+    assert tmp_path / "1-test-basic.mp4" == result.save(tmp_path, overwrite=True)
+
+
+def test_a_clip_elsewhere_has_nothing_to_save(result: Result, tmp_path: Path) -> None:
+    """A clip without a local file says where it is."""
+    clip: Clip = replace(result.clip, path=None, uri="s3://bucket/a.mp4", cost=Decimal("1.5"))
+    with pytest.raises(FileNotFoundError, match="s3://bucket/a.mp4"):
+        clip.save(tmp_path)
