@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from vidorch.errors import ProviderFailed
 from vidorch.ledger.moves import State
 from vidorch.result import Job
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are killed in another way on Windows")
 ROOT = Path(__file__).parents[1]
 STATES = ["uploading", "sending", "accepted", "running", "downloading"]
 

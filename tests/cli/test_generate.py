@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, start
-from tests.engine.scripted import Scripted
+from tests.engine.scripted import Scripted, video
 from vidorch import media
 from vidorch.cli import generate as generate_command
-from vidorch.contract import Done, Failed, Output, Progress
+from vidorch.contract import Accepted, Context, Done, Failed, Output, Polled, Progress
 from vidorch.errors import ProviderFailed, Refused
 
 BALL = "a red ball rolling left"
@@ -34,6 +34,15 @@ class TestTheBuiltInModel:
             info.height,
             info.frames,
         )
+
+    def test_of_the_same_seed_is_the_same(self, command: Command, tmp_path: Path) -> None:
+        """--seed makes a clip again, frame by frame."""
+        for name in ("a.mp4", "b.mp4"):
+            assert 0 == command("generate", BALL, "--seed", 5, "--steps", 2, "-o", tmp_path / name).code
+        first, second = (
+            [frame.tobytes() for frame in media.frames(tmp_path / name)] for name in ("a.mp4", "b.mp4")
+        )
+        assert first == second
 
     def test_out_of_its_world_is_said_and_nothing_is_written(self, command: Command, home: Path) -> None:
         """A prompt that it does not understand: exit 5, what is missing, what it draws, and no ledger."""
@@ -274,6 +283,7 @@ class TestMoney:
 
     def test_asks_on_a_real_terminal_and_no_is_no(self, catalog_file: Path, home: Path) -> None:
         """On a pty the question appears; Ctrl-D answers no: exit 3 and nothing written."""
+        pty = pytest.importorskip("pty", reason="no terminals of this kind here")
         ours, theirs = pty.openpty()
         with start(*self.PAID, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs) as child:
             os.close(theirs)
@@ -286,6 +296,7 @@ class TestMoney:
         assert not home.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are another matter on Windows")
 class TestCtrlC:
     def test_cancels_the_run_and_leaves_nothing_behind(self, home: Path, tmp_path: Path) -> None:
         """Exit 130, the run cancelled in the ledger, no file left."""
@@ -302,6 +313,32 @@ class TestCtrlC:
             }
         ledger.close()
         assert [] == [path for path in tmp_path.rglob("*") if path.suffix in (".part", ".mp4")]
+
+    def test_at_the_last_moment_keeps_what_is_nearly_done(
+        self, command: Command, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A clip that is only being checked and published is finished: exit 130, but the path is said."""
+        told = threading.Event()
+        show = generate_command._Display.show
+        monkeypatch.setattr(
+            generate_command._Display, "show", lambda self, progress: (show(self, progress), told.set())
+        )
+        scripted.polls = [Progress("running", 0.5)]
+        poll = scripted.poll
+
+        async def poll_until_told(context: Context, accepted: Accepted) -> Polled:
+            return Done((Output(0, "r"),)) if told.is_set() else await poll(context, accepted)
+
+        def write(path: Path) -> None:
+            video(path)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        monkeypatch.setattr(scripted, "poll", poll_until_told)
+        scripted.write = write
+        said = command("generate", "x", "-m", "test/basic", "-o", tmp_path / "a.mp4")
+        assert (130, f"{tmp_path / 'a.mp4'}\n") == (said.code, said.out)
+        assert "Interrupted, but it was nearly done:" in said.err
+        assert ["settled"] == [job["state"] for job in command("jobs", "list", "--json").document]
 
 
 def _wait_for_a_job_in(ledger: Path, *states: str) -> None:

@@ -339,8 +339,7 @@ class TestStreams:
 
     def test_no_colour_when_not_wanted(self) -> None:
         """NO_COLOR holds on a terminal that could: no escape sequence for colours."""
-        import pty
-
+        pty = pytest.importorskip("pty", reason="no terminals of this kind here")
         ours, theirs = pty.openpty()
         with start(
             "doctor", "--help", stdout=theirs, stderr=theirs, env={"NO_COLOR": "1", "TERM": "xterm-256color"}
