@@ -28,7 +28,7 @@ from vidorch.contract import (
     Rejected,
 )
 from vidorch.errors import MissingCredentials, Throttled, Unsupported
-from vidorch.offer import Offer, Price, Route
+from vidorch.offer import Capabilities, Offer, Price, Route
 from vidorch.registry import GROUP, Registry
 from vidorch.request import Request
 
@@ -54,9 +54,9 @@ OFFER = Offer(
     "acme",
     "acme",
     "family",
-    routes={"text-to-video": Route("text-to-video", "/make", {})},
+    routes={"text-to-video": Route("text-to-video", "/make", Capabilities())},
     price=Price("free"),
-)  # type: ignore[arg-type]
+)
 REQUEST = Request(prompt="a cat")
 
 

@@ -197,7 +197,7 @@ class TestCrossingProcesses:
             str(again),
             again.run_id,
             getattr(again.exceptions[0], "stage", None),
-            again.exceptions[1].code,
+            getattr(again.exceptions[1], "code", None),
         )
         assert (str(group), "run_1", "output", "X") == seen
 

@@ -32,8 +32,8 @@ class TestTheTable:
         assert expected.split() == [state.value for state in State]
 
     def test_the_good_way(self) -> None:
-        """A job that succeeds goes through seven states."""
-        way = [None, S.RESERVED, S.UPLOADING, S.SENDING, S.ACCEPTED, S.RUNNING, S.DOWNLOADING, S.SETTLED]
+        """A job that succeeds goes through seven states, from being reserved."""
+        way = [S.RESERVED, S.UPLOADING, S.SENDING, S.ACCEPTED, S.RUNNING, S.DOWNLOADING, S.SETTLED]
         assert all(find_move(a, b) for a, b in itertools.pairwise(way))
 
     def test_every_state_is_reachable(self) -> None:

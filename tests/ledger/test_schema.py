@@ -87,7 +87,7 @@ class TestTablesAreWhatWeSay:
     @pytest.mark.parametrize("table", sorted(NEEDED))
     def test_columns(self, made: Inspector, table: str) -> None:
         """Name, type, and whether it may be empty: the same in migrations and in statements."""
-        dialect: Any = sqlite.dialect()  # type: ignore[no-untyped-call]
+        dialect: Any = sqlite.dialect()
         expected = [
             (
                 column.name,

@@ -175,7 +175,12 @@ class TestFull:
         """Of a transaction that cannot be committed, nobody is told that it was."""
         fill(ledger)
         started, release = threading.Event(), threading.Event()
-        ledger._store.write(lambda _: (started.set(), release.wait(30)))
+
+        def work(_: object) -> None:
+            started.set()
+            release.wait(30)
+
+        ledger._store.write(work)
         started.wait(30)
         futures = [ledger.record(run_row(f"run_{n}", request="x" * 500_000), [], []) for n in range(3)]
         release.set()
