@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 
 from tests.child import client_of
 from tests.engine.scripted import Scripted
-from vidorch.errors import ProviderFailed
+from vidorch.contract import Failed
+from vidorch.errors import ProviderFailed, TimedOut
 from vidorch.ledger.moves import State
 from vidorch.result import Job
 
@@ -84,6 +87,33 @@ def test_work_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
             assert [False] == [State(one.state) is State.ABANDONED for one in found]
         assert 1 == len(list(tmp_path.glob(".*.part")))
         process.kill()
+
+
+def test_a_run_that_is_just_being_closed_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the end of the last job and the end of the run, whoever waits elsewhere goes on waiting."""
+    from vidorch.engine.runs import LiveRun
+
+    close, closing, free = LiveRun._close_books, threading.Event(), threading.Event()
+
+    async def slowly(self: LiveRun, without_clip: str) -> None:
+        closing.set()
+        await asyncio.to_thread(free.wait, 30)
+        await close(self, without_clip)
+
+    monkeypatch.setattr(LiveRun, "_close_books", slowly)
+    with (
+        client_of(Scripted([Failed(ProviderFailed("no", charged=False), cancelled=True)])) as owner,
+        client_of(Scripted()) as other,
+    ):
+        run = owner.submit("x", model="test/basic")
+        assert closing.wait(30)
+        with pytest.raises(TimedOut):
+            other.run(run.id).wait(0.05)
+        assert "open" == other.run(run.id).state
+        free.set()
+        with pytest.raises(ProviderFailed):
+            other.run(run.id).wait()
+        assert "cancelled" == other.run(run.id).state
 
 
 def test_the_same_may_be_made_again(tmp_path: Path) -> None:

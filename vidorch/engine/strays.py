@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from vidorch.contract import Clock
 from vidorch.engine.results import chosen_output
@@ -20,13 +21,15 @@ from vidorch.result import Job
 __all__ = ["close_abandoned", "wait_for_other_process"]
 
 LOOK_EVERY = 0.5
+PATIENCE = 60.0
 
 
 async def wait_for_other_process(ledger: Ledger, run_id: str, clock: Clock) -> None:
-    """Return once every job of the run has ended, whoever drives it."""
+    """Return once the run has ended, whoever drives it."""
     while True:
-        jobs = await asyncio.to_thread(close_abandoned, ledger, run_id, clock)
-        if all(State(job.state) in ENDS for job in jobs):
+        await asyncio.to_thread(close_abandoned, ledger, run_id, clock)
+        run = await asyncio.to_thread(ledger.run, run_id)
+        if run is None or run["state"] not in ("open", "waiting"):
             return
         await clock.sleep(LOOK_EVERY)
 
@@ -38,7 +41,7 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
         state = State(job.state)
         if (
             state in ENDS
-            or not _is_orphan(job, clock.now())
+            or not _is_orphan(job.owner, job.lease_until, clock.now())
             or not (state in BEFORE_SENDING or not job.outlives_caller)
         ):
             continue
@@ -48,7 +51,7 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
             continue
         _sweep(ledger, job)
     jobs = ledger.jobs(run_id=run_id)
-    if all(State(job.state) in ENDS for job in jobs):
+    if all(State(job.state) in ENDS for job in jobs) and _is_left_open(ledger.run(run_id), jobs, clock.now()):
         chosen = chosen_output(ledger, run_id)
         ledger.end_run(
             run_id,
@@ -75,15 +78,24 @@ def _sweep(ledger: Ledger, job: Job) -> None:
             file.unlink()
 
 
-def _is_orphan(job: Job, now: float) -> bool:
-    """Whether nobody drives it: its process on this host is gone, or its lease on another one ran out."""
-    if job.owner is None:
+def _is_left_open(run: dict[str, Any] | None, jobs: list[Job], now: float) -> bool:
+    """Whether nobody will end the run: whoever drives it hands the clip over first, which takes a moment, not a minute."""
+    if run is None or run["state"] not in ("open", "waiting"):
+        return False
+    if _is_orphan(run["owner"], run["lease_until"], now):
         return True
-    host, _, rest = job.owner.partition(":")
+    return max((job.ended_at or 0.0 for job in jobs), default=0.0) + PATIENCE < now
+
+
+def _is_orphan(owner: str | None, lease_until: float | None, now: float) -> bool:
+    """Whether nobody drives it: its process on this host is gone, or its lease on another one ran out."""
+    if owner is None:
+        return True
+    host, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
     if host == socket.gethostname() and process.isdigit() and os.name != "nt":  # there os.kill would end it
         return not _alive(int(process))
-    return job.lease_until is not None and job.lease_until < now
+    return lease_until is not None and lease_until < now
 
 
 def _alive(process: int) -> bool:
