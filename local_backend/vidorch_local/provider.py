@@ -6,6 +6,7 @@ Each clip is made on a thread of its own and dies with the process; it costs not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from vidorch_local.mini import words
 
 if TYPE_CHECKING:
     import numpy as np
+
     from vidorch_local.mini.model import Mini
 
 __all__ = ["Local"]
@@ -119,19 +121,25 @@ class Local(Provider):
         """How far it is; waits up to a tenth of a second for news."""
         work = self._works.get(accepted.remote_id)
         if work is None:
-            return Failed(ProviderFailed("This work is not in this process any more.", charged=False, provider=self.name))
+            return Failed(
+                ProviderFailed(
+                    "This work is not in this process any more.", charged=False, provider=self.name
+                )
+            )
         if not work.finished:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(work.news.wait(), LOOK)
-            except TimeoutError:
-                pass
             work.news.clear()
         if not work.finished:
-            return Progress("queued" if work.stage == "queued" else "running", work.fraction, detail=work.stage)
+            return Progress(
+                "queued" if work.stage == "queued" else "running", work.fraction, detail=work.stage
+            )
         if work.error is not None:
             del self._works[accepted.remote_id]
             return _failed(work)
-        return Done((Output(0, accepted.remote_id, seed=work.seed),), timings=work.timings, notes=work.reading.notes)
+        return Done(
+            (Output(0, accepted.remote_id, seed=work.seed),), timings=work.timings, notes=work.reading.notes
+        )
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Enlarge the frames and write them as MP4."""
@@ -190,15 +198,32 @@ class Local(Provider):
             _tell(work)
 
         try:
-            work.frames = self._loaded().generate(
-                work.reading, seed=work.seed, steps=work.steps, image=work.image, on_progress=on_progress, should_stop=work.stop.is_set
-            )
+            mini = self._loaded()
+            with _one_thread():
+                work.frames = mini.generate(
+                    work.reading,
+                    seed=work.seed,
+                    steps=work.steps,
+                    image=work.image,
+                    on_progress=on_progress,
+                    should_stop=work.stop.is_set,
+                )
         except Stopped as stopped:
             work.error = stopped
         except Exception as error:
             work.error = error
         work.finished = True
         _tell(work)
+
+
+def _one_thread() -> contextlib.AbstractContextManager[object]:
+    """Hold BLAS to one thread: these matrices are too small to share out, and on a busy machine threads that wait for each other
+    make a clip eight times slower. The setting is the process's own: of several clips at once the first one holds it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1, "blas")
+    return limits
 
 
 def _overall(stage: str, share: float) -> float:
@@ -218,7 +243,9 @@ def _failed(work: _Work) -> Failed:
     error = work.error
     assert error is not None
     if work.stop.is_set():
-        return Failed(ProviderFailed("The job was cancelled.", charged=False, provider=Local.name), cancelled=True)
+        return Failed(
+            ProviderFailed("The job was cancelled.", charged=False, provider=Local.name), cancelled=True
+        )
     if isinstance(error, VidorchError):
         return Failed(error)
     wrapped = ProviderFailed(
@@ -238,4 +265,6 @@ def _write(frames: np.ndarray[Any, Any], path: Path) -> None:
     from vidorch import media
     from vidorch_local.mini.model import FPS, upscale
 
-    media.write_video(path, upscale(frames), fps=FPS)
+    with _one_thread():
+        large = upscale(frames)
+    media.write_video(path, large, fps=FPS)
