@@ -21,8 +21,9 @@ def page() -> str:
     )
     return f"""# The life of a job
 
-Written by `python docs/make_life.py` from the table in `vidorch/ledger/moves.py`; the ledger refuses every step that is not in it.
-Each step is a compare-and-swap on state and version, with a line of history. Steps marked *waits* are on disk before the engine goes on.
+Written by `python docs/make_life.py` from the table in `vidorch/ledger/moves.py`; the ledger refuses every step that is
+not in it. Each step is a compare-and-swap on state and version, with a line of history. Steps marked *waits* are on disk
+before the engine goes on.
 
 ```mermaid
 stateDiagram-v2

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would be most of the cost of this package
+TYPE_CHECKING = (
+    False  # type checkers take it for true; importing typing for it would be most of the cost of this package
+)
 if TYPE_CHECKING:
     from vidorch._default import estimate, generate, plan, submit
     from vidorch.client import AsyncClient, AsyncRun, Client, Run

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "docs/guide.md", "docs/providers.md"]
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -350,7 +351,7 @@ class TestTheDisk:
 
 
 class TestTheDoorToPaidSubmits:
-    PRICE = {
+    PRICE: ClassVar[dict[str, object]] = {
         "rule": "table",
         "source": "a test",
         "row": [{"per_second": "0.10", "source": "a test", "as_of": date(2026, 11, 22)}],
