@@ -27,7 +27,7 @@ from vidorch.contract import (
     Progress,
     Provider,
 )
-from vidorch.errors import BadMedia, ProviderFailed, VidorchError
+from vidorch.errors import BadMedia, ProviderFailed, Unsupported, VidorchError
 from vidorch.inputs import Media
 from vidorch.offer import Offer
 from vidorch.request import Request
@@ -83,21 +83,23 @@ class Local(Provider):
         if reading.missing:
             what = " and no ".join(reading.missing)
             return Admission(f"it understands no {what} in this prompt; it draws only {_WORLD}")
-        if request.image is not None:
-            try:
-                seen, why = self._loaded().recognises(_pixels(cast("Media", request.image)))
-            except BadMedia as error:
-                return Admission(str(error))
-            if not seen:
-                return Admission(f"the image is not a frame of its world: {why}; it draws only {_WORLD}")
-        return Admission(notes=reading.notes)
+        if request.image is None:
+            return Admission(notes=reading.notes)
+        try:
+            image = _pixels(cast("Media", request.image))
+        except (BadMedia, Unsupported) as error:
+            return Admission(error.message)
+        known, why = self._loaded().recognises(image)
+        if not known:
+            return Admission(f"the image is not a frame of its world: {why}; it draws only {_WORLD}")
+        return Admission(notes=words.understand(request.prompt, seen=_background(image)).notes)
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
         """Read the prompt, decode the image, load the weights."""
-        reading = words.understand(request.prompt)
         image = None
         if request.image is not None:
             image = await asyncio.to_thread(_pixels, cast("Media", request.image))
+        reading = words.understand(request.prompt, seen=None if image is None else _background(image))
         started = time.perf_counter()
         await asyncio.to_thread(self._loaded)
         from vidorch_local.mini.model import DEFAULT_STEPS
@@ -259,6 +261,13 @@ def _pixels(image: Media) -> np.ndarray[Any, Any]:
     from vidorch import media
 
     return media.load_still(image.path if image.path is not None else image.read())
+
+
+def _background(image: np.ndarray[Any, Any]) -> str:
+    """Say what most of an image of the model's world is: "dark" or "light"."""
+    import numpy as np
+
+    return "light" if float(np.median(image)) > 110 else "dark"
 
 
 def _write(frames: np.ndarray[Any, Any], path: Path) -> None:

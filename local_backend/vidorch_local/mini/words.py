@@ -155,8 +155,11 @@ def describe(tokens: Iterable[int]) -> str:
     return text if count == "two" else ("an " if text[0] == "o" else "a ") + text
 
 
-def understand(prompt: str) -> Reading:
-    """Reads a prompt into the seven words the model draws, and says what it left out or filled in. Never raises."""
+def understand(prompt: str, *, seen: str | None = None) -> Reading:
+    """Reads a prompt into the seven words the model draws, and says what it left out or filled in. Never raises.
+
+    `seen` is the background, "dark" or "light", of an image that the clip is to begin with: it goes before the prompt's.
+    """
     words = _words(prompt)
     found: dict[str, list[str]] = {
         name: [] for name in ("count", "size", "colour", "shape", "motion", "speed", "ground")
@@ -272,8 +275,10 @@ def understand(prompt: str) -> Reading:
         notes.append(f"One speed is drawn: {one['speed'][0]}.")
     if len(one["ground"]) > 1:
         notes.append(f"One background is drawn: {one['ground'][0]}.")
-    ground = one["ground"][0] if one["ground"] else "dark"
-    if not one["ground"]:
+    ground = seen or (one["ground"][0] if one["ground"] else "dark")
+    if seen and one["ground"] and one["ground"][0] != seen:
+        notes.append(f"The image has a {seen} background: the {one['ground'][0]} one was ignored.")
+    if not seen and not one["ground"]:
         notes.append("No background that it knows was given: a dark one is drawn.")
     tokens = tuple(TOKEN[w] for w in (count, size, colour, shapes[0], motions[0], speed, ground))
     return Reading(tokens, describe(tokens), shapes, (colour,), motions, tuple(ignored), tuple(notes), ())
