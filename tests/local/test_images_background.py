@@ -33,4 +33,4 @@ class TestABackground:
     def test_of_the_prompt_gives_way_and_that_is_said(self) -> None:
         """A prompt that says dark beside a light image is told so."""
         reading = understand("a red ball rolling left on a dark background", seen="light")
-        assert ("a red ball rolling left on a light background", 1) == (reading.caption, len(reading.notes))
+        assert ("a red ball moving left on a light background", 1) == (reading.caption, len(reading.notes))
