@@ -41,10 +41,18 @@ class Clock:
             self.spent[stage] += time.process_time() - self.began
 
 
-def draw(model: Mini, clips: world.Clips, steps: int, seed: int) -> tuple[world.Array, Clock]:
+def draw(
+    model: Mini, clips: world.Clips, steps: int, seed: int, images: world.Array | None = None
+) -> tuple[world.Array, Clock]:
     clock = Clock()
     videos = [
-        model.generate(understand(describe(tokens)), seed=seed + i, steps=steps, on_progress=clock)
+        model.generate(
+            understand(describe(tokens)),
+            seed=seed + i,
+            steps=steps,
+            on_progress=clock,
+            image=None if images is None else images[i],
+        )
         for i, tokens in enumerate(clips.tokens)
     ]
     return np.stack(videos), clock
@@ -87,6 +95,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--n", type=int, default=400, help="clips in each row")
+    parser.add_argument(
+        "--n-beside", type=int, default=100, help="clips in the rows beside: trained, two objects, images"
+    )
     parser.add_argument("--steps", type=int, nargs="+", default=sorted({4, DEFAULT_STEPS, 16}))
     parser.add_argument("--sheet", type=Path, help="where to put a contact sheet")
     parser.add_argument("--weights", type=Path, help="another weights file than the shipped one")
@@ -125,11 +136,19 @@ def main() -> None:
                 shown += list(videos[:12])
                 captions += [describe(t) + " (never trained on)" for t in held.tokens[:12]]
         if not args.held_only:
-            for name, split, two in (("trained", "train", 0.0), ("two objects, trained or not", "any", 1.0)):
-                clips = world.sample(rng, args.n, split=split, two=two, background=background)
+            rows = (
+                ("trained", "train", 0.0),
+                ("two objects, trained or not", "any", 1.0),
+                ("held out, from a first frame", "held", 0.0),
+            )
+            for name, split, two in rows:
+                clips = world.sample(rng, args.n_beside, split=split, two=two, background=background)
                 if two:
                     clips = clips.take(clips.words[:, 0] == 1)  # circling comes with one object only
-                videos, clock = draw(model, clips, DEFAULT_STEPS, seed=5000)
+                images = None
+                if "first frame" in name:
+                    images = world.render(clips.at(np.zeros((len(clips), 1), int)))[:, 0]
+                videos, clock = draw(model, clips, DEFAULT_STEPS, 5000, images)
                 print(
                     row(
                         f"{name}, {DEFAULT_STEPS} steps",

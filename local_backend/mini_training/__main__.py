@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from vidorch_local.mini.model import DEFAULT_STEPS
+
 from .data import render_ahead
 from .decoder import DecoderPlan, train_decoder
 from .export import export
@@ -65,7 +67,7 @@ def main() -> None:
         train_decoder(args.out, config, DecoderPlan(minutes=half, lr=1.5e-3, own=0.75, seed=1), base)
         marks[1].touch()
     command = "python -m mini_training " + " ".join(sys.argv[1:])
-    print(export(args.out, args.out / "weights.npz", steps=8, guidance=2.0, command=command))
+    print(export(args.out, args.out / "weights.npz", steps=DEFAULT_STEPS, guidance=1.5, command=command))
 
 
 if __name__ == "__main__":

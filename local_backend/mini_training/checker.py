@@ -54,9 +54,9 @@ def look(frames: Array) -> Seen:
         difference[:, FLOOR:] = 0
     distance = np.linalg.norm(difference, axis=-1)  # (T, 64, 64)
     strong = distance > np.maximum(SEEN, 0.7 * np.quantile(distance, 0.995, (1, 2)))[:, None, None]
-    if strong.sum() < SMALLEST * len(video) // 4:
+    offset = np.median(difference[strong], 0) if strong.any() else np.zeros(3)  # object minus background
+    if strong.sum() < SMALLEST * len(video) // 4 or np.linalg.norm(offset) < SEEN / 2:
         return Seen(0, None, None, None, ("dark", "light")[nearest], 0.0)
-    offset = np.median(difference[strong], 0)  # object minus background
     colours = np.linalg.norm(RGB - (offset + np.median(background, 0)), axis=-1)
     colour = COLOURS[int(colours.argmin())] if colours.min() < COLOUR_REACH else None
     # How far each pixel is on the way from background to object; half of the way is the outline.

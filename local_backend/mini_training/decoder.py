@@ -78,8 +78,8 @@ def own_latents(base: Base, clips: world.Clips, generator: torch.Generator, guid
         x0 = base.patchify(low.float() / 127.5 - 1)
         steps = int(torch.randint(4, 11, (1,), generator=generator))
         times = schedule(steps)
-        # From t between .3 and .85: before that the place of the object is still open.
-        first = [i for i, t in enumerate(times) if 0.3 <= t <= 0.85]
+        # From t between .25 and .72: before that the place of the object is still open, and the frames would not match.
+        first = [i for i, t in enumerate(times) if 0.25 <= t <= 0.72]
         skip = first[int(torch.randint(len(first), (1,), generator=generator))]
         x = torch.lerp(x0, noise(x0.shape, generator), times[skip])
         x = solve(base, x, torch.from_numpy(part.tokens), times[skip:], guidance=guidance)
@@ -88,7 +88,7 @@ def own_latents(base: Base, clips: world.Clips, generator: torch.Generator, guid
 
 
 def train_decoder(
-    out: Path, config: Config, plan: DecoderPlan, base: Base | None = None, guidance: float = 2.0
+    out: Path, config: Config, plan: DecoderPlan, base: Base | None = None, guidance: float = 1.5
 ) -> Path:
     """Trains or goes on training `decoder.pt`; with `plan.own` above zero also on what `base` makes."""
     path = out / "decoder.pt"

@@ -19,7 +19,7 @@ FLOOR = 58  # first row of the strip under what falls and bounces
 BACKGROUND_RGB = ((18, 20, 32), (205, 208, 214))
 NEAR = 30.0  # distance in RGB up to which a pixel is background; compression and scaling stay below it
 OBJECT = 45.0  # distance from which it is an object
-ROUND_TRIP = 22.0  # mean error, of 255, up to which pooling and decoding give an object back
+ROUND_TRIP = 0.23  # mean error, of the object's contrast, up to which pooling and decoding give it back
 
 
 def recognise(net: Network, image: Frames) -> tuple[bool, str]:
@@ -53,7 +53,8 @@ def recognise(net: Network, image: Frames) -> tuple[bool, str]:
             words = ("one", "medium", colour, shape, motion, "steadily", BACKGROUNDS[which])
             again = net.decode(small, np.array([TOKEN[w] for w in words]))[0]
             errors.append(float(np.abs((np.clip(again, -1, 1) + 1) * 127.5 - frame)[near].mean()))
-    if min(errors) > ROUND_TRIP:
+    contrast = float(np.abs(frame - background)[place].mean())
+    if min(errors) > ROUND_TRIP * contrast:
         return False, "what is on it is no shape that the built-in model can draw"
     return True, "it is a frame of the built-in model's world"
 

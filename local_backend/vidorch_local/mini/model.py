@@ -64,7 +64,7 @@ class Mini:
         """
         file = Path(path) if path is not None else Path(__file__).with_name("weights.npz")
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             meta = json.loads(str(arrays.pop("meta")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -140,10 +140,12 @@ class Mini:
                 clean = (without + np.float32(self.guidance) * (with_words - without))[None]
             else:
                 clean = net.denoise(x, t, alone, pooled[:1], first)
+            if first is not None:
+                # What is known of the clip is put in: the first numbers of a token are its first frame.
+                clean[:, : first.shape[1], : first.shape[2]] = first
             keep = np.float32(following / t)
-            x = keep * x + (1 - keep) * np.clip(
-                clean, -1.1, 1.1
-            )  # exact where the clean clip does not change
+            # A straight step: exact where the predicted clip no longer changes.
+            x = keep * x + (1 - keep) * np.clip(clean, -1.1, 1.1)
         report("denoise", 1.0)
         pause()
         report("decode", 0.0)

@@ -41,7 +41,8 @@ def silu(x: Floats) -> Floats:
 
 def attention(q: Floats, k: Floats, v: Floats) -> Floats:
     """(..., h, N, d / h) queries over (..., h, M, d / h) keys and values, joined to (..., N, d)."""
-    score = np.asarray((q * np.float32(1 / math.sqrt(q.shape[-1]))) @ k.swapaxes(-1, -2), np.float32)  # (..., h, N, M)
+    scaled = q * np.float32(1 / math.sqrt(q.shape[-1]))
+    score = np.asarray(scaled @ k.swapaxes(-1, -2), np.float32)  # (..., h, N, M)
     score -= score.max(-1, keepdims=True)
     np.exp(score, out=score)
     score /= score.sum(-1, keepdims=True)
