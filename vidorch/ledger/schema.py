@@ -50,6 +50,7 @@ runs = Table(
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),  # generate, batch, film
     Column("parent_id", String, ForeignKey("runs.id")),
+    Column("position", Integer),  # in its parent: line of a batch, shot of a film
     Column("scope", String, nullable=False),
     Column("key", String),
     Column("state", String, nullable=False),  # open, waiting, finished, failed, cancelled
@@ -131,6 +132,7 @@ jobs = Table(
     Column("error_text", Text),
     Column("request_id", String),
     Column("timings", Text),
+    Column("trace", Text),
     Column("created_at", Time, nullable=False),
     Column("uploading_at", Time),
     Column("sending_at", Time),
