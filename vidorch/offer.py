@@ -187,9 +187,11 @@ class Lifecycle:
 
     def dead_on(self, day: date) -> bool:
         """Whether it is known at first hand to be switched off on that day."""
-        if not self.confirmed:
-            return False
-        return self.state == "retired" or (self.retires is not None and self.retires <= day)
+        return self.confirmed and self.said_dead_on(day)
+
+    def said_dead_on(self, day: date) -> bool:
+        """Whether anybody says that it is switched off on that day: by its date, and by its state where it has none."""
+        return self.state == "retired" if self.retires is None else self.retires <= day
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,8 +153,7 @@ class _Planner:
     def reported_gone(self, offer: Offer) -> bool:
         """Whether somebody, but not the vendor itself, says that it is switched off by today."""
         life = offer.lifecycle
-        gone = life.state == "retired" or (life.retires is not None and life.retires <= self.today)
-        return gone and not life.confirmed
+        return life.said_dead_on(self.today) and not life.confirmed
 
 
 def make_plan(

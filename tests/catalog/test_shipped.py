@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidorch.catalog import load, shipped
-from vidorch.offer import Offer
+from vidorch.offer import Lifecycle, Offer
 
 OFFERS = shipped().offers
 TODAY = date(2026, 11, 22)
@@ -80,11 +80,18 @@ def test_what_has_ended() -> None:
 
 
 def test_sora_lived_until_its_last_day() -> None:
-    """Before 24 September 2026 Sora is not yet dead by date alone; its state says retired."""
+    """Sora is alive on 23 September 2026, its last day, and dead from the 24th on, though its row says retired all along."""
     offer = shipped().offer("openai/sora-2")
     assert offer is not None
-    assert offer.lifecycle.retires == date(2026, 9, 24)
-    assert offer.lifecycle.state == "retired"
+    assert (offer.lifecycle.retires, offer.lifecycle.state) == (date(2026, 9, 24), "retired")
+    days = [date(2026, 9, 23), date(2026, 9, 24), TODAY]
+    assert [offer.lifecycle.dead_on(day) for day in days] == [False, True, True]
+
+
+def test_retired_without_a_date() -> None:
+    """Where no date is known, the state alone decides, if it was confirmed at first hand."""
+    assert Lifecycle(state="retired", confirmed=True).dead_on(TODAY)
+    assert not Lifecycle(state="retired").dead_on(TODAY)
 
 
 def test_built_in() -> None:
