@@ -9,13 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
 
 from tests.ledger.rows import NOW, a_job, run_row
 from vidorch.errors import LedgerUnavailable
+from vidorch.ledger import store
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
+from vidorch.ledger.store import BATCH, Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,12 +149,40 @@ class TestWhereNothingCanBeWritten:
         folder.chmod(0o500)
         assert str(folder) in refused(folder / "ledger.db")
 
+    def test_a_whole_ledger_that_is_read_only(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A ledger to which nothing need be added is found to be read-only when it is opened, not at the first payment."""
+        Ledger(path).close()
+
+        def create_read_only(url: Any, **settings: Any) -> Engine:
+            uri = f"file:{path}?mode=ro"
+            return create_engine(url, **settings | {"creator": lambda: sqlite3.connect(uri, uri=True)})
+
+        monkeypatch.setattr(store, "create_engine", create_read_only)
+        assert "cannot be written: it is read-only" in refused(path)
+
     def test_read_only_from_now_on(self, ledger: Ledger) -> None:
         """A ledger that becomes read-only while it is open says so, and nothing is half-written."""
         ledger._store.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON")).result()
         with pytest.raises(LedgerUnavailable, match="read-only"):
             a_job(ledger)
         assert [] == ledger.runs()
+
+
+class TestStrangeNames:
+    @pytest.mark.parametrize("name", ["a?b", "a%3Fb", "a#b", "a;b", "ä b"])
+    @pytest.mark.skipif(sys.platform == "win32", reason="no such names here")
+    def test_a_folder(self, tmp_path: Path, name: str) -> None:
+        """The ledger lies where it was told to, private, whatever its folder is called."""
+        path = tmp_path / name / "ledger.db"
+        ledger = Ledger(path)
+        a_job(ledger)
+        runs = ledger.runs()
+        ledger.close()
+        assert (1, 0o600, [name]) == (
+            len(runs),
+            path.stat().st_mode & 0o777,
+            [one.name for one in tmp_path.iterdir()],
+        )
 
 
 class TestFull:
@@ -240,14 +273,77 @@ class TestLocked:
         connection.close()
         assert "is locked by another program" in said
 
+    def test_while_opening_a_whole_one(self, path: Path, holder: sqlite3.Connection) -> None:
+        """A ledger to which nothing need be added is found to be locked when it is opened."""
+        holder.execute("BEGIN IMMEDIATE")
+        assert "is locked by another program" in refused(path, busy_seconds=0.01)
+
     def test_waits_its_turn(self, path: Path, holder: sqlite3.Connection) -> None:
         """A short lock is waited for, not reported."""
         ledger = Ledger(path)
         holder.execute("BEGIN IMMEDIATE")
         future = ledger.record(run_row(), [], [])
         holder.execute("COMMIT")
-        assert future.result() is None
+        assert future.exception() is None
         ledger.close()
+
+
+class TestTheWriterFails:
+    def test_before_it_can_write(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A writer that cannot connect any more fails whoever waits and whoever comes, at once, and closing is harmless."""
+        kept = Store(path)
+        connect = kept._writer_engine.connect
+        kept.close()
+        first = [connect()]  # the one that looks at the file; the writer's own fails
+
+        def connect_once() -> Connection:
+            if first:
+                return first.pop()
+            raise OperationalError("connect", None, sqlite3.OperationalError("gone"))
+
+        real = store._engine
+
+        def engine(*args: Any, **more: Any) -> Engine:
+            made = real(*args, **more)
+            if more["writer"]:
+                monkeypatch.setattr(made, "connect", connect_once)
+            return made
+
+        monkeypatch.setattr(store, "_engine", engine)
+        broken = Store(path)
+        for _ in range(2):
+            assert isinstance(broken.write(lambda _: None).exception(timeout=30), LedgerUnavailable)
+        broken.close()
+
+    def test_while_it_takes_back(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When even taking back fails, the batch and everything queued behind it fail, and so does every later write."""
+        started, release = threading.Event(), threading.Event()
+
+        def work(connection: Connection) -> None:
+            started.set()
+            release.wait(30)
+
+            def rollback() -> None:
+                raise RuntimeError("no way back")
+
+            monkeypatch.setattr(connection, "in_transaction", lambda: True)
+            monkeypatch.setattr(connection, "rollback", rollback)
+            raise _damaged()
+
+        futures = [ledger._store.write(work)]
+        assert started.wait(30)
+        futures += [ledger._store.write(lambda _: None) for _ in range(BATCH + 1)]
+        release.set()
+        assert {LedgerUnavailable} == {type(future.exception(timeout=30)) for future in futures}
+        later = ledger._store.write(lambda _: None).exception(timeout=30)
+        assert isinstance(later, LedgerUnavailable)
+        assert "failed and was closed" in str(later)
+
+
+def _damaged() -> sqlite3.Error:
+    error = sqlite3.DatabaseError("malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 class TestSideBySide:

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -54,6 +54,7 @@ class Store:
         self._queue: deque[tuple[Work[Any], Future[Any] | None]] = deque()
         self._urgent = 0
         self._closed = False
+        self._failure: LedgerUnavailable | None = None
         self._pid = os.getpid()
         self._open()
         self._thread = threading.Thread(target=self._write_loop, name="vidorch-ledger", daemon=True)
@@ -73,6 +74,7 @@ class Store:
                 if applied != {migration.name for migration in MIGRATIONS}:
                     with connection.begin():
                         migrate(connection, _applied(connection))
+                _must_be_writable(connection)
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:
             raise explain(error, self.path) from error
 
@@ -82,6 +84,9 @@ class Store:
         with self._condition:
             if self._closed or self._pid != os.getpid():
                 future.set_exception(LedgerUnavailable("This ledger was closed.", hint="Make a new client."))
+                return future
+            if self._failure is not None:
+                future.set_exception(_after(self._failure))
                 return future
             self._queue.append((work, future))
             if waits:
@@ -135,12 +140,29 @@ class Store:
             return batch
 
     def _write_loop(self) -> None:
-        with self._writer_engine.connect() as connection:
-            while batch := self._take():
-                self._commit(connection, batch)
+        try:
+            with self._writer_engine.connect() as connection:
+                while batch := self._take():
+                    self._commit(connection, batch)
+        except (
+            BaseException
+        ) as error:  # nobody writes any more: whoever waits, and whoever comes, must hear it
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        failure = explain(error, self.path)
+        failure.__cause__ = error
+        with self._condition:
+            self._failure = failure
+            left = [future for _, future in self._queue if future is not None]
+            self._queue.clear()
+        for future in left:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(failure)
 
     def _commit(self, connection: Connection, batch: list[tuple[Work[Any], Future[Any] | None]]) -> None:
         outcomes: list[tuple[Future[Any] | None, Any, BaseException | None]] = []
+        broken: BaseException | None = None
         try:
             with connection.begin():
                 for work, future in batch:
@@ -158,8 +180,11 @@ class Store:
             failure = explain(error, self.path)
             failure.__cause__ = error
             outcomes = [(future, None, failure) for _, future in batch]
-            if connection.in_transaction():
-                connection.rollback()
+            try:
+                if connection.in_transaction():
+                    connection.rollback()
+            except Exception as worse:
+                broken = worse
         for future, value, problem in outcomes:
             if future is None or not future.set_running_or_notify_cancel():
                 continue
@@ -167,6 +192,8 @@ class Store:
                 future.set_exception(problem)
             else:
                 future.set_result(value)
+        if broken is not None:  # in what state the connection is, nobody knows
+            raise broken
 
 
 def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
@@ -175,7 +202,7 @@ def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
     else:
         pool = {"poolclass": NullPool} if writer else {}
-        engine = create_engine(f"sqlite:///{path}", connect_args=arguments, **pool)
+        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=arguments, **pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, record: object) -> None:
@@ -241,6 +268,13 @@ def _look_before_touching(connection: Connection, path: Path | None) -> set[str]
     return applied
 
 
+def _must_be_writable(connection: Connection) -> None:
+    """Begin to write and take it back. (BEGIN alone is no proof: on a read-only file SQLite lets it pass.)"""
+    with connection.begin() as transaction:
+        connection.execute(text("UPDATE meta SET value = value WHERE name = ''"))
+        transaction.rollback()
+
+
 _FILE_TROUBLES = {
     sqlite3.SQLITE_READONLY: (
         "cannot be written: it is read-only",
@@ -284,6 +318,15 @@ def _file_trouble(error: BaseException | None) -> int | None:
 
 def _in_transaction(connection: Connection) -> bool:
     return bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
+
+
+def _after(failure: LedgerUnavailable) -> LedgerUnavailable:
+    """What whoever comes later is told: an error of their own, with the first one as its cause."""
+    later = LedgerUnavailable(
+        f"This ledger failed and was closed. {failure.message}", hint=failure.hint or "Make a new client."
+    )
+    later.__cause__ = failure
+    return later
 
 
 def explain(error: BaseException, path: Path | None) -> LedgerUnavailable:
