@@ -172,7 +172,11 @@ def _motion(track: Array) -> str | None:
 
 def scores(videos: Array, words: Array) -> dict[str, float]:
     """The share of clips in which each part agrees with its row of `words`, and the mean flicker."""
-    seen = [look(v) for v in videos]
+    return compared([look(v) for v in videos], words)
+
+
+def compared(seen: list[Seen], words: Array) -> dict[str, float]:
+    """The same, of clips already looked at."""
     rows = [s.against(w) for s, w in zip(seen, words, strict=True)]
     return {k: float(np.mean([r[k] for r in rows])) for k in rows[0]} | {
         "flicker": float(np.mean([s.flicker for s in seen]))

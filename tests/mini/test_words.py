@@ -141,7 +141,29 @@ def test_no_text_makes_it_raise(prompt):
 
 
 WORDS = st.sampled_from(
-    ["a", "red", "blue", "ball", "squares", "two", "three", "not", "the", "background", "light", "dark", "falling", "left", "circles", "big", "quickly", "from", "to", "on", "dragon"]
+    [
+        "a",
+        "red",
+        "blue",
+        "ball",
+        "squares",
+        "two",
+        "three",
+        "not",
+        "the",
+        "background",
+        "light",
+        "dark",
+        "falling",
+        "left",
+        "circles",
+        "big",
+        "quickly",
+        "from",
+        "to",
+        "on",
+        "dragon",
+    ]
 )
 
 
