@@ -485,6 +485,44 @@ class TestWhatWasAsked:
             Request(prompt="a cat", image=samples.PNG).describe()["image"]
         )
 
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"url": "https://me:s3cret@cdn.example.com/a.mp4?X-Amz-Signature=s3cret"},
+            {"note": "see https://cdn.example.com/a.mp4?sig=s3cret, twice"},
+            {"webhooks": [{"to": "https://example.com/hook?t=s3cret"}]},
+            {"image": "data:image/png;base64,s3cret"},
+            {"api_key": "s3cret"},
+            {"apiKey": "s3cret"},
+            {"KEY": "s3cret"},
+            {"headers": {"Authorization": "s3cret", "X-Api-Key": "s3cret"}},
+            {"headers": ["Authorization: Bearer s3cret"]},
+            {"auth": {"user": "s3cret", "token": ["s3cret"]}},
+            {"client_secret": 1, "password": "s3cret", "signature": "s3cret", "credentials": {"x": "s3cret"}},
+        ],
+        ids=str,
+    )
+    def test_description_has_no_secrets(self, settings: dict[str, Any]) -> None:
+        """No key and no signed URL of `extra` is in the description or the repr; the fingerprint still tells them apart."""
+        request = Request(prompt="a cat", extra={"fal": settings})
+        other = json.loads(json.dumps({"fal": settings}).replace("s3cret", "other"))
+        assert "s3cret" not in json.dumps(request.describe()) + repr(request) + request.fingerprint()
+        assert Request(prompt="a cat", extra=other).fingerprint() != request.fingerprint()
+        assert settings == request.extra["fal"]
+
+    def test_description_keeps_what_is_no_secret(self) -> None:
+        """Everything else of `extra` is written down as it is."""
+        extra = {
+            "fal": {"cfg_scale": 0.5, "keyframes": [1, None], "style": "a/b: c?", "url": "https://a.b/c"}
+        }
+        assert extra == Request(prompt="a cat", extra=extra).describe()["extra"]
+
+    def test_description_of_loras(self) -> None:
+        """The address of a LoRA is written down without its query, which counts in the fingerprint all the same."""
+        one, two = (Request(prompt="a", loras=(f"https://a.b/c?t={n}",)) for n in ("s3cret", "x"))  # type: ignore[arg-type]
+        assert [["https://a.b/c", 1.0]] == one.describe()["loras"]
+        assert one.fingerprint() != two.fingerprint()
+
     def test_fingerprint_is_stable(self) -> None:
         """The fingerprint of a request is the same in every process and version: keys of old runs are compared by it."""
         expected = "dc462ab78fd0471e02fdba966286fd24"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from vidorch.errors import InvalidRequest, MissingCredentials, Retired, Unsuppor
 from vidorch.inputs import Media
 from vidorch.offer import Offer
 from vidorch.request import FITS, RESOLUTIONS, Request, parse_ratio
-from vidorch.routing import Choice, Plan, PlannedOffer, make_plan
+from vidorch.routing import Choice, Plan, PlannedOffer, estimate_of, make_plan
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
 GIF = b"GIF89a" + bytes(58)
@@ -170,6 +172,31 @@ class TestChoice:
             [Choice("gen4.5", duration=5), Choice("gen4.5", duration=5), Choice("gen4.5", duration=6)]
         )
         assert [entry.request.duration for entry in made.entries] == [5.0, 6.0]
+
+    def test_description(self, tmp_path: Path) -> None:
+        """What the ledger keeps of a Choice is JSON: media as hash, size and kind, settings without secrets."""
+        (tmp_path / "s3cret.png").write_bytes(PNG)
+        choice = Choice(
+            "gen4.5", duration=Decimal(6), size=(720, 1280), image=tmp_path / "s3cret.png",
+            video="https://a.b/c.mp4?sig=s3cret", reference_images=[PNG], last_image=None,
+            extra={"runway": {"apiKey": "s3cret", "x": 1}},
+        )  # fmt: skip
+        said = json.dumps(choice.describe())
+        assert "s3cret" not in said + repr(choice)
+        overrides = json.loads(said)["overrides"]
+        assert ("gen4.5", 6.0, [720, 1280], None) == (
+            choice.describe()["model"], overrides["duration"], overrides["size"], overrides["last_image"],
+        )  # fmt: skip
+        picture = Media.of(PNG, "image", "image").describe()
+        assert (picture, [picture]) == (overrides["image"], overrides["reference_images"])
+        assert "https://a.b/c.mp4" == overrides["video"]["url"]
+        assert {"apiKey": "(hidden)", "x": 1} == overrides["extra"]["runway"]
+
+    def test_plan_without_secrets(self) -> None:
+        """Neither the plan that the ledger keeps nor the estimate that is printed shows a secret of `extra`."""
+        made = plan("gen4.5", extra={"runway": {"token": "s3cret", "hook": "https://a.b/c?t=s3cret"}})
+        assert names(made) == ["runway/gen4.5"]
+        assert "s3cret" not in json.dumps([made.describe(), estimate_of(made).to_dict()], default=str)
 
     def test_plain_value(self) -> None:
         """A Choice compares, hashes and travels between processes."""

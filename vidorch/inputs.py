@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from vidorch.errors import BadMedia, InvalidRequest, Unsupported, shown
 if TYPE_CHECKING:
     from vidorch.result import Clip
 
-__all__ = ["Kind", "Media", "MediaInput", "local_path", "without_query"]
+__all__ = ["Kind", "Media", "MediaInput", "local_path", "without_query", "without_secrets"]
 
 Kind = Literal["image", "video", "audio"]
 MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
@@ -193,6 +194,38 @@ def without_query(url: str) -> str:
         return f"{url.partition('://')[0]}://..."
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+HIDDEN = "(hidden)"
+_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>\\]+""")
+_INLINE = re.compile(r"data:([^,]*),(.*)", re.DOTALL | re.IGNORECASE)
+_BEARER = re.compile(r"(?i)\b(bearer)\s+\S+")
+_CREDENTIAL = re.compile(
+    r"(?i:apikey|secret|passw|passphrase|authori[sz]|signature|credential|token|bearer|cookie|accesskey|privatekey)"
+    r"|(?i:(?:^|[^a-z])(?:key|auth|sig|pwd|sas)(?:[^a-z]|$))"
+    r"|[a-z](?:Key|Auth|Sig)(?![a-z])"
+)
+
+
+def without_secrets(value: Any) -> Any:
+    """A JSON value as it may be written down.
+
+    URLs lose user, password and query, data URLs their content; what stands under a name such as `api_key` is hidden.
+    """
+    if isinstance(value, Mapping):
+        return {
+            without_secrets(name): HIDDEN
+            if isinstance(name, str) and _CREDENTIAL.search(name)
+            else without_secrets(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if inline := _INLINE.fullmatch(value):
+        return f"data:{inline[1]},(sha256 {hashlib.sha256(inline[2].encode()).hexdigest()})"
+    return _BEARER.sub(rf"\1 {HIDDEN}", _URL.sub(lambda url: without_query(url[0]), value))
 
 
 def local_path(url: str, field: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vidorch.errors import MissingCredentials, Retired, Unsupported
 from vidorch.estimating import Estimate, EstimateLine, LeftOut
+from vidorch.inputs import without_secrets
 from vidorch.offer import Offer, Route
 from vidorch.price import Priced, Range
 from vidorch.request import Request
@@ -174,7 +175,7 @@ def estimate_of(plan: Plan) -> Estimate:
 
 
 def settings_of(request: Request) -> dict[str, Any]:
-    """The settings of a request, JSON-ready, without prompt and media."""
+    """The settings of a request, JSON-ready, without prompt, media and secrets."""
     seen: dict[str, Any] = {}
     for name in _SETTINGS:
         value = getattr(request, name)
@@ -183,8 +184,8 @@ def settings_of(request: Request) -> dict[str, Any]:
         seen[name] = (
             f"{value[0]}x{value[1]}"
             if name == "size"
-            else [list(pair) for pair in value]
-            if name == "loras"
+            else without_secrets(value)
+            if name in ("loras", "extra")
             else value
         )
     return seen

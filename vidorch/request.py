@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any, Literal, Self, cast
 
 from vidorch.errors import InvalidRequest, shown
-from vidorch.inputs import Kind, Media, MediaInput
+from vidorch.inputs import Kind, Media, MediaInput, without_secrets
 
 __all__ = [
     "FITS",
@@ -112,7 +112,7 @@ class Request:
     guidance: float | None = None
     fit: Fit | None = None
     candidates: int = 1
-    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -220,22 +220,19 @@ class Request:
         return seen
 
     def describe(self) -> dict[str, Any]:
-        """JSON-ready form for the ledger: media as hash, size and kind, never as content."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Media):
-                return value.describe()
-            if isinstance(value, (tuple, list)):
-                return [plain(item) for item in value]
-            if isinstance(value, Mapping):
-                return {key: plain(item) for key, item in value.items()}
-            return value
-
-        return {name: plain(value) for name, value in self.given().items()}
+        """JSON-ready form for the ledger: media as hash, size and kind, never as content; no secrets of `extra`."""
+        seen = {name: _plain(value) for name, value in self.given().items()}
+        return seen | {name: without_secrets(seen[name]) for name in _FOREIGN & seen.keys()}
 
     def fingerprint(self) -> str:
         """SHA-256 of what was asked, before defaults: what a key is compared by."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode()).hexdigest()
+        seen = self.describe()
+        for name in sorted(_FOREIGN & seen.keys()):
+            if (exact := _plain(getattr(self, name))) != seen[
+                name
+            ]:  # what is not written down counts all the same
+                seen[f"{name}_sha256"] = _digest(exact)
+        return _digest(seen)
 
     def media(self) -> Iterable[tuple[str, Media]]:
         """Each media input with its field name."""
@@ -253,6 +250,22 @@ class Request:
 
 
 _FIELDS = frozenset(item.name for item in fields(Request))
+_FOREIGN = frozenset({"extra", "loras"})
+"""Fields whose words are a vendor's: they may hold keys and signed URLs."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Media):
+        return value.describe()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def nearest_name(given: object, known: Iterable[str]) -> str | None:

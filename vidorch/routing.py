@@ -10,26 +10,28 @@ from typing import Any
 
 from vidorch.catalog import Catalog
 from vidorch.contract import Admission, Endpoint
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, shown
 from vidorch.estimating import LeftOut
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
-from vidorch.inputs import Media
+from vidorch.inputs import Kind, Media, without_secrets
 from vidorch.money import show_usd
 from vidorch.offer import Offer
 from vidorch.planning import NOT_HERE, Plan, PlannedOffer, estimate_of
 from vidorch.price import Priced, Range, price_of
-from vidorch.request import NAMED_TASKS, Request, nearest_name
+from vidorch.request import NAMED_TASKS, Request, is_real, nearest_name
 
 __all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
 
 BUILT_IN = "local/mini"
 """What runs when no model is named: never a model that costs."""
 
-_MEDIA_FIELDS = {"image", "last_image", "reference_images", "video", "audio_track"}
+_MEDIA_FIELDS: dict[str, Kind] = {
+    "image": "image", "last_image": "image", "reference_images": "image", "video": "video", "audio_track": "audio",
+}  # fmt: skip
 _ADVISED = 3
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Choice:
     """A model with settings of its own, for a list in which one offer is to be asked differently.
 
@@ -53,6 +55,24 @@ class Choice:
     def __hash__(self) -> int:
         return hash((self.model, *sorted(self.overrides)))
 
+    def __repr__(self) -> str:
+        settings = "".join(
+            f", {name}={'...' if name in _MEDIA_FIELDS else shown(without_secrets(value))}"
+            for name, value in self.overrides.items()
+        )
+        return f"Choice({self.model!r}{settings})"
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready form for the ledger: media as hash, size and kind, never as content; no secrets.
+
+        Raises:
+            InvalidRequest: media that cannot be read, as `applied_to` would.
+        """
+        return {
+            "model": self.model,
+            "overrides": {name: _written(name, value) for name, value in self.overrides.items()},
+        }
+
     def applied_to(self, request: Request) -> Request:
         """The request as this choice wants it.
 
@@ -62,13 +82,23 @@ class Choice:
         if not self.overrides:
             return request
         changes = dict(self.overrides)
-        if _MEDIA_FIELDS & changes.keys() and request.task not in NAMED_TASKS:
+        if _MEDIA_FIELDS.keys() & changes.keys() and request.task not in NAMED_TASKS:
             changes.setdefault("task", "")  # read from the inputs; with other inputs it is read again
         if changes.keys() & {"resolution", "aspect_ratio"}:
             changes.setdefault("size", None)
         elif changes.get("size") is not None:
             changes = {"resolution": None, "aspect_ratio": None, **changes}
         return request.with_(**changes)
+
+
+def _written(name: str, value: Any) -> Any:
+    if name == "reference_images" and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [Media.of(item, "image", name).describe() for item in value]
+    if name in _MEDIA_FIELDS:
+        return None if value is None else Media.of(value, _MEDIA_FIELDS[name], name).describe()
+    if isinstance(value, (str, bool, int, float, list, tuple, Mapping)) or value is None:
+        return without_secrets(value)
+    return float(value) if is_real(value) else shown(value)
 
 
 _REQUEST_FIELDS = tuple(item.name for item in Request.__dataclass_fields__.values())
