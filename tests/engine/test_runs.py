@@ -30,6 +30,7 @@ from vidorch.errors import (
     TimedOut,
     Unsupported,
 )
+from vidorch.result import Job
 from vidorch.result import Progress as Told
 from vidorch.result import Result
 
@@ -58,7 +59,7 @@ class TestASuccessfulRun:
             async with client_of() as client:
                 result = await client.generate("x", model="test/basic")
                 run = await client.run(result.run_id)
-                return [event.target for event in run.events() if event.kind == "move"]
+                return [event.target for event in await run.events() if event.kind == "move"]
 
         expected = ["reserved", "uploading", "sending", "accepted", "running", "downloading", "settled"]
         assert expected == asyncio.run(go())
@@ -263,19 +264,48 @@ class TestFailures:
         assert [1.0, 2.0, 4.0] == clock.slept
 
     def test_a_job_past_its_deadline_stays_open(self, client_of: Make, provider: Scripted) -> None:
-        """Fifteen minutes without an end: `TimedOut`, and the job is where it was."""
+        """Fifteen minutes without an end: `TimedOut`, and the job is where it was, for whoever takes it up."""
         provider.polls = [Progress("running", 0.1)]
 
         async def go() -> tuple[str, str]:
-            async with client_of() as client:
-                with pytest.raises(TimedOut) as caught:
+            async with client_of(offer(outlives_caller=True)) as client:
+                with pytest.raises(TimedOut, match="stays open") as caught:
                     await client.generate("x", model="test/basic")
                 assert caught.value.job_id and caught.value.run_id
-                return (await client.job(caught.value.job_id)).state, (
-                    await client.run(caught.value.run_id)
-                ).state
+                job = await client.job(caught.value.job_id)
+                return job.state, await (await client.run(caught.value.run_id)).state()
 
         assert ("running", "open") == asyncio.run(go())
+
+    def test_in_our_own_process_it_is_stopped(self, client_of: Make, provider: Scripted) -> None:
+        """Work that nobody could take up again ends at its deadline, at no cost."""
+        provider.polls = [Progress("running", 0.1)]
+        with pytest.raises(TimedOut, match="was stopped") as caught:
+            generate(client_of())
+        assert (False, 1) == (caught.value.charged, provider.calls.count("cancel"))
+
+    def test_of_one_candidate_by_its_deadline_keep_the_others(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """A clip that came is given, with the deadline of the other among the failures."""
+        stuck: list[Polled | Exception] = [Progress("running", 0.1)]
+        good: list[Polled | Exception] = [Done((Output(0, "r"),))]
+        provider.script_of = lambda number: stuck if number == 0 else good
+        result = generate(client_of(offer(outlives_caller=True)), candidates=2)
+        assert (1, [TimedOut]) == (len(result.candidates), [type(e) for e in result.failures])
+
+    def test_by_a_filter_on_every_output_are_refusals(self, client_of: Make, provider: Scripted) -> None:
+        """Done, with everything withheld, is `Refused` at the output, in the vendor's words."""
+        provider.polls = [Done((), filtered=1, filter_reasons=("a face",))]
+        with pytest.raises(Refused, match="withheld by policy: a face") as caught:
+            generate(client_of())
+        assert "output" == caught.value.stage
+
+    def test_without_any_output_say_so(self, client_of: Make, provider: Scripted) -> None:
+        """Done, with nothing, is a failure, not a result."""
+        provider.polls = [Done(())]
+        with pytest.raises(ProviderFailed, match="without any output"):
+            generate(client_of())
 
 
 class TestAmbiguousSubmits:
@@ -293,7 +323,7 @@ class TestAmbiguousSubmits:
                     await client.generate("x", model="test/basic")
                 assert caught.value.run_id and caught.value.job_id
                 run, job = await client.run(caught.value.run_id), await client.job(caught.value.job_id)
-                return provider.calls.count("submit"), run.state, job.state
+                return provider.calls.count("submit"), await run.state(), job.state
 
         assert (1, "open", "unknown") == asyncio.run(go())
 
@@ -311,7 +341,71 @@ class TestAmbiguousSubmits:
         assert False is caught.value.charged
 
 
+class TestTheLedgerMeanwhile:
+    def test_a_commit_that_failed_is_made_up_for(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A step that rode with a failed commit is made again: the clip that was fetched is settled, not orphaned."""
+        from concurrent.futures import Future
+
+        from vidorch.ledger.ledger import Ledger
+        from vidorch.ledger.moves import State
+
+        real, failed = Ledger.move, []
+
+        def move(self: Ledger, job: Job, target: State, at: float, **more: object) -> Future[Job]:
+            if target is State.RUNNING and not failed:
+                failed.append(target)
+                broken: Future[Job] = Future()
+                broken.set_exception(LedgerUnavailable("busy"))
+                return broken
+            return real(self, job, target, at, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Ledger, "move", move)
+        result = generate(client_of())
+        assert ([State.RUNNING], 0) == (failed, len(result.failures))
+
+    def test_a_damaged_one_is_not_a_missing_run(self, client_of: Make, tmp_path: Path) -> None:
+        """Asking for a run of a ledger that cannot be read says that, not that there is no such run."""
+        (tmp_path / "ledger.db").write_bytes(b"not a database " * 100)
+
+        async def go() -> None:
+            async with client_of(ledger=tmp_path / "ledger.db") as client:
+                await client.run("run_x")
+
+        with pytest.raises(LedgerUnavailable):
+            asyncio.run(go())
+
+    def test_holds_an_absolute_output(
+        self, client_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`output=` is written down for whoever reads it from another directory."""
+        monkeypatch.chdir(tmp_path)
+
+        async def go() -> str:
+            async with client_of() as client:
+                result = await client.generate("x", model="test/basic", output="out.mp4")
+                return str(client._opened_ledger().run(result.run_id)["output"])  # type: ignore[index]
+
+        assert str(tmp_path / "out.mp4") == asyncio.run(go())
+
+
 class TestTheDisk:
+    def test_a_file_that_appears_meanwhile_does_not_cost_the_candidates(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
+        """The chosen of several goes beside a file that was put there meanwhile, and a note says so."""
+
+        def write(path: Path) -> None:
+            video(path)
+            (tmp_path / "best.mp4").write_text("somebody else's")
+
+        provider.write = write
+        result = generate(client_of(), output=tmp_path / "best.mp4", candidates=2)
+        assert "somebody else's" == (tmp_path / "best.mp4").read_text()
+        assert [True] == [(tmp_path / f"best-{result.run_id}.mp4").is_file()]
+        assert [1] == [sum("was taken meanwhile" in note for note in result.notes)]
+
     def test_is_tried_before_anything_is_made(
         self, client_of: Make, provider: Scripted, tmp_path: Path
     ) -> None:
@@ -467,11 +561,11 @@ class TestWaiting:
         async def go() -> list[str | None]:
             async with client_of() as client:
                 run = await client.submit("x", model="test/basic", candidates=2)
-                found = [job.remote_id for job in run.jobs]
+                found = [job.remote_id for job in await run.jobs()]
                 await run.cancel()
                 return found
 
-        assert all((remote or "").startswith("remote-") for remote in asyncio.run(go()))
+        assert [True, True] == [(remote or "").startswith("remote-") for remote in asyncio.run(go())]
 
     def test_cancel_ends_the_job_at_the_provider(self, client_of: Make, provider: Scripted) -> None:
         """`run.cancel()` asks the provider, and the run ends as cancelled."""
@@ -483,9 +577,44 @@ class TestWaiting:
                 await run.cancel()
                 with pytest.raises(ProviderFailed, match="cancelled"):
                     await run.wait()
-                return run.state
+                return await run.state()
 
         assert "cancelled" == asyncio.run(go())
+
+    def test_cancel_asks_the_provider_once(self, client_of: Make, provider: Scripted) -> None:
+        """At some vendors the same call made twice deletes a finished result."""
+        provider.polls = [Progress("running", 0.1)]
+
+        async def go() -> int:
+            async with client_of() as client:
+                run = await client.submit("x", model="test/basic")
+                await run.cancel()
+                with pytest.raises(ProviderFailed):
+                    await run.wait()
+                return provider.calls.count("cancel")
+
+        assert 1 == asyncio.run(go())
+
+    def test_cancelling_the_call_early_leaves_no_run_undriven(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """However early a call is cancelled: what was written down goes on to its end."""
+
+        async def go() -> set[str]:
+            async with client_of() as client:
+                for turns in range(0, 60, 3):
+                    task = asyncio.create_task(client.generate("x", model="test/basic"))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    await asyncio.wait([task])
+                states = set()
+                for job in await client.jobs():
+                    await (await client.run(job.run_id)).wait()
+                    states.add((await client.job(job.id)).state)
+                return states
+
+        assert asyncio.run(go()) <= {"settled"}
 
     def test_a_run_that_is_not_there(self, client_of: Make) -> None:
         """An unknown id is `InvalidRequest`, not a hang."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,10 +27,11 @@ from vidorch.contract import (
     Provider,
     Rejected,
 )
+from vidorch.engine.hosts import LEASE
 from vidorch.engine.targets import Target
 from vidorch.errors import (
     BadMedia,
-    InvalidRequest,
+    LedgerUnavailable,
     ProviderFailed,
     Refused,
     TimedOut,
@@ -43,9 +45,8 @@ from vidorch.planning import PlannedOffer
 from vidorch.polling import after_lost_poll, deadline_after, next_poll
 from vidorch.result import Job, Timings
 
-__all__ = ["LEASE", "JobDriver"]
+__all__ = ["JobDriver"]
 
-LEASE = 60.0
 TOUCH_EVERY = 2.0
 T = TypeVar("T")
 Report = Callable[[int, str, str, "float | None", "float | None"], None]
@@ -68,6 +69,16 @@ class Stopwatch:
         now = self.clock.monotonic()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.started
         self.started = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Riding:
+    """A step that was not waited for: it rides with the next commit."""
+
+    future: Future[Job]
+    target: State
+    at: float
+    changes: dict[str, Any]
 
 
 class JobDriver:
@@ -107,11 +118,19 @@ class JobDriver:
         self._report = report
         self._watch = Stopwatch(clock)
         self._cancelled = False
+        self._asked_to_stop = False
+        self._on_disk = job
+        self._riding: list[_Riding] = []
         self._accepted: Accepted | None = None
         self._fraction: float | None = None
         self._touched = clock.now()
         self._context = Context(
-            endpoint=endpoint, clock=clock, job_id=job.id, folder=folder, samples=planned.samples
+            endpoint=endpoint,
+            clock=clock,
+            job_id=job.id,
+            folder=folder,
+            route=planned.route,
+            samples=planned.samples,
         )
         self.submitted = asyncio.Event()
         """Set once the submission is accepted, or ended without being."""
@@ -136,19 +155,30 @@ class JobDriver:
             self.submitted.set()
 
     async def cancel(self) -> None:
-        """Ask for its end: at once before anything was sent, at the vendor after that."""
+        """Ask for its end: at once before anything was sent, at the vendor after that, and there only once.
+
+        Raises:
+            VidorchError: the provider could not be asked, or cannot cancel; the job goes on.
+        """
         self._cancelled = True
-        if self._accepted is not None and State(self.job.state) in (State.ACCEPTED, State.RUNNING):
-            await self._provider.cancel(self._context, self._accepted)
+        await self._stop_at_vendor()
+
+    async def _stop_at_vendor(self) -> None:
+        if self._accepted is None or self._asked_to_stop:
+            return
+        if State(self.job.state) not in (State.ACCEPTED, State.RUNNING):
+            return
+        # Asked once: at some vendors the same call made on a finished job deletes its result.
+        self._asked_to_stop = True
+        await self._provider.cancel(self._context, self._accepted)
 
     async def leave(self) -> None:
         """The process lets go: work that cannot outlive it is written down as abandoned, and cost nothing."""
         state = State(self.job.state)
         if state in ENDS or not (state in BEFORE_SENDING or not self.job.outlives_caller):
             return
-        if self._accepted is not None:
-            with contextlib.suppress(VidorchError):
-                await self._provider.cancel(self._context, self._accepted)
+        with contextlib.suppress(VidorchError):
+            await self._stop_at_vendor()
         with contextlib.suppress(MovedMeanwhile):
             await self._move(State.ABANDONED, charged=0)
 
@@ -207,25 +237,21 @@ class JobDriver:
         assert self._accepted is not None
         offer, lost = self._planned.offer, 0
         deadline = deadline_after(offer, self._clock.now())
-        asked_to_stop = False
         while True:
-            if self._cancelled and not asked_to_stop:
-                asked_to_stop = True
+            if self._cancelled:
                 with contextlib.suppress(VidorchError):  # what cannot be cancelled goes on to its end
-                    await self._provider.cancel(self._context, self._accepted)
+                    await self._stop_at_vendor()
             try:
                 found = await self._provider.poll(self._context, self._accepted)
                 lost = 0
-            except VidorchError as error:
-                if isinstance(error, InvalidRequest):
-                    raise
-                lost += 1
-                found = Progress("running", self._fraction)
             except Exception:  # a lost look says nothing about the job
                 lost += 1
                 found = Progress("running", self._fraction)
             if isinstance(found, Done):
                 self._watch.lap("run")
+                if not found.outputs:
+                    await self._end_without_output(found)
+                    return None
                 await self._move(State.DOWNLOADING)
                 return found
             if isinstance(found, Failed):
@@ -237,13 +263,26 @@ class JobDriver:
                 await self._move(State.RUNNING)
             self._tell(found)
             if self._clock.now() > deadline:
-                raise TimedOut(
-                    f"The job {self.job.id} has not finished {deadline_after(offer, 0) / 60:.0f} minutes after it was accepted. "
-                    "It stays open.",
-                    hint=f"Look at it with: vidorch jobs show {self.job.id}",
-                    run_id=self.job.run_id, job_id=self.job.id, remote_id=self.job.remote_id, provider=offer.provider,
-                )  # fmt: skip
+                late = self._too_late()
+                if offer.outlives_caller:
+                    raise late
+                with contextlib.suppress(VidorchError):  # nobody could take it up again: it ends here
+                    await self._stop_at_vendor()
+                await self._end(State.FAILED, late)
+                return None
             await self._clock.sleep(after_lost_poll(offer, lost) if lost else next_poll(offer, found))
+
+    def _too_late(self) -> TimedOut:
+        offer = self._planned.offer
+        minutes = deadline_after(offer, 0) / 60
+        goes_on = offer.outlives_caller
+        return TimedOut(
+            f"The job {self.job.id} has not finished {minutes:.0f} minutes after it was accepted. "
+            f"{'It stays open.' if goes_on else 'It was stopped.'}",
+            hint=f"Look at it with: vidorch jobs show {self.job.id}",
+            charged=None if goes_on else False,
+            run_id=self.job.run_id, job_id=self.job.id, remote_id=self.job.remote_id, provider=offer.provider,
+        )  # fmt: skip
 
     # -- the way home -----------------------------------------------------------------------------------------------
 
@@ -275,10 +314,25 @@ class JobDriver:
             cost=cost,
             note={"notes": list(done.notes)} if done.notes else None,
             cost_basis=basis,
-            charged=int(cost > 0 and bool(self._endpoint.billed or self._planned.offer.price.rule != "free")),
+            charged=int(cost > 0 and (self._endpoint.billed or self._planned.offer.price.rule != "free")),
             progress=1.0,
             timings=self._timings(details),
         )
+
+    async def _end_without_output(self, done: Done) -> None:
+        """Everything that was made is withheld, or nothing was made at all; what it cost is booked all the same."""
+        provider = self._planned.offer.provider
+        charged = None if done.cost is None else done.cost > 0
+        if self._planned.offer.price.rule == "free":
+            charged = False
+        if done.filtered:
+            why = "; ".join(done.filter_reasons) or "the vendor gave no reason"
+            text = f"{done.filtered} made and withheld by policy: {why}"
+            refused = Refused(text, stage="output", charged=charged, provider=provider)
+            await self._end(State.REFUSED, refused, cost=done.cost)
+        else:
+            empty = ProviderFailed("The job ended without any output.", charged=charged, provider=provider)
+            await self._end(State.FAILED, empty, cost=done.cost)
 
     def _not_brought_home(self, error: Exception) -> VidorchError:
         if not isinstance(error, OSError) or isinstance(error, VidorchError):
@@ -372,12 +426,35 @@ class JobDriver:
         )
         step = find_move(State(self.job.state), target)
         if step is not None and not step.waits:
-            # It rides with the next commit; should that find the job elsewhere, so will the next step that waits.
-            future.add_done_callback(lambda done: done.exception())
+            future.add_done_callback(
+                lambda done: done.exception()
+            )  # looked at below, by the next step that waits
+            self._riding.append(_Riding(future, target, at, changes))
             self.job = replace(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
         else:
-            self.job = await asyncio.wrap_future(future)
+            try:
+                self.job = await asyncio.wrap_future(future)
+            except MovedMeanwhile:
+                if not await self._caught_up():
+                    raise
+                self.job = await asyncio.wrap_future(
+                    self._ledger.move(
+                        self.job, target, at, changes=changes, cost=cost, made=made or (), note=note
+                    )
+                )
+            self._on_disk, self._riding = self.job, []
         self._report(self.job.candidate, self.job.state, self.job.state, self._fraction, None)
+
+    async def _caught_up(self) -> bool:
+        """Make the steps again that rode with a commit which failed. False: nothing of that kind happened."""
+        if not any(isinstance(riding.future.exception(), LedgerUnavailable) for riding in self._riding):
+            return False
+        self.job = self._on_disk
+        for riding in self._riding:
+            again = self._ledger.move(self.job, riding.target, riding.at, changes=riding.changes)
+            await asyncio.to_thread(self._ledger.flush)
+            self.job = await asyncio.wrap_future(again)
+        return True
 
     async def _end_as_failed(self, failed: Failed) -> None:
         error = failed.error

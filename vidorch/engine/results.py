@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,11 @@ from vidorch.result import Clip, Job, Result
 __all__ = ["chosen_output", "read_result"]
 
 
-def read_result(ledger: Ledger, run_id: str) -> Result:
-    """The result of a run whose jobs have ended.
+def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
+    """The result of a run whose jobs have ended, or that has at least one clip.
+
+    Args:
+        more: failures that are not ends of jobs, such as a deadline that passed.
 
     Raises:
         VidorchError: the one cause when a single candidate was asked for and failed.
@@ -38,7 +42,7 @@ def read_result(ledger: Ledger, run_id: str) -> Result:
     clips = sorted(
         (_clip(row, jobs[row["job_id"]], run) for row in rows), key=lambda clip: (clip.candidate, clip.uri)
     )
-    failures = tuple(_error(job) for job in jobs.values() if State(job.state) in ENDS - {State.SETTLED})
+    failures = (*(_error(job) for job in jobs.values() if State(job.state) in ENDS - {State.SETTLED}), *more)
     if not clips:
         if len(failures) == 1:
             raise failures[0]

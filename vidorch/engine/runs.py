@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,33 +13,34 @@ from typing import Any
 from vidorch.call import Call
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Endpoint, Provider
-from vidorch.engine.jobs import LEASE, JobDriver, door_is_shut
+from vidorch.engine.handover import hand_over
+from vidorch.engine.hosts import HEARTBEAT, LEASE, Host
+from vidorch.engine.jobs import JobDriver, door_is_shut
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.results import chosen_output, read_result
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, ProviderFailed, SubmissionUnknown
+from vidorch.errors import (
+    InvalidRequest,
+    LedgerUnavailable,
+    OverBudget,
+    ProviderFailed,
+    SubmissionUnknown,
+    VidorchError,
+)
 from vidorch.estimating import Estimate
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import ENDS, State
 from vidorch.money import show_usd, to_micros
+from vidorch.offer import Offer
 from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
-from vidorch.result import Progress, Result
+from vidorch.result import Job, Progress, Result
 
 __all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
 
 DEFAULT_CAP = Decimal(5)
 """USD: what a call without `max_cost` and without a budget may cost at most."""
-
-
-@dataclass
-class Host:
-    """Who we are in the ledger: the machine, the process, and a name that no other process shares."""
-
-    name: str
-    process: int
-    owner: str
 
 
 class Engine:
@@ -73,6 +71,15 @@ class Engine:
         self._host = host
         self._slots: dict[str, asyncio.Semaphore] = {}
         self.live: dict[str, LiveRun] = {}
+        host.enter()
+        self._heart = asyncio.create_task(self._beat(), name="vidorch-leases")
+
+    async def _beat(self) -> None:
+        """Renew the leases of this process. In real time whatever the clock: it tells others that we live."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if self.live:
+                self._ledger.renew(self._host.owner, self._clock.now() + LEASE)
 
     async def start(self, request: Request, call: Call, plan: Plan, estimate: Estimate) -> LiveRun:
         """Check that it may run, write it down, and set its jobs going.
@@ -92,28 +99,31 @@ class Engine:
             for candidate in range(request.candidates)
         ]
         notes = [*plan.notes, *planned.notes]
-        run_row = self._run_row(run_id, request, call, plan, estimate, notes, now)
+        run_row = self._run_row(run_id, request, call, plan, estimate, target, notes, now)
         job_rows = [
             self._job_row(run_id, job_id, candidate, entry, call, now)
             for job_id, candidate, entry in planned_jobs
         ]
         held = [self._reservation(row, call, now) for row in job_rows]
-        await asyncio.wrap_future(self._ledger.record(run_row, job_rows, held))
-        board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
-        drivers = [
-            self._driver(job_id, entry, target, request.candidates, board)
-            for job_id, _, entry in planned_jobs
-        ]
-        run = LiveRun(run_id, drivers, board, self._ledger, self._clock, target)
-        self.live[run_id] = run
-        run.task.add_done_callback(lambda _: self.live.pop(run_id, None))
-        return run
+
+        async def begin() -> LiveRun:
+            jobs = await asyncio.wrap_future(self._ledger.record(run_row, job_rows, held))
+            board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
+            drivers = [
+                self._driver(job, entry, target, request.candidates, board)
+                for job, (_, _, entry) in zip(jobs, planned_jobs, strict=True)
+            ]
+            run = LiveRun(run_id, drivers, board, self._ledger, self._clock, target, notes)
+            self.live[run_id] = run
+            run.task.add_done_callback(lambda _: self.live.pop(run_id, None))
+            return run
+
+        # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
+        return await asyncio.shield(asyncio.ensure_future(begin()))
 
     def _driver(
-        self, job_id: str, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard
+        self, job: Job, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard
     ) -> JobDriver:
-        job = self._ledger.job(job_id)
-        assert job is not None
         endpoint = self._endpoints.get(entry.offer.endpoint) or Endpoint(
             entry.offer.endpoint, entry.offer.provider
         )
@@ -136,7 +146,8 @@ class Engine:
             )  # fmt: skip
 
     def _must_be_recordable(self, planned: PlannedOffer) -> None:
-        if planned.offer.price.rule == "free":
+        endpoint = self._endpoints.get(planned.offer.endpoint)
+        if not is_spending(planned.offer, endpoint):
             return
         if not self._ledger.durable:
             raise LedgerUnavailable(
@@ -152,6 +163,7 @@ class Engine:
         call: Call,
         plan: Plan,
         estimate: Estimate,
+        target: Target,
         notes: list[str],
         now: float,
     ) -> dict[str, Any]:
@@ -159,7 +171,7 @@ class Engine:
             "output": call.output,
             "overwrite": call.overwrite,
             "timeout": call.timeout,
-            "models": [str(m) for m in call.models],
+            "models": [model if isinstance(model, str) else model.describe() for model in call.models],
         }
         return {
             "id": run_id, "kind": "generate", "parent_id": None, "scope": call.scope, "key": None, "state": "open", "version": 0,
@@ -167,7 +179,7 @@ class Engine:
             "estimate": _json(estimate.to_dict()), "options": _json(options), "tags": _json(dict(call.tags)),
             "notes": _json(notes), "candidates": request.candidates,
             "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
-            "chosen_output": None, "output": call.output, "home": str(self._home), "owner": self._host.owner,
+            "chosen_output": None, "output": target.written(call.output), "home": str(self._home), "owner": self._host.owner,
             "lease_until": now + LEASE, "trace": None, "error": None, "mock": 0, "created_at": now, "updated_at": now,
             "ended_at": None,
         }  # fmt: skip
@@ -176,17 +188,17 @@ class Engine:
         self, run_id: str, job_id: str, candidate: int, entry: PlannedOffer, call: Call, now: float
     ) -> dict[str, Any]:
         offer = entry.offer
-        account = (self._endpoints.get(offer.endpoint) or Endpoint(offer.endpoint, offer.provider)).account
+        endpoint = self._endpoints.get(offer.endpoint) or Endpoint(offer.endpoint, offer.provider)
         return {
             "id": job_id, "run_id": run_id, "candidate": candidate, "attempt": 0, "scope": call.scope, "endpoint": offer.endpoint,
-            "account": account, "provider": offer.provider, "model": offer.model, "task": entry.route.task,
+            "account": endpoint.account, "provider": offer.provider, "model": offer.model, "task": entry.route.task,
             "route": entry.route.path, "state": State.RESERVED.value, "version": 0,
             "settings": _json(entry.request.describe()), "settings_hash": entry.request.fingerprint(), "samples": entry.samples,
             "seed": entry.request.seed, "token": self._ids.token(), "outlives_caller": int(offer.outlives_caller),
             "find": offer.find, "owner": self._host.owner, "lease_until": now + LEASE, "host": self._host.name,
             "process": self._host.process, "polls": 0, "estimate_low": to_micros(entry.cost.low, up=True),
             "estimate": to_micros(entry.cost.expected, up=True), "estimate_high": to_micros(entry.cost.high, up=True),
-            "billed": int(offer.price.rule != "free"), "price_as_of": str(offer.price.as_of or ""), "created_at": now,
+            "billed": int(is_spending(entry.offer, endpoint)), "price_as_of": str(offer.price.as_of or ""), "created_at": now,
             "updated_at": now,
         }  # fmt: skip
 
@@ -201,8 +213,16 @@ class Engine:
 
     async def aclose(self) -> None:
         """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""
+        self._heart.cancel()
+        problems = []
         for run in list(self.live.values()):
-            await run.leave()
+            try:
+                await run.leave()
+            except Exception as error:  # one run's trouble is not to keep the others
+                problems.append(error)
+        self._host.leave()
+        if problems:
+            raise problems[0]
 
 
 class LiveRun:
@@ -216,8 +236,10 @@ class LiveRun:
         ledger: Ledger,
         clock: Clock,
         target: Target,
+        notes: list[str],
     ) -> None:
         self.id = run_id
+        self._notes = notes
         self.drivers = drivers
         self._board = board
         self._ledger = ledger
@@ -256,8 +278,15 @@ class LiveRun:
         )  # fmt: skip
 
     async def cancel(self) -> None:
-        """Ask every job to end."""
-        await asyncio.gather(*(driver.cancel() for driver in self.drivers), return_exceptions=True)
+        """Ask every job to end.
+
+        Raises:
+            VidorchError: what the provider said when it could not be asked; every job was asked all the same.
+        """
+        answers = await asyncio.gather(*(driver.cancel() for driver in self.drivers), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def leave(self) -> None:
         """The client closes: in-process work is abandoned, everything else is let go and stays open.
@@ -275,16 +304,25 @@ class LiveRun:
     async def _carry_out(self) -> Result:
         outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
         await self._board.aclose()
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome  # the ledger failed, or a job outlived its deadline: the run stays open
-        if unknown := [driver.job for driver in self.drivers if driver.job.state == State.UNKNOWN]:
-            raise SubmissionUnknown(
+        lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if lost:
+            # The ledger failed, or a job outlived its deadline: the run stays open. What came is given all the same.
+            if not any(driver.job.state == State.SETTLED for driver in self.drivers):
+                raise lost[0]
+            return await asyncio.to_thread(
+                read_result, self._ledger, self.id, [e for e in lost if isinstance(e, VidorchError)]
+            )
+        unknown = [driver.job for driver in self.drivers if driver.job.state == State.UNKNOWN]
+        if unknown:
+            question = SubmissionUnknown(
                 f"Whether {unknown[0].endpoint}/{unknown[0].model} accepted the job {unknown[0].id} is not known: "
                 f"{unknown[0].error_text or 'no answer came'}. It is not sent again; the run stays open.",
                 hint=f"Look at it with: vidorch jobs show {unknown[0].id}",
                 run_id=self.id, job_id=unknown[0].id, provider=unknown[0].provider,
             )  # fmt: skip
+            if not any(driver.job.state == State.SETTLED for driver in self.drivers):
+                raise question
+            return await asyncio.to_thread(read_result, self._ledger, self.id, [question])
         cancelled = any(driver.job.state == State.CANCELLED for driver in self.drivers)
         await self._close_books("cancelled" if cancelled else "failed")
         return await asyncio.to_thread(read_result, self._ledger, self.id)
@@ -292,32 +330,18 @@ class LiveRun:
     async def _close_books(self, without_clip: str) -> None:
         """Choose among what came, hand it over, and end the run."""
         chosen = chosen_output(self._ledger, self.id)
-        if chosen is not None:
-            await self._hand_over(chosen)
+        if chosen is not None and self._target.file is not None and len(self.drivers) > 1:
+            note = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
+            self._notes += [note] if note else []
         await asyncio.wrap_future(
             self._ledger.end_run(
                 self.id,
                 "finished" if chosen else without_clip,
                 self._clock.now(),
                 chosen_output=chosen["id"] if chosen else None,
+                notes=_json(self._notes),
             )
         )
-
-    async def _hand_over(self, chosen: dict[str, Any]) -> None:
-        """With several candidates and one named file, the chosen clip is copied there."""
-        if self._target.file is None or len(self.drivers) == 1:
-            return
-        from vidorch import media
-
-        temporary = media.temporary_beside(self._target.file.with_name(self.id))
-        await asyncio.to_thread(self._target.file.parent.mkdir, parents=True, exist_ok=True)
-        try:
-            await asyncio.to_thread(shutil.copyfile, chosen["uri"], temporary)
-            await asyncio.to_thread(
-                media.publish, temporary, self._target.file, overwrite=self._target.overwrite
-            )
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _must_be_writable(target: Target) -> None:
@@ -335,6 +359,11 @@ def _must_be_writable(target: Target) -> None:
             ) from error  # fmt: skip
 
 
+def is_spending(offer: Offer, endpoint: Endpoint | None) -> bool:
+    """Whether what this costs is money, not only electricity: one's own hardware counts when its endpoint says so."""
+    return offer.price.rule != "free" or bool(endpoint and endpoint.billed)
+
+
 def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
     """The same purchase with the seed of one candidate: `s + i`, or a fresh one each where none was asked for."""
     from dataclasses import replace
@@ -348,10 +377,3 @@ def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
 
 def _json(value: Any) -> str:
     return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
-
-
-def this_host(ids: Ids) -> Host:
-    """The host of this process."""
-    import socket
-
-    return Host(socket.gethostname(), os.getpid(), f"{socket.gethostname()}:{os.getpid()}:{ids.token()[:8]}")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
+import json
 from pathlib import Path
 from typing import Any
 
 from vidorch.contract import Clock
+from vidorch.engine.handover import hand_over, sweep, target_again
+from vidorch.engine.hosts import is_orphan
 from vidorch.engine.results import chosen_output
-from vidorch.engine.targets import target_of
-from vidorch.errors import InvalidRequest
-from vidorch.home import run_folder
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.result import Job
@@ -36,12 +33,13 @@ async def wait_for_other_process(ledger: Ledger, run_id: str, clock: Clock) -> N
 
 def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
     """Mark what died with its process as `abandoned`, at no cost, and close the run if that was the last. Returns its jobs."""
+    run = ledger.run(run_id)
     jobs = ledger.jobs(run_id=run_id)
     for job in jobs:
         state = State(job.state)
         if (
             state in ENDS
-            or not _is_orphan(job.owner, job.lease_until, clock.now())
+            or not is_orphan(job.owner, job.lease_until, clock.now())
             or not (state in BEFORE_SENDING or not job.outlives_caller)
         ):
             continue
@@ -49,62 +47,37 @@ def close_abandoned(ledger: Ledger, run_id: str, clock: Clock) -> list[Job]:
             ledger.move(job, State.ABANDONED, clock.now(), changes={"charged": 0}).result()
         except MovedMeanwhile:  # it lives after all
             continue
-        _sweep(ledger, job)
+        if run is not None:
+            sweep(run, job)
     jobs = ledger.jobs(run_id=run_id)
-    if all(State(job.state) in ENDS for job in jobs) and _is_left_open(ledger.run(run_id), jobs, clock.now()):
-        chosen = chosen_output(ledger, run_id)
-        ledger.end_run(
-            run_id,
-            "finished" if chosen else "failed",
-            clock.now(),
-            chosen_output=chosen["id"] if chosen else None,
-        ).result()
+    if (
+        run is not None
+        and all(State(job.state) in ENDS for job in jobs)
+        and _is_left_open(ledger.run(run_id), jobs, clock.now())
+    ):
+        _close(ledger, run, jobs, clock)
     return jobs
 
 
-def _sweep(ledger: Ledger, job: Job) -> None:
-    """Remove the unfinished files of a job that nobody will finish; they carry its id, so they are nobody else's."""
-    run = ledger.run(job.run_id)
-    if run is None or run["home"] is None:
-        return
-    own = run_folder(Path(run["home"]), run["id"], run["created_at"])
-    try:
-        target = target_of(run["output"], True, own)
-    except InvalidRequest:  # what was a folder then is a file now
-        return
-    folder = target.path(job.candidate, run["candidates"], job.endpoint, job.model, ".mp4").parent
-    for file in folder.glob(f".*{job.id}*.part"):
-        with contextlib.suppress(OSError):
-            file.unlink()
+def _close(ledger: Ledger, run: dict[str, Any], jobs: list[Job], clock: Clock) -> None:
+    """End a run whose owner is gone, with what came of it: the hand-over that it did not get to is made up for."""
+    chosen = chosen_output(ledger, run["id"])
+    changes: dict[str, Any] = {}
+    if chosen is not None:
+        changes["chosen_output"] = chosen["id"]
+        target = target_again(run)
+        if target is not None and target.file is not None and len(jobs) > 1:
+            for job in jobs:
+                sweep(run, job)
+            if not target.file.exists() and (note := hand_over(run["id"], Path(chosen["uri"]), target)):
+                changes["notes"] = json.dumps([*(run["notes"] or ()), note])
+    ledger.end_run(run["id"], "finished" if chosen else "failed", clock.now(), **changes).result()
 
 
 def _is_left_open(run: dict[str, Any] | None, jobs: list[Job], now: float) -> bool:
     """Whether nobody will end the run: whoever drives it hands the clip over first, which takes a moment, not a minute."""
     if run is None or run["state"] not in ("open", "waiting"):
         return False
-    if _is_orphan(run["owner"], run["lease_until"], now):
+    if is_orphan(run["owner"], run["lease_until"], now):
         return True
     return max((job.ended_at or 0.0 for job in jobs), default=0.0) + PATIENCE < now
-
-
-def _is_orphan(owner: str | None, lease_until: float | None, now: float) -> bool:
-    """Whether nobody drives it: its process on this host is gone, or its lease on another one ran out."""
-    if owner is None:
-        return True
-    host, _, rest = owner.partition(":")
-    process = rest.partition(":")[0]
-    if host == socket.gethostname() and process.isdigit() and os.name != "nt":  # there os.kill would end it
-        return not _alive(int(process))
-    return lease_until is not None and lease_until < now
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid():
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is there, and somebody else's
-        return True
-    return True

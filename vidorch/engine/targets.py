@@ -28,6 +28,12 @@ class Target:
     file: Path | None
     overwrite: bool
 
+    def written(self, output: str | None) -> str | None:
+        """`output=` as it is written down: absolute, for whoever reads it from another directory."""
+        if output is None:
+            return None
+        return str(self.file) if self.file is not None else f"{self.folder}/"
+
     def path(self, candidate: int, candidates: int, endpoint: str, model: str, suffix: str) -> Path:
         """The final path of one candidate (counted from 0)."""
         if self.file is not None and candidates == 1:

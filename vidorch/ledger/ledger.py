@@ -70,14 +70,17 @@ class Ledger:
 
     def record(
         self, run: Mapping[str, Any], new_jobs: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]
-    ) -> Future[None]:
+    ) -> Future[list[Job]]:
         """Write a run, its first jobs (as `reserved`) and what they reserve, all or nothing, before anything is sent.
+
+        Returns:
+            A future of the jobs as they are then, in order.
 
         Raises (in the future):
             KeyConflict: the scope already has a run with this key.
         """
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Job]:
             try:
                 connection.execute(insert(runs), [dict(run)])
             except IntegrityError as error:
@@ -94,6 +97,7 @@ class Ledger:
                 )
             for reservation in held:
                 connection.execute(insert(reservations), [dict(reservation)])
+            return [_job(row) for job in new_jobs if (row := _job_row(connection, job["id"])) is not None]
 
         return self._store.write(work)
 
@@ -182,6 +186,15 @@ class Ledger:
         def work(connection: Connection) -> None:
             where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
             connection.execute(_MOVE.values(updated_at=at, **changes), where)
+
+        self._store.write(work, waits=False)
+
+    def renew(self, owner: str, until: float) -> None:
+        """Renew every lease of an owner, whatever its jobs do meanwhile; rides with the next commit."""
+
+        def work(connection: Connection) -> None:
+            for table in (jobs, runs):
+                connection.execute(update(table).where(table.c.owner == owner).values(lease_until=until))
 
         self._store.write(work, waits=False)
 
