@@ -132,16 +132,16 @@ class TestTheSmallestProvider:
         with pytest.raises(Unsupported, match="acme cannot renew"):
             asyncio.run(Acme().refresh(context(tmp_path), Accepted("a"), Output(0, "a.mp4")))
 
-    def test_sends_no_webhooks(self) -> None:
+    def test_sends_no_webhooks(self, tmp_path: Path) -> None:
         """A provider without webhooks says so."""
         with pytest.raises(Unsupported, match="acme sends no webhooks"):
-            Acme().parse_webhook({}, b"", None)
+            asyncio.run(Acme().parse_webhook(context(tmp_path), {}, b""))
 
 
 class TestTheContract:
     def test_its_calls(self) -> None:
         """The calls are promises to everybody who wrote a provider."""
-        expected = "aclose admit cancel check fetch find find_mode parse_webhook poll poll_many prepare refresh submit"
+        expected = "aclose admit cancel check fetch find find_mode finds_credentials parse_webhook poll poll_many prepare refresh submit"
         assert expected.split() == sorted(
             name for name, _ in inspect.getmembers(Provider, inspect.isfunction) if name[0] != "_"
         )
@@ -149,14 +149,24 @@ class TestTheContract:
     def test_which_wait(self) -> None:
         """What may touch the network is async; what must not is not."""
         waits = {name for name, method in inspect.getmembers(Provider, inspect.iscoroutinefunction)}
-        assert {"admit", "find_mode", "parse_webhook"} == {
+        assert {"admit", "find_mode", "finds_credentials"} == {
             n for n, _ in inspect.getmembers(Provider, inspect.isfunction) if n[0] != "_"
         } - waits
 
     def test_what_a_context_holds(self) -> None:
         """Endpoint, secret at use, http, clock and our job id are there; more may come with defaults."""
         names = {item.name for item in dataclasses.fields(Context)}
-        assert {"endpoint", "secret", "http", "clock", "job_id", "folder", "samples", "webhook"} <= names
+        assert {
+            "endpoint",
+            "secret",
+            "http",
+            "clock",
+            "job_id",
+            "folder",
+            "route",
+            "samples",
+            "webhook",
+        } <= names
 
     @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format])
     def test_a_context_hides_its_secret(self, show: Any, tmp_path: Path) -> None:

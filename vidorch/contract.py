@@ -6,8 +6,8 @@ the engine's business. Providers are found by the entry point group `vidorch.pro
     [project.entry-points."vidorch.providers"]
     acme = "acme_video:Acme"
 
-A provider class is called without arguments, once per client. Every method but `admit`, `find_mode` and `parse_webhook` is
-async and gets a `Context`: the endpoint, the scope's secret at the moment of use, a clock and our job id.
+A provider class is called without arguments, once per client. Every method but `admit`, `finds_credentials` and `find_mode`
+is async and gets a `Context`: the endpoint, the scope's secret at the moment of use, the route, a clock and our job id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from vidorch.errors import Unsupported, VidorchError
-from vidorch.offer import FindMode, Offer
+from vidorch.offer import FindMode, Offer, Route
 from vidorch.request import Request
 
 __all__ = [
@@ -90,7 +90,7 @@ class Context:
         secret: the scope's credential for this endpoint, read at this moment; None where none is needed.
         http: the only sockets (None for a provider that needs none).
         job_id: our id, sent as external id where the vendor takes one. folder: where temporary files may go.
-        samples: how many clips this one submit is to yield.
+        route: the way this offer does the task, as the plan chose it. samples: how many clips this one submit is to yield.
         webhook: a callback URL with the job's token in it, where one was asked for.
     """
 
@@ -100,6 +100,7 @@ class Context:
     folder: Path
     secret: str | None = None
     http: Any = None
+    route: Route | None = None
     samples: int = 1
     webhook: str | None = None
 
@@ -340,6 +341,10 @@ class Provider(abc.ABC):
         """Ask the vendor to stop."""
         raise Unsupported(f"{self.name} cannot cancel a job; it will run to its end.", provider=self.name)
 
+    def finds_credentials(self, offer: Offer) -> bool:
+        """Whether a credential is there that no environment variable holds: a login file, a metadata server. Offline, quick."""
+        return False
+
     def find_mode(self, offer: Offer) -> FindMode:
         """How a lost submit can be found again."""
         return offer.find
@@ -352,8 +357,10 @@ class Provider(abc.ABC):
         """See whether the endpoint answers and takes the credential, at no cost."""
         return Health(True)
 
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes, secret: str | None) -> Delivery:
-        """Verify a delivery and say which job it speaks of."""
+    async def parse_webhook(
+        self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
+    ) -> Delivery:
+        """Verify a delivery against the raw body (and, where the vendor signs it, the URL) and say which job it speaks of."""
         raise Unsupported(f"{self.name} sends no webhooks.", provider=self.name)
 
     async def aclose(self) -> None:  # noqa: B027  (most have nothing to let go of)
