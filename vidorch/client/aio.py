@@ -16,7 +16,7 @@ from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog, load
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
-from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut
+from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut, VidorchError
 from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.money import show_usd
@@ -163,7 +163,16 @@ class AsyncClient:
             return True
         if self._credentials is not None:
             return self._credentials(scope, offer.endpoint) is not None
-        return scope == "default" and any(os.environ.get(name) for name in offer.variables)
+        if scope != "default":
+            return False
+        if any(os.environ.get(name) for name in offer.variables):
+            return True
+        if offer.provider not in self._registry.names():
+            return False
+        try:
+            return self._registry.get(offer.provider).finds_credentials(offer)
+        except VidorchError:  # its package is missing, which the plan says in its own words
+            return False
 
     # -- making -----------------------------------------------------------------------------------------------------
 
@@ -228,7 +237,8 @@ class AsyncClient:
                 raise closed()
             if self._engine is not None:
                 return self._engine
-            from vidorch.engine.runs import Engine, this_host
+            from vidorch.engine.hosts import this_host
+            from vidorch.engine.runs import Engine
             from vidorch.ledger.ledger import Ledger
 
             home = self._home
@@ -263,7 +273,7 @@ class AsyncClient:
         Raises:
             InvalidRequest: there is none in this ledger.
         """
-        engine = await self._open(free=True)
+        engine = await self._open(free=False)
         if (live := engine.live.get(run_id)) is not None:
             return AsyncRun(self, run_id, live)
         ledger = self._opened_ledger()
@@ -282,7 +292,7 @@ class AsyncClient:
         Raises:
             InvalidRequest: there is none in this ledger.
         """
-        await self._open(free=True)
+        await self._open(free=False)
         job = await asyncio.to_thread(self._opened_ledger().job, job_id)
         if job is None:
             raise InvalidRequest(
@@ -295,7 +305,7 @@ class AsyncClient:
 
     async def jobs(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
         """Jobs, newest first."""
-        await self._open(free=True)
+        await self._open(free=False)
         return await asyncio.to_thread(lambda: self._opened_ledger().jobs(state=state, limit=limit))
 
     def _opened_ledger(self) -> Ledger:
@@ -310,12 +320,16 @@ class AsyncClient:
         """
         self._closed = True
         engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.aclose()
-        await self._registry.aclose()
         ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            ledger.close()  # on this thread: at the end of the interpreter there are no others to be had
+        try:
+            if engine is not None:
+                await engine.aclose()
+        finally:
+            try:
+                await self._registry.aclose()
+            finally:
+                if ledger is not None:
+                    ledger.close()  # on this thread: at the end of the interpreter there are no others to be had
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,10 +353,9 @@ class AsyncRun:
     def _ledger(self) -> Ledger:
         return self._client._opened_ledger()
 
-    @property
-    def state(self) -> str:
+    async def state(self) -> str:
         """open, waiting, finished, failed or cancelled."""
-        row = self._ledger.run(self.id)
+        row = await asyncio.to_thread(self._ledger.run, self.id)
         return str(row["state"]) if row else "unknown"
 
     @property
@@ -361,14 +374,13 @@ class AsyncRun:
     def _latest(self) -> Progress | None:
         return self._live.progress if self._live is not None else None
 
-    @property
-    def jobs(self) -> list[Job]:
+    async def jobs(self) -> list[Job]:
         """Its jobs, in order of candidates."""
-        return self._ledger.jobs(run_id=self.id)
+        return await asyncio.to_thread(lambda: self._ledger.jobs(run_id=self.id))
 
-    def events(self) -> list[Event]:
+    async def events(self) -> list[Event]:
         """Its history, oldest first."""
-        return self._ledger.events(self.id)
+        return await asyncio.to_thread(self._ledger.events, self.id)
 
     async def _submitted(self) -> None:
         if self._live is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import sys
 import warnings
@@ -15,6 +16,7 @@ from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient, AsyncRun, Credentials, closed
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Provider
+from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
@@ -122,8 +124,10 @@ class Client:
         _OPEN.discard(self)
         self._closed = True
         if self._portal.started:
-            self._portal.call(self._inner.aclose)
-            self._portal.close()
+            try:
+                self._portal.call(self._inner.aclose)
+            finally:
+                self._portal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +156,7 @@ class Run:
     @property
     def state(self) -> str:
         """open, waiting, finished, failed or cancelled."""
-        return self._now().state
+        return self._client._portal.call(self._now().state)
 
     @property
     def progress(self) -> float | None:
@@ -167,7 +171,7 @@ class Run:
     @property
     def jobs(self) -> list[Job]:
         """Its jobs, in order of candidates."""
-        return self._now().jobs
+        return self._client._portal.call(self._now().jobs)
 
     @property
     def result(self) -> Result:
@@ -176,7 +180,7 @@ class Run:
 
     def events(self) -> list[Event]:
         """Its history, oldest first."""
-        return self._now().events()
+        return self._client._portal.call(self._now().events)
 
     def wait(self, timeout: float | None = None) -> Result:
         """Wait for the result. See `AsyncRun.wait`."""
@@ -218,4 +222,5 @@ if hasattr(os, "register_at_fork"):
 @atexit.register
 def _close_all() -> None:
     for client in list(_OPEN):
-        client.close()
+        with contextlib.suppress(VidorchError):  # one client's trouble is not to keep the others open
+            client.close()
