@@ -41,8 +41,16 @@ def plan(
     endpoints: dict[str, Endpoint] | None = None,
     today: date = TODAY,
     to_run: bool = False,
+    trouble: dict[str, Exception] | None = None,
     **fields: Any,
 ) -> Plan:
+    def admit(offer: Offer, _: Request) -> Admission:
+        if trouble and offer.provider in trouble:
+            raise trouble[offer.provider]
+        return Admission(
+            "it knows no balls" if offer.provider == refuses else "", (f"asked {offer.provider}",)
+        )
+
     return make_plan(
         Request(prompt=prompt, **fields),
         [model] if isinstance(model, (str, Choice)) else model,
@@ -50,9 +58,7 @@ def plan(
         endpoints=endpoints or {},
         installed=installed,
         has_credentials=lambda offer: offer.provider in keys,
-        admit=lambda offer, _: Admission(
-            "it knows no balls" if offer.provider == refuses else "", (f"asked {offer.provider}",)
-        ),
+        admit=admit,
         today=today,
         to_run=to_run,
         image_size=(lambda _: image_size) if image_size else None,
@@ -608,6 +614,65 @@ class TestAdmission:
     def test_not_asked_where_it_is_not(self) -> None:
         """A provider that is not here is not asked."""
         assert "asked runway" not in only(plan("gen4.5", installed=("local",))).notes
+
+
+ABSENT = MissingCredentials(
+    "The provider 'fal' needs the package 'fal_client', which is not installed.",
+    hint="pip install 'vidorch[fal]'", extra="fal",
+)  # fmt: skip
+
+
+class TestFaultyProvider:
+    """One provider that cannot be asked spoils nothing but its own offers."""
+
+    def test_package_missing(self) -> None:
+        """An estimate goes on without the package and says how to get it."""
+        assert only(plan("fal/kling-3.0-pro", trouble={"fal": ABSENT})).needs == (
+            "pip install 'vidorch[fal]'",
+        )
+
+    def test_package_and_key_missing(self) -> None:
+        """The key that is missing besides is named as well."""
+        assert only(plan("fal/kling-3.0-pro", trouble={"fal": ABSENT}, keys=())).needs == (
+            "pip install 'vidorch[fal]'",
+            "FAL_KEY",
+        )
+
+    def test_package_missing_to_run(self) -> None:
+        """What is to run goes to the next offer, and the first one is left out with what to do."""
+        made = plan("kling-3.0-pro", trouble={"fal": ABSENT}, to_run=True)
+        (one,) = made.left_out
+        assert (names(made), one.kinds) == (["kling/kling-3.0-pro"], {"provider"})
+        assert one.reason == (
+            "The provider 'fal' needs the package 'fal_client', which is not installed: pip install 'vidorch[fal]'"
+        )
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (ZeroDivisionError("by zero"), "its provider 'fal' failed: ZeroDivisionError: by zero"),
+            (Unsupported("The provider 'fal' cannot be loaded."), "The provider 'fal' cannot be loaded"),
+        ],
+    )
+    def test_failing(self, error: Exception, said: str) -> None:
+        """A third party's exception never comes out raw: it is a reason to leave the offer out, or what an estimate needs."""
+        made = plan("fal/kling-3.0-pro", trouble={"fal": error}, to_run=True)
+        assert (reason(made), made.left_out[0].kinds) == (said, {"provider"})
+        assert only(plan("fal/kling-3.0-pro", trouble={"fal": error})).needs == (
+            f"a provider that works ({said})",
+        )
+
+    def test_failing_is_not_advised(self) -> None:
+        """Whoever fails when asked is no alternative."""
+        made = plan("sora-2", trouble={"fal": ZeroDivisionError(), "kling": ZeroDivisionError()})
+        assert made.alternatives
+        assert not [one for one in made.alternatives if one.startswith(("fal/", "kling/"))]
+
+    def test_the_requests_fault(self) -> None:
+        """What is wrong with the request itself is still said as such."""
+        wrong = InvalidRequest("extra is wrong.", field="extra", allowed="less")
+        with pytest.raises(InvalidRequest, match="extra is wrong"):
+            plan("fal/kling-3.0-pro", trouble={"fal": wrong})
 
 
 def test_unpriced_is_left_out() -> None:

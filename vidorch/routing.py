@@ -10,7 +10,7 @@ from typing import Any
 
 from vidorch.catalog import Catalog
 from vidorch.contract import Admission, Endpoint
-from vidorch.errors import InvalidRequest, shown
+from vidorch.errors import BadMedia, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.estimating import LeftOut
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
 from vidorch.inputs import Kind, Media, without_secrets
@@ -29,6 +29,7 @@ _MEDIA_FIELDS: dict[str, Kind] = {
     "image": "image", "last_image": "image", "reference_images": "image", "video": "video", "audio_track": "audio",
 }  # fmt: skip
 _ADVISED = 3
+_WORKING = "a provider that works"
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -104,6 +105,14 @@ def _written(name: str, value: Any) -> Any:
 _REQUEST_FIELDS = tuple(item.name for item in Request.__dataclass_fields__.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Faulty:
+    """A provider that cannot be asked: why, and what is needed to mend that."""
+
+    reason: str
+    needs: str
+
+
 @dataclass(slots=True)
 class _Planner:
     """What is the same for every offer of one plan."""
@@ -128,18 +137,21 @@ class _Planner:
         if priced.cost is None:
             against.append(("price", priced.reason))
         notes = list(fitted.notes)
-        here = offer.provider in self.installed
-        if here:
-            admission = self.admit(offer, fitted.request)
-            notes += admission.notes
-            if admission.reason:
-                against.append(("refused", admission.reason.rstrip(". ")))
-        needs: list[str] = [] if here else [NOT_HERE]
+        needs: list[str] = []
+        if offer.provider not in self.installed:
+            needs.append(NOT_HERE)
+            against += [("provider", "its provider is not in this version")] if to_run else []
+        else:
+            admission = self._admission(offer, fitted.request)
+            if isinstance(admission, _Faulty):
+                needs.append(admission.needs)
+                against += [("provider", admission.reason)] if to_run else []
+            else:
+                notes += admission.notes
+                against += [("refused", admission.reason.rstrip(". "))] if admission.reason else []
         if offer.variables and not self.has_credentials(offer):
             needs.append(" or ".join(offer.variables))
-        if to_run:
-            against += [("provider", "its provider is not in this version")] if not here else []
-            against += [("credentials", f"needs {needs[-1]}")] if needs and needs[-1] != NOT_HERE else []
+            against += [("credentials", f"needs {needs[-1]}")] if to_run else []
         if against or priced.cost is None:
             reason = "; ".join(reason for _, reason in against)
             return LeftOut(offer.name, reason, frozenset(kind for kind, _ in against), offer.variables)
@@ -159,6 +171,21 @@ class _Planner:
             at_once=endpoint.concurrency if endpoint else None,
             trim_to=fitted.trim_to,
         )
+
+    def _admission(self, offer: Offer, request: Request) -> Admission | _Faulty:
+        """The provider's own word. One that fails is out itself, and no other offer with it."""
+        try:
+            return self.admit(offer, request)
+        except (InvalidRequest, BadMedia):  # the request's fault, not the provider's
+            raise
+        except MissingCredentials as error:
+            install = error.hint.rstrip(". ") or error.message
+            return _Faulty(f"{error.message.rstrip('. ')}: {install}", install)
+        except VidorchError as error:
+            return _Faulty(error.message.rstrip(". "), f"{_WORKING} ({error.message.rstrip('. ')})")
+        except Exception as error:
+            why = f"its provider {offer.provider!r} failed: {type(error).__name__}: {error}"
+            return _Faulty(why, f"{_WORKING} ({why})")
 
     def _cautions(self, offer: Offer, priced: Priced) -> list[str]:
         said: list[str] = []
@@ -297,7 +324,7 @@ def _alternatives(
             entry = planner.consider(offer, request, to_run=False)
         except InvalidRequest:  # `extra` speaks to this offer in a way it does not take: not one to advise
             continue
-        if isinstance(entry, LeftOut):
+        if isinstance(entry, LeftOut) or any(need.startswith(_WORKING) for need in entry.needs):
             continue
         if offer.model not in best or _by_cost(entry) < _by_cost(best[offer.model]):
             best[offer.model] = entry
