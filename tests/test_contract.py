@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import threading
+from email.message import Message
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +51,22 @@ class Acme(Provider):
         path.write_bytes(output.ref.encode())  # noqa: ASYNC240  (some bytes of a test)
 
 
+class Late(Acme):
+    """Misses its package when it is made."""
+
+    extra = "late-extra"
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("No module named 'late_package'", name="late_package")
+
+
+class Slow(Acme):
+    """Takes its time to be made, so that another thread could begin as well."""
+
+    def __init__(self) -> None:
+        threading.Event().wait(0.02)
+
+
 NOT_A_PROVIDER = object()
 OFFER = Offer(
     "model",
@@ -74,9 +93,15 @@ def doors(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
     return more
 
 
-def door(name: str, value: str) -> EntryPoint:
+def door(name: str, value: str, owner: str | None = None, extras: tuple[str, ...] = ()) -> EntryPoint:
     """An entry point as a distribution declares it."""
-    return EntryPoint(name, value, GROUP)
+    point = EntryPoint(name, value, GROUP)
+    if owner is not None:
+        metadata = Message()
+        for extra in extras:
+            metadata["Provides-Extra"] = extra
+        vars(point).update(dist=SimpleNamespace(name=owner, metadata=metadata))
+    return point
 
 
 class TestTheSmallestProvider:
@@ -231,15 +256,48 @@ class TestTheDoor:
         with pytest.raises(Unsupported, match="No provider 'nobody' is installed.*local"):
             Registry().get("nobody")
 
-    def test_a_missing_package(self, doors: dict[str, EntryPoint]) -> None:
-        """A provider whose package is not installed names the package and the extra."""
-        doors["acme"] = door("acme", "no_such_package_anywhere:Acme")
+    def test_made_once_from_many_threads(self, doors: dict[str, EntryPoint]) -> None:
+        """Also when many threads want it at the same time."""
+        doors["slow"] = door("slow", f"{__name__}:Slow")
+        providers, ready = Registry(), threading.Barrier(4)
+        made: list[Provider] = []
+
+        def want() -> None:
+            ready.wait()
+            made.append(providers.get("slow"))
+
+        threads = [threading.Thread(target=want) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (4, 1) == (len(made), len(set(map(id, made))))
+
+    @pytest.mark.parametrize(
+        ("owner", "extras", "extra", "hint"),
+        [
+            ("vidorch", ("acme", "dev"), "acme", "pip install 'vidorch[acme]'"),
+            ("vidorch", ("dev",), "", "Install what holds 'no_such_package_anywhere'."),
+            ("acme-video", ("acme",), "", "acme-video"),
+            (None, (), "", "Install what holds 'no_such_package_anywhere'."),
+        ],
+    )
+    def test_a_missing_package(
+        self, doors: dict[str, EntryPoint], owner: str | None, extras: tuple[str, ...], extra: str, hint: str
+    ) -> None:
+        """A provider whose package is not installed names the package, and an extra only where vidorch has it."""
+        doors["acme"] = door("acme", "no_such_package_anywhere:Acme", owner, extras)
         with pytest.raises(
-            MissingCredentials,
-            match=r"needs the package 'no_such_package_anywhere'.*pip install 'vidorch\[acme\]'",
+            MissingCredentials, match="needs the package 'no_such_package_anywhere'"
         ) as caught:
             Registry().get("acme")
-        assert "acme" == caught.value.extra
+        assert (True, extra) == (hint in caught.value.hint, caught.value.extra)
+
+    def test_a_package_missing_late(self, doors: dict[str, EntryPoint]) -> None:
+        """A provider that misses its package only when it is made tells the extra by its own word."""
+        doors["acme"] = door("acme", f"{__name__}:Late", "vidorch", ("late-extra",))
+        with pytest.raises(MissingCredentials, match=r"'vidorch\[late-extra\]'"):
+            Registry().get("acme")
 
     def test_a_missing_class(self, doors: dict[str, EntryPoint]) -> None:
         """An entry point to a name that is not there is said to be broken, with its value."""
