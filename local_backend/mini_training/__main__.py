@@ -37,7 +37,7 @@ def main() -> None:
         "--decoder-minutes", type=float, default=40.0, help="wall time of the decoder's training (40)"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, default=Plan.batch)
+    parser.add_argument("--batch", type=int, default=Plan().batch)
     parser.add_argument("--compile", action="store_true", help="compile the network first; pays on a GPU")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ FLOOR = 58  # first row of the strip under what falls and bounces
 BACKGROUND_RGB = ((18, 20, 32), (205, 208, 214))
 NEAR = 30.0  # distance in RGB up to which a pixel is background; compression and scaling stay below it
 OBJECT = 45.0  # distance from which it is an object
-ROUND_TRIP = 0.27  # mean error, as a share of contrast, up to which an object comes back; foreign ones begin at 0.29
+ROUND_TRIP = 0.27  # mean error, as a share of contrast, of an object of its world; foreign ones begin at 0.29
 
 
 def recognise(net: Network, image: Frames) -> tuple[bool, str]:
