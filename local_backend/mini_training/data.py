@@ -33,8 +33,8 @@ def shard(folder: Path, number: int) -> tuple[world.Array, world.Array]:
 
 
 def render_ahead(folder: Path, shards: int) -> None:
-    """Renders all shards in order; runs beside the training in a process of its own."""
-    for number in range(shards):
+    """Renders all shards but the first, which the training makes itself; runs in a process of its own."""
+    for number in range(1, shards):
         shard(folder, number)
 
 
