@@ -196,9 +196,13 @@ class TestCall:
         tags["campaign"] = "summer"
         assert {"campaign": "spring"} == made.tags
 
-    @pytest.mark.parametrize("output", ["", b"x.mp4", 1, True, "a\x00.mp4", ["x.mp4"], object()])
+    @pytest.mark.parametrize(
+        "output",
+        ["", b"x.mp4", 1, True, "a\x00.mp4", ["x.mp4"], object(), "~nosuchuser/x.mp4", "n" * 300 + ".mp4",
+         "not-there/" + "n" * 300 + "/x.mp4", "file:///" + "n" * 300 + ".mp4", "a/" * 3000 + "x.mp4", "\ud800.mp4"],
+    )  # fmt: skip
     def test_bad_output(self, output: Any) -> None:
-        """An output is a file or folder."""
+        """An output is a file or folder, by a name that this system can have."""
         assert "output" == refused(output=output).field
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import vidorch
 from tests import samples
 from vidorch.call import CALL_FIELDS, NOT_OPEN, RequestOptions, parse
+from vidorch.engine.targets import target_of
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.request import RESOLUTIONS, TASKS, Request
 
@@ -104,6 +106,10 @@ good: dict[str, st.SearchStrategy[Any]] = {
     "audio": st.booleans(), "seed": st.integers(0, 2**32 - 1), "negative_prompt": st.text(max_size=10), "camera": st.text(max_size=10),
     "steps": st.integers(1, 50), "guidance": st.floats(0, 20), "fit": st.sampled_from(["strict", "exact", "nearest"]),
     "candidates": st.integers(1, 4), "model": st.one_of(st.sampled_from(MODELS), st.lists(st.sampled_from(MODELS), max_size=3)),
+    "output": st.sampled_from(
+        ["x.mp4", "new/", "~/x.mp4", "~nosuchuser/x.mp4", "~nosuchuser", "n" * 300 + ".mp4", "n" * 300 + "/x.mp4", "a/" * 3000 + "x.mp4", "/dev/null/x.mp4",
+         "/dev/null", "x.avi", "\udc80.mp4", "\ud800.mp4", "file:///x.mp4", "file://far/x.mp4", "file://[::1/x.mp4", "s3://bucket/x.mp4", ".", "", Path("x.mp4"), Path()]
+    ),
     "max_cost": st.sampled_from(["0", "1.00", 100, Decimal("0.01")]), "timeout": st.integers(1, 100),
 }  # fmt: skip
 prompts = st.one_of(
@@ -130,13 +136,19 @@ def check(error: VidorchError) -> None:
         assert error.allowed
 
 
+def _placed(output: str | None) -> None:
+    """What is done with `output=` next, before anything runs."""
+    with contextlib.suppress(InvalidRequest):
+        target_of(output, False, Path("own"))
+
+
 class TestParse:
     @settings(max_examples=4000, suppress_health_check=list(HealthCheck))
     @given(prompts, bad_options)
     def test_junk(self, prompt: Any, options: dict[str, Any]) -> None:
         """Junk of every type, for every option: only typed errors."""
         try:
-            parse(prompt, options)
+            _placed(parse(prompt, options)[1].output)
         except VidorchError as error:
             check(error)
 
@@ -145,10 +157,11 @@ class TestParse:
     def test_nearly_right(self, prompt: Any, options: dict[str, Any]) -> None:
         """Right options with one that is not: only typed errors, and what is taken can be written down and told again."""
         try:
-            request, _ = parse(prompt, options)
+            request, call = parse(prompt, options)
         except VidorchError as error:
             check(error)
         else:
+            _placed(call.output)
             assert request.fingerprint() == Request(**request.given()).fingerprint()
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from vidorch.errors import InvalidRequest, Unsupported, shown
-from vidorch.inputs import MediaInput, local_path
+from vidorch.inputs import MediaInput, local_path, usable_path
 from vidorch.money import usd
 from vidorch.request import Fit, Request, is_real, nearest_name
 from vidorch.result import Progress
@@ -221,7 +221,8 @@ def _output(value: Any) -> str:
             hint="Give a path and upload the file from there.",
         )
     if text.startswith("file://"):
-        return local_path(text, "output")
+        text = local_path(text, "output")
+    usable_path(text, "output")
     return text
 
 

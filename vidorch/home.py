@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vidorch.errors import InvalidRequest, Unsupported, shown
+from vidorch.inputs import usable_path
 
 __all__ = ["home_folder", "ledger_path", "run_folder"]
 
@@ -15,12 +16,16 @@ __all__ = ["home_folder", "ledger_path", "run_folder"]
 def home_folder(
     given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
 ) -> Path:
-    """The home folder, absolute. It is not created here."""
+    """The home folder, absolute. It is not created here.
+
+    Raises:
+        InvalidRequest: no path, or one that this system cannot have.
+    """
     environ = os.environ if environ is None else environ
     if given is not None:
-        return Path(given).expanduser().absolute()
+        return usable_path(given, "home").absolute()
     if named := environ.get("VIDORCH_HOME"):
-        return Path(named).expanduser().absolute()
+        return usable_path(named, "VIDORCH_HOME").absolute()
     import platformdirs
 
     return Path(platformdirs.user_data_dir("vidorch", appauthor=False)).absolute()
@@ -34,12 +39,12 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
     """
     if given is None:
         return home / "ledger.db"
-    if not isinstance(given, (str, os.PathLike)):
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    if not isinstance(text, str):
         raise InvalidRequest(
             f"ledger={shown(given)} cannot be used. Allowed is a path or an sqlite:/// URL.", field="ledger", value=given,
             allowed="a path or an sqlite:/// URL",
         )  # fmt: skip
-    text = os.fspath(given)
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
@@ -51,7 +56,7 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
         raise InvalidRequest(
             "ledger is empty. Allowed is a path.", field="ledger", value=given, allowed="a path"
         )
-    return Path(text).expanduser().absolute()
+    return usable_path(text, "ledger").absolute()
 
 
 def run_folder(home: Path, run_id: str, at: float) -> Path:

@@ -6,6 +6,8 @@ readable and start like an image, a video or a sound. Nothing is decoded here an
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -23,12 +25,13 @@ from vidorch.errors import BadMedia, InvalidRequest, Unsupported, shown
 if TYPE_CHECKING:
     from vidorch.result import Clip
 
-__all__ = ["Kind", "Media", "MediaInput", "local_path", "without_query", "without_secrets"]
+__all__ = ["Kind", "Media", "MediaInput", "local_path", "usable_path", "without_query", "without_secrets"]
 
 Kind = Literal["image", "video", "audio"]
 MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
 """A path, bytes, an https or fsspec URL, a PIL image, or a `Clip`. (`Any` stands for the PIL image: Pillow is not needed.)"""
 
+LONGEST_NAME = 255  # bytes, nearly everywhere
 _HEAD = 256  # bytes looked at: one packet of a transport stream (188) and the beginning of the next
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 
@@ -243,6 +246,28 @@ def local_path(url: str, field: str) -> str:
     if host not in (None, "localhost") or not path or "\x00" in path:
         raise _wrong(field, without_query(url), "a file on this machine, such as 'file:///home/me/cat.png'")
     return path.removeprefix("/") if os.name == "nt" else path
+
+
+def usable_path(value: Any, field: str) -> Path:
+    """The path that was given, with `~` filled in; whether anything is there is not asked.
+
+    Raises:
+        InvalidRequest: no path, or one that this system cannot have.
+    """
+    try:
+        text = os.fspath(value)
+        path = Path(text).expanduser()
+        for part in (*path.parents, path):  # a name that is too long shows only where its folder is there
+            if len(os.fsencode(part.name)) > LONGEST_NAME:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.lstat()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        why = f"{getattr(error, 'strerror', None) or error}".rstrip(".")
+        raise _wrong(field, value, "a path that this system can have", f"{why}.") from None
+    if not text:
+        raise _wrong(field, value, "a path", "It is empty.")
+    return path
 
 
 def _gone(path: Path, error: OSError) -> BadMedia:

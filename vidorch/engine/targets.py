@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidorch.errors import InvalidRequest
+from vidorch.inputs import usable_path
 
 __all__ = ["Target", "target_of"]
 
@@ -49,7 +50,7 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path) -> Target:
     """
     if output is None:
         return Target(own_folder, None, overwrite)
-    path = Path(output).expanduser()
+    path = usable_path(output, "output")
     allowed = "a file ending in .mp4, an existing folder, or a new folder written with a slash at its end"
     if path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
