@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ import pytest
 
 from tests.engine.scripted import Scripted, catalog, offer
 from vidorch import Client, media
+from vidorch.errors import InvalidRequest
 from vidorch.result import Clip, Result
 
 
@@ -126,6 +128,55 @@ def test_saving_never_overwrites_unasked(result: Result, tmp_path: Path) -> None
     with pytest.raises(FileExistsError, match="overwrite=True"):
         result.save(tmp_path)
     assert tmp_path / "1-test-basic.mp4" == result.save(tmp_path, overwrite=True)
+
+
+def test_saving_to_itself_changes_nothing(result: Result) -> None:
+    """Saved to where it is, also by another name of the same file, it stays as it is."""
+    path = result.clip.path
+    assert path is not None
+    before = path.read_bytes()
+    assert path == result.save(path, overwrite=True)
+    assert path == result.save(path.parent)
+    assert before == path.read_bytes()
+
+
+def test_saving_is_all_or_nothing(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that breaks off leaves what was there, and nothing half-written beside it."""
+    (tmp_path / "x").mkdir()
+    target = tmp_path / "x" / "a.mp4"
+    target.write_bytes(b"precious")
+
+    def break_off(source: Path, copy: Path) -> None:
+        copy.write_bytes(b"ha")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(shutil, "copyfile", break_off)
+    with pytest.raises(OSError, match="full"):
+        result.save(target, overwrite=True)
+    assert ([target], b"precious") == (list(target.parent.iterdir()), target.read_bytes())
+
+
+def test_saving_never_overwrites_what_came_meanwhile(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that appears while the copy is made is left as it is."""
+    target, copy = tmp_path / "a.mp4", shutil.copyfile
+
+    def meanwhile(source: Path, to: Path) -> None:
+        copy(source, to)
+        target.write_bytes(b"precious")
+
+    monkeypatch.setattr(shutil, "copyfile", meanwhile)
+    with pytest.raises(FileExistsError):
+        result.save(target)
+    assert b"precious" == target.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x.mp4", "n" * 300 + ".mp4", "a\x00.mp4"])
+def test_saving_to_no_path(result: Result, path: str) -> None:
+    """A path that cannot be is an InvalidRequest."""
+    with pytest.raises(InvalidRequest, match="path="):
+        result.save(path)
 
 
 def test_a_clip_elsewhere_has_nothing_to_save(result: Result, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidorch.errors import VidorchError
+from vidorch.inputs import usable_path
 from vidorch.money import show_usd
 
 if TYPE_CHECKING:
@@ -83,21 +84,31 @@ class Clip:
     report: Mapping[str, Any] | None = None
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Copy the file to `path`, or into it when it is a folder. Returns where it went.
+        """Copy the file to `path`, or into it when it is a folder. Returns where it went: whole, or not at all.
 
         Raises:
-            FileExistsError: something is there and `overwrite` is False.
+            FileExistsError: something else is there and `overwrite` is False.
+            InvalidRequest: a path that this system cannot have.
         """
         if self.path is None:
             raise FileNotFoundError(f"This clip has no local file; it is at {self.uri}.")
-        target = Path(path).expanduser()
+        from vidorch import media
+
+        target = usable_path(path, "path")
         if target.is_dir():
             target = target / self.path.name
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} exists already. Pass overwrite=True to replace it.")
+        if target.exists():
+            if target.samefile(self.path):
+                return target
+            if not overwrite:
+                raise FileExistsError(f"{target} exists already. Pass overwrite=True to replace it.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.path, target)
-        return target
+        temporary = media.temporary_beside(target)
+        try:
+            shutil.copyfile(self.path, temporary)
+            return media.publish(temporary, target, overwrite=overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: money as text, times in seconds."""
