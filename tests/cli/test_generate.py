@@ -314,10 +314,16 @@ class TestCtrlC:
         ledger.close()
         assert [] == [path for path in tmp_path.rglob("*") if path.suffix in (".part", ".mp4")]
 
+    @pytest.mark.parametrize("as_document", [False, True])
     def test_at_the_last_moment_keeps_what_is_nearly_done(
-        self, command: Command, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        command: Command,
+        scripted: Scripted,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        as_document: bool,
     ) -> None:
-        """A clip that is only being checked and published is finished: exit 130, but the path is said."""
+        """A clip that is only being checked and published is finished: exit 130, but the path (--json: the result) is said."""
         told = threading.Event()
         show = generate_command._Display.show
         monkeypatch.setattr(
@@ -335,8 +341,10 @@ class TestCtrlC:
 
         monkeypatch.setattr(scripted, "poll", poll_until_told)
         scripted.write = write
-        said = command("generate", "x", "-m", "test/basic", "-o", tmp_path / "a.mp4")
-        assert (130, f"{tmp_path / 'a.mp4'}\n") == (said.code, said.out)
+        more = ["--json"] if as_document else []
+        said = command("generate", "x", "-m", "test/basic", "-o", tmp_path / "a.mp4", *more)
+        path = said.document["clip"]["path"] if as_document else said.out.rstrip("\n")
+        assert (130, str(tmp_path / "a.mp4")) == (said.code, path)
         assert "Interrupted, but it was nearly done:" in said.err
         assert ["settled"] == [job["state"] for job in command("jobs", "list", "--json").document]
 
@@ -366,6 +374,18 @@ def test_every_exit_code_has_its_own_number() -> None:
 
     codes = [code.value for code in Exit]
     assert len(codes) == len(set(codes))
+
+
+def test_a_terminal_that_cannot_spell_it(process: Command, tmp_path: Path) -> None:
+    """What the terminal cannot spell is escaped, in the document and beside it; the clip is made and said."""
+    settings = {"env": {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}, "encoding": "cp1252"}
+    prompt, path = f"{BALL} 🎈", tmp_path / "ž🎈.mp4"
+    said = process("generate", prompt, "--steps", 2, "--json", "-o", path, **settings)
+    assert (0, str(path)) == (said.code, said.document["clip"]["path"]), said.err
+    again = process("generate", prompt, "--steps", 2, "-o", path, "--overwrite", **settings)
+    assert (0, True) == (again.code, again.out.endswith(".mp4\n")), again.err
+    refused = process("generate", "🎈", "-o", path, "--overwrite", **settings)
+    assert (5, False) == (refused.code, "Traceback" in refused.err), refused.err
 
 
 def test_json_survives_a_strange_prompt(command: Command, scripted: Scripted) -> None:

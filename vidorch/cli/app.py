@@ -35,7 +35,7 @@ from vidorch.cli.options import (
     Video,
     given,
 )
-from vidorch.cli.say import as_json, aside, error_document, show_error
+from vidorch.cli.say import as_json, aside, error_document, print_anything, show_error
 from vidorch.errors import VidorchError
 
 __all__ = ["app", "run"]
@@ -214,6 +214,7 @@ def _root(
 
 def run() -> None:
     """Run the command that was typed and exit with its code."""
+    print_anything()
     warnings.showwarning = _warn
     wants_json = "--json" in sys.argv[1:]
     try:

@@ -52,7 +52,7 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
                 display.stop()
                 if (done := _cancel(client, display.run_id)) is not None:
                     aside("Interrupted, but it was nearly done:")
-                    _show(done)
+                    _show(done, as_document=as_document)
                 else:
                     which = f"the run {display.run_id}" if display.run_id else "what was begun"
                     aside(f"Interrupted; {which} was cancelled.")
@@ -62,17 +62,14 @@ def generate(prompt: str, options: dict[str, Any], *, overwrite: bool, yes: bool
                     raise
                 if (done := _cancel(client, display.run_id)) is not None:
                     aside(f"Done at the last moment, after {call.timeout or 0:g} s:")
-                    _show(done)
+                    _show(done, as_document=as_document)
                     raise typer.Exit(Exit.TIMED_OUT) from error
                 raise TimedOut(
                     f"Not finished after {call.timeout or 0:g} s. "
                     "The work ran inside this process and was cancelled; it cost nothing.",
                     hint="Give it more time, or leave --timeout out.", charged=False, run_id=error.run_id,
                 ) from error  # fmt: skip
-        if as_document:
-            as_json(result.to_dict())
-        else:
-            _show(result)
+        _show(result, as_document=as_document)
 
 
 def _confirmed(question: str) -> bool:
@@ -97,7 +94,10 @@ def _cancel(client: Client, run_id: str) -> Result | None:
     return None
 
 
-def _show(result: Result) -> None:
+def _show(result: Result, *, as_document: bool) -> None:
+    if as_document:
+        as_json(result.to_dict())
+        return
     clip = result.clip
     fps = f", {float(clip.fps):g} fps" if clip.fps else ""
     cost = "free" if clip.cost == 0 else f"{show_usd(result.cost)} ({clip.cost_basis})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,16 @@ from vidorch.errors import Retired, Unsupported, VidorchError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["as_json", "aside", "console", "error_document", "is_terminal", "show_error", "table_of"]
+__all__ = [
+    "as_json",
+    "aside",
+    "console",
+    "error_document",
+    "is_terminal",
+    "print_anything",
+    "show_error",
+    "table_of",
+]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,8 +39,16 @@ def aside(text: str) -> None:
 
 
 def as_json(document: Any) -> None:
-    """The one JSON document of a `--json` command."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """The one JSON document of a `--json` command, escaped where the terminal does not speak UTF-8."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "").replace("_", "")
+    print(json.dumps(document, indent=2, ensure_ascii=encoding != "utf8", default=str))
+
+
+def print_anything() -> None:
+    """Let stdout and stderr escape what they cannot spell: a note with an emoji must not fail a clip that was made."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def is_terminal() -> bool:
