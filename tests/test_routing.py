@@ -642,7 +642,7 @@ class TestFaultyProvider:
         """What is to run goes to the next offer, and the first one is left out with what to do."""
         made = plan("kling-3.0-pro", trouble={"fal": ABSENT}, to_run=True)
         (one,) = made.left_out
-        assert (names(made), one.kinds) == (["kling/kling-3.0-pro"], {"provider"})
+        assert (names(made), one.kinds) == (["kling/kling-3.0-pro"], frozenset({"provider"}))
         assert one.reason == (
             "The provider 'fal' needs the package 'fal_client', which is not installed: pip install 'vidorch[fal]'"
         )
@@ -657,7 +657,7 @@ class TestFaultyProvider:
     def test_failing(self, error: Exception, said: str) -> None:
         """A third party's exception never comes out raw: it is a reason to leave the offer out, or what an estimate needs."""
         made = plan("fal/kling-3.0-pro", trouble={"fal": error}, to_run=True)
-        assert (reason(made), made.left_out[0].kinds) == (said, {"provider"})
+        assert (reason(made), made.left_out[0].kinds) == (said, frozenset({"provider"}))
         assert only(plan("fal/kling-3.0-pro", trouble={"fal": error})).needs == (
             f"a provider that works ({said})",
         )
