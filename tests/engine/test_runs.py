@@ -30,9 +30,8 @@ from vidorch.errors import (
     TimedOut,
     Unsupported,
 )
-from vidorch.result import Job
+from vidorch.result import Job, Result
 from vidorch.result import Progress as Told
-from vidorch.result import Result
 
 Make = Callable[..., AsyncClient]
 

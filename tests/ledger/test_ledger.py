@@ -356,7 +356,9 @@ class TestGroupCommit:
             ledger.record(run_row(f"run_{n}"), [job_row(f"job_{n}", f"run_{n}")], []) for n in range(100)
         ]
         release.set()
-        assert [[f"job_{n}"] for n in range(100)] == [[job.id for job in future.result()] for future in futures]
+        assert [[f"job_{n}"] for n in range(100)] == [
+            [job.id for job in future.result()] for future in futures
+        ]
         assert 2 == len(commits)
 
     def test_one_that_fails_fails_alone(self, ledger: Ledger) -> None:
