@@ -142,6 +142,7 @@ def _placed(output: str | None) -> None:
         target_of(output, False, Path("own"))
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 class TestParse:
     @settings(max_examples=4000, suppress_health_check=list(HealthCheck))
     @given(prompts, bad_options)
@@ -171,6 +172,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> vidorch.Client:
     return vidorch.Client(home=tmp_path_factory.mktemp("home"))
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 class TestPlan:
     @settings(max_examples=2000, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(["a red ball rolling left", "a cat", "🐈"]), good_options)

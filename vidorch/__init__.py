@@ -63,6 +63,9 @@ _HOMES = {
     "Request": "vidorch.request",
 }  # fmt: skip
 
+_ROOMS = frozenset({"contract", "errors", "media"})
+"""Modules that are public as they are: `vidorch.errors` works without importing it first."""
+
 __all__ = [
     "AsyncClient",
     "AsyncRun",
@@ -107,8 +110,10 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
+    if name in _ROOMS:
+        return import_module(f"vidorch.{name}")
     raise AttributeError(f"module 'vidorch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *_ROOMS))

@@ -145,7 +145,7 @@ class Plan:
         if not self.hosted:
             said.append(
                 "No provider for a hosted model is in this version of vidorch; "
-                "`vidorch estimate` knows their prices."
+                "`vidorch estimate --compare` knows their prices."
             )
         elif not self.alternatives:
             said.append("No other offer whose provider is in this version can serve it as it is.")

@@ -249,7 +249,7 @@ class Result:
     """A finished run.
 
     Attributes:
-        clip: the chosen one; always there. candidates: all that were made, the chosen one included, in order.
+        clip: the chosen one; always there. candidates: all that were made, in order.
         failures: what went wrong with the others. cost: USD of everything this run paid, failures included.
         imputed: USD of one's own hardware, which is not in `cost` unless its endpoint is billed.
         estimate: what was said before. notes: what was assumed, ignored or rounded.

@@ -81,8 +81,12 @@ class Local(Provider):
         """Read the prompt (and look at the image): the built-in model never poses as more than it is."""
         reading = words.understand(request.prompt)
         if reading.missing:
-            what = " and no ".join(reading.missing)
-            return Admission(f"it understands no {what} in this prompt; it draws only {_WORLD}")
+            why = (
+                " ".join(reading.notes) or f"It found no {' and no '.join(reading.missing)} that it can draw."
+            )
+            return Admission(
+                f"the prompt is not of its world: {why} It draws only {_WORLD}. Try: a red ball rolling left"
+            )
         if request.image is None:
             return Admission(notes=reading.notes)
         try:

@@ -48,8 +48,8 @@ class TestTheBuiltInModel:
         """A prompt that it does not understand: exit 5, what is missing, what it draws, and no ledger."""
         said = command("generate", "a dragon over Berlin")
         assert (5, "", False) == (said.code, said.out, home.exists())
-        assert "it understands no object and no motion in this prompt" in said.err
-        assert "coloured" in said.err or "balls, squares or triangles" in said.err
+        assert "It found no object that it can draw. It found no motion that it can draw." in said.err
+        assert "coloured" in said.err or "ball, square or triangle" in said.err
 
 
 class TestOutput:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
+
+from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
 from vidorch.estimating import Estimate, EstimateLine
@@ -18,6 +21,8 @@ def estimate(prompt: str, options: dict[str, Any], *, compare: bool, as_document
     client = AsyncClient()  # opens nothing: no loop, no ledger, no network
     found = client.compare(prompt, **options) if compare else client.estimate_now(prompt, **options)
     show_estimate(found, as_document=as_document)
+    if not found.lines:
+        raise typer.Exit(Exit.UNSUPPORTED)
 
 
 def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -> None:
@@ -31,7 +36,7 @@ def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -
         [line.offer, _bought(line), line.unit_price, _cost(line), _time(line), _needs(line)]
         for line in found.lines
     ]
-    out.print(table_of(title, ["offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows))
+    out.print(table_of(title, ["!offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows))
     for line in found.lines:
         for note in line.notes:
             out.print(f"{line.offer}: {note}", markup=False)
@@ -75,4 +80,6 @@ def _time(line: EstimateLine) -> str:
 
 
 def _needs(line: EstimateLine) -> str:
-    return ", ".join("not yet" if need == NOT_HERE else need for need in line.needs) or "-"
+    if NOT_HERE in line.needs:  # a key would not help yet
+        return "not yet"
+    return ", ".join(line.needs) or "-"

@@ -110,6 +110,8 @@ def _show(result: Result, *, as_document: bool) -> None:
         aside(f"Note: {note}")
     for failure in result.failures:
         aside(f"A candidate failed: {failure}")
+    if clip.path is not None and clip.path not in {one.path for one in result.candidates}:
+        print(_short(clip.path))
     for one in result.candidates:
         print(_short(one.path) if one.path is not None else one.uri)
 

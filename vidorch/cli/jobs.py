@@ -56,7 +56,7 @@ def list_jobs(*, state: str | None, limit: int, as_document: bool) -> None:
             [job.id, _when(job.created_at), f"{job.endpoint}/{job.model}", job.state, _cost(job), _took(job)]
             for job in found
         ]
-        console().print(table_of("", ["job", "made", "offer", "state", ">cost", ">took"], rows))
+        console().print(table_of("", ["!job", "made", "offer", "state", ">cost", ">took"], rows))
 
 
 def show_job(word: str, *, as_document: bool) -> None:

@@ -58,7 +58,7 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
         ]
         for offer in offers
     ]
-    out.print(table_of("", ["offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
+    out.print(table_of("", ["!offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
     if name:
         for offer in offers:
             _in_full(out, offer)

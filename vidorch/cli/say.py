@@ -107,14 +107,17 @@ def show_error(error: VidorchError) -> None:
 
 
 def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Any:
-    """A plain rich table; columns that start with '>' are right-aligned."""
+    """A plain rich table; columns that start with '>' are right-aligned, and with '!' or '>' never broken."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
         table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+            column.lstrip(">!"),
+            justify="right" if column.startswith(">") else "left",
+            overflow="fold",
+            no_wrap=column.startswith((">", "!")),  # what people copy, and amounts, stay on one line
         )
     for row in rows:
         table.add_row(*row)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
 __all__ = ["Portal"]
 
 T = TypeVar("T")
+SLICE = 0.2  # seconds until Ctrl-C is noticed at the latest
 
 
 class Portal:
@@ -42,6 +43,9 @@ class Portal:
         with self._lock:  # scheduled before a close can ask the loop to stop, so nobody is left waiting
             future: Future[T] = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._running())
         try:
+            # In slices: a wait without an end cannot be interrupted on Windows, nor where a signal reaches another thread.
+            while not wait([future], timeout=SLICE).done:
+                pass
             return future.result()
         except CancelledError:
             raise RuntimeError("This client was closed by another thread before the call was done.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -53,6 +54,11 @@ def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) 
         )
     by_uri = {row["uri"]: row["id"] for row in rows}
     chosen = next((clip for clip in clips if by_uri[clip.uri] == run["chosen_output"]), clips[0])
+    named = Path(run["output"]) if run["output"] and not run["output"].endswith("/") else None
+    if named is not None and run["candidates"] > 1 and named.is_file():
+        chosen = replace(
+            chosen, path=named, uri=str(named)
+        )  # where it was asked for; its original is among the candidates
     return Result(
         clip=chosen,
         candidates=tuple(clips),

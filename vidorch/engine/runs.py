@@ -93,7 +93,7 @@ class Engine:
         now = self._clock.now()
         run_id = self._ids.new("run")
         target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
-        await asyncio.to_thread(_must_be_writable, target)
+        await asyncio.to_thread(_must_be_writable, target, request.candidates)
         planned_jobs = [
             (self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids))
             for candidate in range(request.candidates)
@@ -344,9 +344,10 @@ class LiveRun:
         )
 
 
-def _must_be_writable(target: Target) -> None:
+def _must_be_writable(target: Target, candidates: int) -> None:
     """Find out before anything is made, not after."""
-    for folder in {target.folder, target.file.parent if target.file else target.folder}:
+    folders = {target.folder} if target.file is None or candidates > 1 else set()
+    for folder in folders | ({target.file.parent} if target.file is not None else set()):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".vidorch-"):

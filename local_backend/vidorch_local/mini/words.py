@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 WORLD = (
-    "one or two balls, squares or triangles in red, orange, yellow, green, cyan, blue, purple or pink, that move left,\n"
-    "right, up or down, fall, bounce, circle or stand still, on a dark or a light background; 2 seconds, no sound"
+    "one ball, square or triangle, or two alike, in red, orange, yellow, green, cyan, blue, purple or pink, that move left,\n"
+    "right, up or down, fall, bounce, circle (one only) or stand still, on a dark or a light background; 2 seconds, no sound"
 )
 
 COUNTS = ("one", "two")
