@@ -292,7 +292,7 @@ def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
     names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))
     near = nearest_name(model, names)
     raise InvalidRequest(
-        f"model={model!r} is not in the catalog.{f' Did you mean {near!r}?' if near else ''}",
+        f"model={shown(model)} is not in the catalog.{f' Did you mean {near!r}?' if near else ''}",
         hint="`vidorch models` lists all.", field="model", value=model, allowed=", ".join(names),
     )  # fmt: skip
 
