@@ -224,7 +224,7 @@ class Local(Provider):
 
 def _one_thread() -> contextlib.AbstractContextManager[object]:
     """Hold BLAS to one thread: these matrices are too small to share out, and on a busy machine threads that wait for each other
-    make a clip eight times slower. The setting is the process's own: of several clips at once the first one holds it.
+    make a clip many times slower. The setting is the process's own: of several clips at once the first one holds it.
     """
     from threadpoolctl import threadpool_limits
 

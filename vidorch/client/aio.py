@@ -227,7 +227,7 @@ class AsyncClient:
         _look_inside(request)
         target_of(
             call.output, call.overwrite, self._home
-        )  # a name that is taken is said before anybody is asked to pay
+        )  # a taken name is said before anybody is asked to pay
         return plan, estimate_of(plan)
 
     async def _open(self, *, free: bool) -> Engine:

@@ -147,9 +147,8 @@ class JobDriver:
                 done = await self._wait_until_done()
                 if done is not None and self.job.outlives_caller:
                     await self._collect(done)
-                elif (
-                    done is not None
-                ):  # worker threads cannot be cancelled: what is nearly a clip becomes one
+                elif done is not None:
+                    # Worker threads cannot be cancelled: what is nearly a clip becomes one.
                     await _unless_cancelled_first(self._collect(done))
         finally:
             self.submitted.set()
@@ -198,7 +197,7 @@ class JobDriver:
             if self._cancelled:
                 await self._end(State.CANCELLED, None)
                 return False
-            if self._planned.offer.price.rule != "free":
+            if self._planned.offer.price.rule != "free" or self._endpoint.billed:
                 await self._end(State.REJECTED, door_is_shut(self._planned))
                 return False
             # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.

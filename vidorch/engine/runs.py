@@ -90,6 +90,9 @@ class Engine:
         planned = plan.entries[0]
         self._must_fit(call, planned, request.candidates)
         self._must_be_recordable(planned)
+        self._provider_of(
+            planned.offer.provider
+        )  # what cannot be loaded is said before a run is written down
         now = self._clock.now()
         run_id = self._ids.new("run")
         target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
