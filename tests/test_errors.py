@@ -19,6 +19,7 @@ from vidorch.errors import (
     InvalidRequest,
     KeyConflict,
     LedgerUnavailable,
+    LiveCallInTest,
     MissingCredentials,
     OverBudget,
     ProviderFailed,
@@ -51,6 +52,7 @@ OWN: dict[type[VidorchError], dict[str, Any]] = {
     BadMedia: {"path": "clip.mp4"},
     KeyConflict: {"differs": ("prompt", "duration")},
     LedgerUnavailable: {},
+    LiveCallInTest: {},
     CatalogError: {"file": "a.toml", "line": 3, "field": "price"},
 }
 

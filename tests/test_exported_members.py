@@ -18,7 +18,7 @@ PROMISED = {
     # what is asked and given
     "Choice", "Clip", "Estimate", "Event", "Job", "Plan", "Progress", "Request", "Result", "Timings",
     # errors
-    "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable", "MissingCredentials",
+    "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable", "LiveCallInTest", "MissingCredentials",
     "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled", "TimedOut", "Unsupported",
     "VidorchError",
     "__version__",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         InvalidRequest,
         KeyConflict,
         LedgerUnavailable,
+        LiveCallInTest,
         MissingCredentials,
         OverBudget,
         ProviderFailed,
@@ -51,7 +52,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable",
-            "MissingCredentials", "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled",
+            "LiveCallInTest", "MissingCredentials", "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled",
             "TimedOut", "Unsupported", "VidorchError",
         ),
         "vidorch.errors",
@@ -81,6 +82,7 @@ __all__ = [
     "Job",
     "KeyConflict",
     "LedgerUnavailable",
+    "LiveCallInTest",
     "MissingCredentials",
     "OverBudget",
     "Plan",

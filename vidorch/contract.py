@@ -243,10 +243,15 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class LookFor:
-    """A submit whose reply was lost: what is known of it."""
+    """A submit whose reply was lost: what is known of it, in whichever process looks.
+
+    Attributes:
+        settings: what was bought, as `Request.describe()` writes it: media as hash, size and kind.
+        sent_at: seconds since 1970 by our clock, just before the first byte could leave.
+    """
 
     job_id: str
-    request: Request
+    settings: Mapping[str, Any]
     offer: Offer
     sent_at: float
 
@@ -304,6 +309,8 @@ class Provider(abc.ABC):
     errors: ClassVar[tuple[ErrorRow, ...]] = ()
     extra: ClassVar[str] = ""
     """The pip extra it needs, empty when it needs none."""
+    simulated: ClassVar[bool] = False
+    """Whether it reaches no vendor at all: a mock. Test runs may submit to it without further ado."""
 
     def admit(self, request: Request, offer: Offer) -> Admission:
         """Say whether the request, as bought, can be served: offline, at no cost, in milliseconds."""

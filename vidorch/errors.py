@@ -14,6 +14,7 @@
     ├── BadMedia              a file is not what it should be: unreadable, truncated, of the wrong kind
     ├── KeyConflict           another request already owns this key
     ├── LedgerUnavailable     the record of what is paid cannot be written, so nothing is paid
+    ├── LiveCallInTest        a paid submit was about to leave from inside a test run; nothing was sent
     ├── CatalogError          a price file is broken: file, line, field
     └── GenerationFailed      every attempt failed (also an ExceptionGroup that holds each cause)
 
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidRequest",
     "KeyConflict",
     "LedgerUnavailable",
+    "LiveCallInTest",
     "MissingCredentials",
     "OverBudget",
     "ProviderFailed",
@@ -264,6 +266,10 @@ class KeyConflict(VidorchError):
 
 class LedgerUnavailable(VidorchError):
     """The ledger cannot be written (read-only, full, locked, corrupt, or of a newer version), so nothing is paid."""
+
+
+class LiveCallInTest(VidorchError):
+    """A paid submit was about to leave from inside a test run. Use `vidorch.testing`, or allow it with `--vidorch-live`."""
 
 
 class CatalogError(VidorchError):

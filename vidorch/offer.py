@@ -215,7 +215,7 @@ class Offer:
         provider: the code that speaks to it. family: `"kling"`. vendor_model: the vendor's own id.
         routes: by task. min_poll: the least seconds between two polls that the vendor asks for.
         outlives_caller: whether its work goes on when the calling process dies.
-        find: how a lost submit can be found again.
+        find: how a lost submit can be found again. find_lag: seconds after which the vendor's search shows what it has.
         result_lifetime: seconds until a finished result is gone at the vendor; None when unknown.
         variables: environment variables that hold its credentials, any one of which will do; empty when none is needed.
         as_of: the day its facts were read. pinned: an offer of a higher layer that stays although a newer one lies below.
@@ -235,6 +235,7 @@ class Offer:
     min_poll: float = 5.0
     outlives_caller: bool = True
     find: FindMode = "none"
+    find_lag: float = 120.0
     result_lifetime: float | None = None
     variables: tuple[str, ...] = ()
     licence: str = ""

@@ -80,6 +80,7 @@ def read_offer(table: Table, *, family: str, layer: str) -> Offer:
         min_poll=table.real("min_poll", 5.0),
         outlives_caller=table.flag("outlives_caller", True),
         find=table.one_of("find", ("exact", "list", "none"), "none"),
+        find_lag=table.real("find_lag") if "find_lag" in table.data else 120.0,
         result_lifetime=table.real("result_lifetime") if "result_lifetime" in table.data else None,
         variables=table.texts("variables", pattern=r"[A-Z][A-Z0-9_]*"),
         licence=table.text("licence", ""),
