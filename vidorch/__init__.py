@@ -52,8 +52,8 @@ _HOMES = {
     **dict.fromkeys(
         (
             "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable",
-            "LiveCallInTest", "MissingCredentials", "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled",
-            "TimedOut", "Unsupported", "VidorchError",
+            "LiveCallInTest", "MissingCredentials", "OverBudget", "ProviderFailed", "Refused", "Retired",
+            "SubmissionUnknown", "Throttled", "TimedOut", "Unsupported", "VidorchError",
         ),
         "vidorch.errors",
     ),
