@@ -18,6 +18,7 @@ TYPE_CHECKING = (
 )
 if TYPE_CHECKING:
     from vidorch._default import estimate, generate, plan, submit
+    from vidorch.budget import Budget
     from vidorch.client import AsyncClient, AsyncRun, Client, Run
     from vidorch.errors import (
         BadMedia,
@@ -58,6 +59,7 @@ _HOMES = {
         "vidorch.errors",
     ),
     **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
+    "Budget": "vidorch.budget",
     "Choice": "vidorch.routing",
     "Plan": "vidorch.planning",
     "Estimate": "vidorch.estimating",
@@ -71,6 +73,7 @@ __all__ = [
     "AsyncClient",
     "AsyncRun",
     "BadMedia",
+    "Budget",
     "CatalogError",
     "Choice",
     "Client",

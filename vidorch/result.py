@@ -159,8 +159,12 @@ class Job:
 
     Attributes:
         state: see the table of moves. charged: True, False, or None when nobody can know.
-        cost: USD, None until settled. estimate, estimate_high: USD.
-        error: class name; error_text: the vendor's words. created_at, ended_at: seconds since 1970.
+        candidate: the first one it serves; samples: how many one submit is to yield.
+        cost: USD, None until settled. estimate_low, estimate, estimate_high, quote: USD; price_as_of: the day of that price.
+        billed: whether it is money; False for one's own hardware, whose cost is imputed.
+        error: class name; error_text: the vendor's words. possible_ids: jobs at the vendor that an unknown one may be.
+        created_at, ..., ended_at: seconds since 1970. deadline: until then its caller waits; poll_at: the next look.
+        token: the unguessable word of its callback URL; in no repr and no JSON.
     """
 
     id: str
@@ -198,17 +202,39 @@ class Job:
     timings: Timings
     settings: Mapping[str, Any]
     details: Mapping[str, Any] = field(default_factory=dict)
+    account: str = ""
+    samples: int = 1
+    route: str = ""
+    settings_hash: str = ""
+    token: str = field(default="", repr=False)
+    find: str = "none"
+    host: str = ""
+    process: int = 0
+    deadline: float | None = None
+    poll_at: float | None = None
+    polls: int = 0
+    possible_ids: tuple[str, ...] = ()
+    quote: Decimal | None = None
+    estimate_low: Decimal = Decimal(0)
+    billed: bool = True
+    running_at: float | None = None
+    downloading_at: float | None = None
+    price_as_of: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """JSON-ready, without the token."""
         plain = {
             name: getattr(self, name)
             for name in self.__slots__
-            if name not in ("timings", "settings", "details")
+            if name not in ("timings", "settings", "details", "token")
         }
-        for name in ("estimate", "estimate_high", "cost"):
+        for name in ("estimate", "estimate_low", "estimate_high", "quote", "cost"):
             plain[name] = None if plain[name] is None else str(plain[name])
-        return plain | {"timings": self.timings.to_dict(), "settings": dict(self.settings)}
+        return plain | {
+            "possible_ids": list(self.possible_ids),
+            "timings": self.timings.to_dict(),
+            "settings": dict(self.settings),
+        }
 
 
 @dataclass(frozen=True, slots=True)

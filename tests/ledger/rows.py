@@ -30,18 +30,10 @@ def job_row(name: str = "job_1", run: str = "run_1", **more: Any) -> dict[str, A
     } | more  # fmt: skip
 
 
-def reservation_row(job: str = "job_1", run: str = "run_1", **more: Any) -> dict[str, Any]:
-    """What a job holds of the budget."""
-    return {
-        "id": f"res_{job}", "run_id": run, "job_id": job, "budget_id": None, "scope": "default", "state": "held",
-        "amount": 3_000_000, "settled": None, "basis": None, "period": "2027-01-15", "created_at": NOW, "updated_at": NOW,
-    } | more  # fmt: skip
-
-
 def a_job(ledger: Ledger, number: int = 1, **more: Any) -> Job:
     """Write down a run of one job and return the job."""
     run, job = f"run_{number}", f"job_{number}"
-    ledger.record(run_row(run), [job_row(job, run, **more)], [reservation_row(job, run)]).result()
+    ledger.record(run_row(run), [job_row(job, run, **more)], at=NOW).result()
     return found(ledger, job)
 
 

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event
 
 from tests import samples
-from tests.ledger.rows import NOW, a_job, found, job_row, reservation_row, run_row
-from vidorch.errors import KeyConflict, LedgerUnavailable
-from vidorch.ledger.ledger import Claimed, IllegalMove, Ledger, MovedMeanwhile
+from tests.ledger.rows import NOW, a_job, found, job_row, run_row
+from vidorch.errors import LedgerUnavailable
+from vidorch.ledger.ledger import Claimed, IllegalMove, KeyTaken, Ledger, MovedMeanwhile
 from vidorch.ledger.moves import MOVES, OPEN, Move, State, find_move
 from vidorch.request import Request
 from vidorch.result import Job
@@ -54,7 +54,9 @@ class TestRecord:
     def test_all_or_nothing(self, ledger: Ledger) -> None:
         """When one row cannot be written, none is."""
         with pytest.raises(Exception, match="UNIQUE"):
-            ledger.record(run_row(), [job_row("job_1"), job_row("job_1", candidate=1)], []).result()
+            ledger.record(
+                run_row(), [job_row("job_1"), job_row("job_1", candidate=1)], cap=Decimal(9), at=NOW
+            ).result()
         assert (None, []) == (ledger.run("run_1"), ledger.jobs())
 
     def test_the_first_event(self, ledger: Ledger) -> None:
@@ -64,26 +66,27 @@ class TestRecord:
 
     def test_a_key_is_taken_once(self, ledger: Ledger) -> None:
         """A second run with the same key in the same scope is a conflict."""
-        ledger.record(run_row("run_1", key="order-1"), [], []).result()
-        with pytest.raises(KeyConflict, match="'order-1' is taken in scope 'default'"):
-            ledger.record(run_row("run_2", key="order-1"), [], []).result()
+        ledger.record(run_row("run_1", key="order-1"), at=NOW).result()
+        with pytest.raises(KeyTaken, match="'order-1' is taken in scope 'default'") as caught:
+            ledger.record(run_row("run_2", key="order-1"), at=NOW).result()
+        assert "run_1" == caught.value.run_id
 
     def test_another_mistake_is_no_conflict(self, ledger: Ledger) -> None:
         """A run whose id repeats is not mistaken for a conflict of keys."""
-        ledger.record(run_row("run_1", key="order-1"), [], []).result()
+        ledger.record(run_row("run_1", key="order-1"), at=NOW).result()
         with pytest.raises(Exception, match=r"runs\.id"):
-            ledger.record(run_row("run_1", key="order-2"), [], []).result()
+            ledger.record(run_row("run_1", key="order-2"), at=NOW).result()
 
     def test_scopes_have_their_own_keys(self, ledger: Ledger) -> None:
         """Two tenants may use the same key."""
         for number, scope in enumerate(("a", "b")):
-            ledger.record(run_row(f"run_{number}", key="order-1", scope=scope), [], []).result()
+            ledger.record(run_row(f"run_{number}", key="order-1", scope=scope), at=NOW).result()
         assert 2 == len(ledger.runs())
 
     def test_no_key(self, ledger: Ledger) -> None:
         """Without a key, any number of runs may ask the same."""
         for number in range(3):
-            ledger.record(run_row(f"run_{number}"), [], []).result()
+            ledger.record(run_row(f"run_{number}"), at=NOW).result()
         assert 3 == len(ledger.runs())
 
 
@@ -216,8 +219,8 @@ def reservation(ledger: Ledger, job: str = "job_1") -> dict[str, Any]:
 
     from vidorch.ledger.schema import reservations
 
-    query = select(reservations).where(reservations.c.job_id == job)
-    return ledger._store.read(lambda connection: dict(connection.execute(query).mappings().one()))
+    query = select(reservations).where(reservations.c.job_id == job, reservations.c.budget_id.is_(None))
+    return ledger._store.read(lambda db: dict(db.rows(query)[0]))
 
 
 class TestMoney:
@@ -254,7 +257,8 @@ class TestMoney:
         ledger.record(
             run_row(),
             [job_row(f"job_{n}", candidate=n) for n in range(3)],
-            [reservation_row(f"job_{n}") for n in range(3)],
+            cap=Decimal(9),
+            at=NOW,
         ).result()
         for number in range(3):
             job = found(ledger, f"job_{number}")
@@ -330,7 +334,7 @@ class TestRemoteId:
         """A candidate's n-th attempt is one job."""
         a_job(ledger)
         with pytest.raises(Exception, match="attempt"):
-            ledger.record(run_row("run_2"), [job_row("job_2", "run_1")], []).result()
+            ledger.record(run_row("run_2"), [job_row("job_2", "run_1")], at=NOW).result()
 
 
 class TestGroupCommit:
@@ -353,7 +357,7 @@ class TestGroupCommit:
         event.listen(ledger._store._writer_engine, "commit", commits.append)
         release = self.held(ledger)
         futures = [
-            ledger.record(run_row(f"run_{n}"), [job_row(f"job_{n}", f"run_{n}")], []) for n in range(100)
+            ledger.record(run_row(f"run_{n}"), [job_row(f"job_{n}", f"run_{n}")], at=NOW) for n in range(100)
         ]
         release.set()
         assert [[f"job_{n}"] for n in range(100)] == [
@@ -364,9 +368,9 @@ class TestGroupCommit:
     def test_one_that_fails_fails_alone(self, ledger: Ledger) -> None:
         """A write that fails in the middle of a transaction is rolled back alone."""
         release = self.held(ledger)
-        good = [ledger.record(run_row(f"run_{n}"), [], []) for n in range(3)]
-        bad = ledger.record(run_row("run_x", kind=None), [], [])
-        more = ledger.record(run_row("run_3"), [], [])
+        good = [ledger.record(run_row(f"run_{n}"), at=NOW) for n in range(3)]
+        bad = ledger.record(run_row("run_x", kind=None), at=NOW)
+        more = ledger.record(run_row("run_3"), at=NOW)
         release.set()
         assert [None] * 4 == [future.exception() for future in (*good, more)]
         assert (True, ["run_0", "run_1", "run_2", "run_3"]) == (
@@ -378,7 +382,10 @@ class TestGroupCommit:
         """Of a write that fails half-way, the first half is not kept."""
         release = self.held(ledger)
         bad = ledger.record(
-            run_row("run_1"), [job_row("job_1"), job_row("job_2", "run_that_is_not_there", candidate=1)], []
+            run_row("run_1"),
+            [job_row("job_1"), job_row("job_2", "run_that_is_not_there", candidate=1)],
+            cap=Decimal(9),
+            at=NOW,
         )
         release.set()
         assert (True, None) == (bad.exception() is not None, ledger.run("run_1"))
@@ -414,7 +421,7 @@ class TestGroupCommit:
         ledger.close()
         ledger.close()
         with pytest.raises(LedgerUnavailable, match="closed"):
-            ledger.record(run_row(), [], []).result()
+            ledger.record(run_row(), at=NOW).result()
 
 
 class TestNotes:
@@ -471,7 +478,7 @@ class TestReading:
     def test_newest_first(self, ledger: Ledger) -> None:
         """Runs and jobs are listed newest first, as many as asked for."""
         for number in range(3):
-            ledger.record(run_row(f"run_{number}", created_at=NOW + number), [], []).result()
+            ledger.record(run_row(f"run_{number}", created_at=NOW + number), at=NOW).result()
         assert ["run_2", "run_1"] == [run["id"] for run in ledger.runs(limit=2)]
 
     def test_by_state(self, ledger: Ledger) -> None:
@@ -497,7 +504,7 @@ class TestReading:
 
     def test_money_is_decimal(self, ledger: Ledger) -> None:
         """Money comes back as it went in."""
-        ledger.record(run_row(max_cost=1_234_567), [], []).result()
+        ledger.record(run_row(max_cost=1_234_567), at=NOW).result()
         assert Decimal("1.234567") == (ledger.run("run_1") or {})["max_cost"]
 
     def test_in_memory(self) -> None:
@@ -517,7 +524,7 @@ class TestWhatIsNeverKept:
 
         url = f"https://me:{self.SECRET}@example.com/cat.png?sig={self.SECRET}"
         request = Request(prompt="a cat", image=samples.PNG, reference_images=[url])
-        ledger.record(run_row(request=json.dumps(request.describe())), [], []).result()
+        ledger.record(run_row(request=json.dumps(request.describe())), at=NOW).result()
         ledger.close()
         written = b"".join(file.read_bytes() for file in path.parent.iterdir())
         assert (True, False, False) == (

@@ -17,6 +17,7 @@ from vidorch.ledger.schema import metadata
 
 RELEASED = {
     "0001_ground": "e95c5b50f0960b8d76247d2468edac1a55a1779f76ccd7e8aa5ece078fe536e2",
+    "0002_budgets": "569d830060d93c9abf71e06a336052fd51c3db331f151888352eab999523cd69",
 }
 """SHA-256 of each released migration. A line is added with a new migration; none is ever changed."""
 
@@ -30,7 +31,8 @@ NEEDED = {
     "outputs": "id run_id job_id number state uri ref media_type size sha256 width height frames fps duration has_audio seed cost scores "
     "reason expires_at created_at",
     "events": "id run_id job_id at kind source target version data",
-    "reservations": "id run_id job_id budget_id scope state amount settled basis period created_at updated_at",
+    "reservations": "id run_id job_id budget_id scope state amount settled basis period created_at updated_at root_id",
+    "balances": "account day held settled",
     "budgets": "id name scope amount per created_at updated_at",
     "deliveries": "id endpoint scope delivery_id token remote_id job_id body_hash received_at handled_at",
     "meta": "name value",
@@ -76,7 +78,7 @@ class TestMigrations:
 
 class TestTablesAreWhatWeSay:
     def test_the_tables(self, made: Inspector) -> None:
-        """Eight tables, by these names."""
+        """Nine tables, by these names."""
         assert sorted(NEEDED) == sorted(made.get_table_names()) == sorted(metadata.tables)
 
     @pytest.mark.parametrize("table", sorted(NEEDED))

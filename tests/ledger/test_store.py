@@ -20,6 +20,7 @@ from vidorch.errors import LedgerUnavailable
 from vidorch.ledger import store
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
+from vidorch.ledger.session import Session
 from vidorch.ledger.store import BATCH, Store
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,7 @@ class TestWhereNothingCanBeWritten:
 
     def test_read_only_from_now_on(self, ledger: Ledger) -> None:
         """A ledger that becomes read-only while it is open says so, and nothing is half-written."""
-        ledger._store.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON")).result()
+        ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA query_only=ON")).result()
         with pytest.raises(LedgerUnavailable, match="read-only"):
             a_job(ledger)
         assert [] == ledger.runs()
@@ -191,16 +192,14 @@ class TestFull:
         a_job(ledger)
         fill(ledger)
         with pytest.raises(LedgerUnavailable, match="the disk is full.* nothing was paid"):
-            ledger.record(run_row("run_2", request="x" * 1_000_000), [], []).result()
+            ledger.record(run_row("run_2", request="x" * 1_000_000), at=NOW).result()
         assert ["run_1"] == [run["id"] for run in ledger.runs()]
 
     def test_room_again(self, ledger: Ledger) -> None:
         """When there is room again, the same ledger goes on."""
         fill(ledger)
-        assert ledger.record(run_row("run_2", request="x" * 1_000_000), [], []).exception() is not None
-        ledger._store.write(
-            lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=100000")
-        ).result()
+        assert ledger.record(run_row("run_2", request="x" * 1_000_000), at=NOW).exception() is not None
+        ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA max_page_count=100000")).result()
         a_job(ledger)
         assert ["run_1"] == [run["id"] for run in ledger.runs()]
 
@@ -215,7 +214,7 @@ class TestFull:
 
         ledger._store.write(work)
         started.wait(30)
-        futures = [ledger.record(run_row(f"run_{n}", request="x" * 500_000), [], []) for n in range(3)]
+        futures = [ledger.record(run_row(f"run_{n}", request="x" * 500_000), at=NOW) for n in range(3)]
         release.set()
         assert [LedgerUnavailable] * 3 == [type(future.exception()) for future in futures]
 
@@ -238,7 +237,7 @@ class TestFull:
 
 def fill(ledger: Ledger) -> None:
     """Let the database grow no further than it is."""
-    ledger._store.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1")).result()
+    ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA max_page_count=1")).result()
 
 
 class TestLocked:
@@ -282,7 +281,7 @@ class TestLocked:
         """A short lock is waited for, not reported."""
         ledger = Ledger(path)
         holder.execute("BEGIN IMMEDIATE")
-        future = ledger.record(run_row(), [], [])
+        future = ledger.record(run_row(), at=NOW)
         holder.execute("COMMIT")
         assert future.exception() is None
         ledger.close()
@@ -319,15 +318,15 @@ class TestTheWriterFails:
         """When even taking back fails, the batch and everything queued behind it fail, and so does every later write."""
         started, release = threading.Event(), threading.Event()
 
-        def work(connection: Connection) -> None:
+        def work(db: Session) -> None:
             started.set()
             release.wait(30)
 
             def rollback() -> None:
                 raise RuntimeError("no way back")
 
-            monkeypatch.setattr(connection, "in_transaction", lambda: True)
-            monkeypatch.setattr(connection, "rollback", rollback)
+            monkeypatch.setattr(db.connection, "in_transaction", lambda: True)
+            monkeypatch.setattr(db.connection, "rollback", rollback)
             raise _damaged()
 
         futures = [ledger._store.write(work)]
@@ -373,13 +372,13 @@ class TestSideBySide:
         """Two processes that write side by side lose nothing and wait for each other."""
         code = (
             "import sys, pathlib\n"
-            "from tests.ledger.rows import NOW, job_row, reservation_row, run_row\n"
+            "from tests.ledger.rows import NOW, job_row, run_row\n"
             "from vidorch.ledger.ledger import Ledger\n"
             "from vidorch.ledger.moves import State\n"
             "ledger = Ledger(pathlib.Path(sys.argv[1]))\n"
             "for number in range(40):\n"
             "    run, job = f'run_{sys.argv[2]}_{number}', f'job_{sys.argv[2]}_{number}'\n"
-            "    ledger.record(run_row(run), [job_row(job, run)], [reservation_row(job, run)]).result()\n"
+            "    ledger.record(run_row(run), [job_row(job, run)], at=NOW).result()\n"
             "    ledger.move(ledger.job(job), State.CANCELLED, NOW).result()\n"
             "ledger.close()\n"
         )
@@ -402,7 +401,7 @@ class TestSideBySide:
         child = os.fork()
         if child == 0:
             try:
-                failed = isinstance(ledger.record(run_row(), [], []).exception(timeout=5), LedgerUnavailable)
+                failed = isinstance(ledger.record(run_row(), at=NOW).exception(timeout=5), LedgerUnavailable)
                 os._exit(0 if failed else 1)
             finally:
                 os._exit(2)
@@ -427,4 +426,9 @@ class TestSideBySide:
     @pytest.mark.parametrize(("pragma", "value"), [("synchronous", 2), ("foreign_keys", 1)])
     def test_settings(self, ledger: Ledger, pragma: str, value: int) -> None:
         """The writer syncs each commit to the disk and holds rows to what they refer to."""
-        assert value == ledger._store.write(lambda c: c.exec_driver_sql(f"PRAGMA {pragma}").scalar()).result()
+        assert (
+            value
+            == ledger._store.write(
+                lambda db: db.connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
+            ).result()
+        )

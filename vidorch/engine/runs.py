@@ -6,10 +6,10 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from vidorch.budget import DEFAULT_CAP
 from vidorch.call import Call
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Endpoint, Provider
@@ -37,10 +37,7 @@ from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
 from vidorch.result import Job, Progress, Result
 
-__all__ = ["DEFAULT_CAP", "Engine", "LiveRun"]
-
-DEFAULT_CAP = Decimal(5)
-"""USD: what a call without `max_cost` and without a budget may cost at most."""
+__all__ = ["Engine", "LiveRun"]
 
 
 class Engine:
@@ -107,10 +104,11 @@ class Engine:
             self._job_row(run_id, job_id, candidate, entry, call, now)
             for job_id, candidate, entry in planned_jobs
         ]
-        held = [self._reservation(row, call, now) for row in job_rows]
 
         async def begin() -> LiveRun:
-            jobs = await asyncio.wrap_future(self._ledger.record(run_row, job_rows, held))
+            jobs = await asyncio.wrap_future(
+                self._ledger.record(run_row, job_rows, cap=call.max_cost, at=now)
+            )
             board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
             drivers = [
                 self._driver(job, entry, target, request.candidates, board)
@@ -203,15 +201,6 @@ class Engine:
             "estimate": to_micros(entry.cost.expected, up=True), "estimate_high": to_micros(entry.cost.high, up=True),
             "billed": int(is_spending(entry.offer, endpoint)), "price_as_of": str(offer.price.as_of or ""), "created_at": now,
             "updated_at": now,
-        }  # fmt: skip
-
-    def _reservation(self, job: Mapping[str, Any], call: Call, now: float) -> dict[str, Any]:
-        from datetime import UTC, datetime
-
-        return {
-            "id": self._ids.new("res"), "run_id": job["run_id"], "job_id": job["id"], "budget_id": None, "scope": call.scope,
-            "state": "held", "amount": job["estimate_high"], "settled": None, "basis": None,
-            "period": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), "created_at": now, "updated_at": now,
         }  # fmt: skip
 
     async def aclose(self) -> None:

@@ -1,35 +1,89 @@
-"""The ledger's verbs: write a run down, move a job, note, and read them back.
+"""The ledger's verbs: write a run down, reserve, move a job, take it over, book, note.
 
-Everything a move changes (the job, its event, its reservation, the run's totals) is one transaction.
+Everything that belongs together (a job, its event, its reservation, the run's totals) is one transaction.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from vidorch.errors import KeyConflict, VidorchError
+from vidorch.budget import Budget
+from vidorch.errors import InvalidRequest, VidorchError
+from vidorch.ledger.accounts import book, put_budget, remove_budget, reserve
 from vidorch.ledger.moves import ENDS, State, find_move
-from vidorch.ledger.schema import events, jobs, outputs, reservations, runs
+from vidorch.ledger.pruning import Pruned, prune
+from vidorch.ledger.reading import Reader, Spent, job_row
+from vidorch.ledger.rows import column_values, job_of, job_with, run_of
+from vidorch.ledger.schema import events, jobs, outputs, runs
+from vidorch.ledger.session import Session
 from vidorch.ledger.store import BUSY_SECONDS, Store
 from vidorch.money import from_micros, to_micros
-from vidorch.result import Event, Job, Timings
+from vidorch.result import Job
 
-__all__ = ["Claimed", "IllegalMove", "Ledger", "MovedMeanwhile"]
+__all__ = ["Claimed", "IllegalMove", "KeyTaken", "Ledger", "MovedMeanwhile", "NotOurs", "Pruned", "Spent"]
 
 _STAMPS = {state.value: f"{state.value}_at" for state in State if f"{state.value}_at" in jobs.c}
+_OPEN = ("open", "waiting")
 
-_MOVE = (
+_RUN = select(runs).where(runs.c.id == bindparam("b_id"))
+_LOCKED_RUN = _RUN.with_for_update()
+_KEY_OWNER = select(runs.c.id).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
+_NEW_RUN, _NEW_JOB, _NEW_EVENT, _NEW_OUTPUT = insert(runs), insert(jobs), insert(events), insert(outputs)
+_MOVE = update(jobs).where(
+    jobs.c.id == bindparam("b_id"),
+    jobs.c.state == bindparam("b_state"),
+    jobs.c.version == bindparam("b_version"),
+)
+_JOB_BY_ID = update(jobs).where(jobs.c.id == bindparam("b_id"))
+_TAKE = (
     update(jobs)
-    .where(jobs.c.id == bindparam("b_id"), jobs.c.state == bindparam("b_state"), jobs.c.version == bindparam("b_version"))
-)  # fmt: skip
+    .where(
+        jobs.c.id == bindparam("b_id"),
+        jobs.c.version == bindparam("b_version"),
+        jobs.c.ended_at.is_(None),
+        jobs.c.owner.is_not_distinct_from(bindparam("b_owner")),
+    )
+    .values(
+        owner=bindparam("b_new_owner"),
+        lease_until=bindparam("b_until"),
+        host=bindparam("b_host"),
+        process=bindparam("b_process"),
+        version=jobs.c.version + 1,
+        updated_at=bindparam("b_at"),
+    )
+)
+_RUN_BY_ID = update(runs).where(runs.c.id == bindparam("b_id"))
+_RUN_AT = _RUN_BY_ID.where(runs.c.version == bindparam("b_version"))
+_OPEN_RUN = _RUN_BY_ID.where(runs.c.state.in_(_OPEN))
+_RENEW = {
+    table.name: update(table)
+    .where(table.c.owner == bindparam("b_owner"))
+    .values(lease_until=bindparam("b_until"))
+    for table in (jobs, runs)
+}
+_RELEASE = {
+    table.name: update(table)
+    .where(table.c.owner == bindparam("b_owner"))
+    .values(owner=None, lease_until=None, updated_at=bindparam("b_at"))
+    for table in (jobs, runs)
+}
+_RELEASE_ONE = {
+    table.name: _RELEASE[table.name].where(table.c.id == bindparam("b_id")) for table in (jobs, runs)
+}
+_ADD_TO_RUN = {
+    name: _RUN_BY_ID.values(
+        {runs.c[name]: runs.c[name] + bindparam("b_added"), runs.c.updated_at: bindparam("b_at")}
+    )
+    for name in ("cost", "imputed")
+}
 
 
 class IllegalMove(VidorchError):
@@ -37,7 +91,7 @@ class IllegalMove(VidorchError):
 
 
 class MovedMeanwhile(VidorchError):
-    """Somebody else moved the job first. The one who lost the race looks again; nothing is done twice."""
+    """Somebody else moved the job or run first. The one who lost the race looks again; nothing is done twice."""
 
     default_retryable = True
 
@@ -46,8 +100,19 @@ class Claimed(VidorchError):
     """Another job of ours already owns this job at the vendor. Nothing was changed."""
 
 
-class Ledger:
+class KeyTaken(VidorchError):
+    """The scope already has a run with this key; `run_id` says which. Nothing was written."""
+
+
+class NotOurs(VidorchError):
+    """The run is not open, or another owner drives it: nothing may be added to it here. Nothing was written."""
+
+
+class Ledger(Reader):
     """The durable record. Thread-safe; one writer thread per process.
+
+    Every verb returns a future that is done when its transaction is on disk, or holds the error that rolled it back alone;
+    those without one ride with the next commit.
 
     Args:
         path: SQLite file; None keeps it in memory (free work only).
@@ -66,40 +131,108 @@ class Ledger:
         """Whether what is written survives this process. Nothing is paid for without that."""
         return self.path is not None
 
-    # -- writing ----------------------------------------------------------------------------------------------------
+    # -- runs and their jobs ----------------------------------------------------------------------------------------
 
     def record(
-        self, run: Mapping[str, Any], new_jobs: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]
+        self,
+        run: Mapping[str, Any],
+        new_jobs: Sequence[Mapping[str, Any]] = (),
+        *,
+        cap: Decimal | None = None,
+        budgets: Sequence[Budget] = (),
+        at: float,
     ) -> Future[list[Job]]:
-        """Write a run, its first jobs (as `reserved`) and what they reserve, all or nothing, before anything is sent.
+        """Write a run and its first jobs (as `reserved`) and hold what they may cost, all or nothing, before anything is sent.
+
+        Args:
+            run, new_jobs: rows; the run may have no jobs yet.
+            cap: USD for the whole call, that is for the outermost run and all below it; None for the default cap where no
+                budget applies. budgets: the client's own, written down beside those of the ledger, which apply anyway.
 
         Returns:
             A future of the jobs as they are then, in order.
 
         Raises (in the future):
-            KeyConflict: the scope already has a run with this key.
+            KeyTaken: the scope already has a run with this key. OverBudget: they do not fit.
         """
 
-        def work(connection: Connection) -> list[Job]:
-            try:
-                connection.execute(insert(runs), [dict(run)])
-            except IntegrityError as error:
-                if run.get("key") is not None and _broke(error, "runs_key", "runs.scope, runs.key"):
-                    raise KeyConflict(
-                        f"The key {run['key']!r} is taken in scope {run['scope']!r}."
-                    ) from error
-                raise
-            for job in new_jobs:
-                connection.execute(insert(jobs), [dict(job)])
-                connection.execute(
-                    insert(events),
-                    [_event(job["created_at"], job["run_id"], job["id"], "move", None, State.RESERVED, 0)],
-                )
-            for reservation in held:
-                connection.execute(insert(reservations), [dict(reservation)])
-            return [_job(row) for job in new_jobs if (row := _job_row(connection, job["id"])) is not None]
+        def work(db: Session) -> list[Job]:
+            self._insert_run(db, run)
+            root = run.get("parent_id") or run["id"]
+            reserve(db, root=root, scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at)
+            return _insert_jobs(db, new_jobs, at)
 
         return self._store.write(work)
+
+    @staticmethod
+    def _insert_run(db: Session, run: Mapping[str, Any]) -> None:
+        row = column_values(run)
+        if run.get("key") is None:
+            db.run(_NEW_RUN, row)
+            return
+        try:
+            with db.savepoint():
+                db.run(_NEW_RUN, row)
+        except IntegrityError as error:
+            owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
+            if owner is None:
+                raise
+            raise KeyTaken(
+                f"The key {run['key']!r} is taken in scope {run['scope']!r}.", run_id=owner["id"]
+            ) from error
+
+    def add_jobs(
+        self,
+        run_id: str,
+        owner: str,
+        new_jobs: Sequence[Mapping[str, Any]],
+        *,
+        cap: Decimal | None = None,
+        budgets: Sequence[Budget] = (),
+        at: float,
+    ) -> Future[list[Job]]:
+        """Write further jobs of a run that `owner` drives, and hold what they may cost, all or nothing.
+
+        Args:
+            cap, budgets: as in `record`.
+
+        Raises (in the future):
+            NotOurs: the run is not open, or not owned by `owner`. OverBudget: they do not fit.
+        """
+
+        def work(db: Session) -> list[Job]:
+            run = db.row(_LOCKED_RUN, {"b_id": run_id})
+            if run is None or run["state"] != "open" or run["owner"] != owner:
+                state = "gone" if run is None else run["state"]
+                whose = "nobody" if run is None or run["owner"] is None else run["owner"]
+                raise NotOurs(
+                    f"The run {run_id} is {state} and driven by {whose}, so nothing is added to it by {owner}.",
+                    run_id=run_id,
+                )
+            root = run["parent_id"] or run["id"]
+            reserve(db, root=root, scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at)
+            return _insert_jobs(db, new_jobs, at)
+
+        return self._store.write(work)
+
+    def set_run(self, run_id: str, at: float, *, owner: str | None = None, **columns: Any) -> Future[bool]:
+        """Change columns of a run that is open or waiting. The future is False, and nothing is changed, when it is neither.
+
+        Args:
+            owner: change it only if this owner drives it. columns: plain values; lists and mappings become JSON.
+        """
+        values = column_values(columns) | {"updated_at": at, "version": runs.c.version + 1}
+        return self._store.write(lambda db: _change_open_run(db, run_id, owner, values))
+
+    def end_run(
+        self, run_id: str, state: str, at: float, *, owner: str | None = None, **columns: Any
+    ) -> Future[bool]:
+        """Close a run as finished, failed or cancelled. The future is False when it was closed already, or not `owner`'s."""
+        ended = {"state": state, "ended_at": at, "owner": None, "lease_until": None}
+        values = column_values(columns) | ended | {"updated_at": at, "version": runs.c.version + 1}
+        return self._store.write(lambda db: _change_open_run(db, run_id, owner, values))
+
+    # -- moves ------------------------------------------------------------------------------------------------------
 
     def move(
         self,
@@ -114,8 +247,11 @@ class Ledger:
     ) -> Future[Job]:
         """Move a job by one step of the table, if it is still where `job` says: a compare-and-swap on state and version.
 
+        An end settles what the job had reserved with `cost`, or releases it without one. A cost above what was reserved is
+        booked in full, with an event `overrun`.
+
         Args:
-            changes: further columns of the job. cost: what it cost, in USD, when the target is an end that cost something.
+            changes: further columns of the job, as plain values. cost: what it cost, in USD, when the target is an end.
             made: rows for `outputs`, written in the same transaction. note: goes into the event.
 
         Returns:
@@ -133,23 +269,19 @@ class Ledger:
             raise IllegalMove(
                 f"{job.state} -> {target} is only for work that dies with its process.", job_id=job.id
             )
-        values: dict[str, Any] = {
-            "state": target.value,
-            "version": job.version + 1,
-            "updated_at": at,
-            **(changes or {}),
-        }
+        values = column_values(changes or {})
+        values |= {"state": target.value, "version": job.version + 1, "updated_at": at}
         if stamp := _STAMPS.get(target.value):
             values[stamp] = at
+        micros = None if cost is None else to_micros(cost)
         if target in ENDS:
-            values |= {"ended_at": at, "owner": None, "lease_until": None}
-            if cost is not None:
-                values["cost"] = to_micros(cost)
+            values |= {"ended_at": at, "owner": None, "lease_until": None, "cost": micros}
+        rows = [column_values(row) for row in made]
 
-        def work(connection: Connection) -> Job:
+        def work(db: Session) -> Job:
             where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
             try:
-                changed = connection.execute(_MOVE.values(values), where)
+                changed = db.run(_MOVE.values(values), where)
             except IntegrityError as error:
                 if not _broke(error, "jobs_remote", "jobs.endpoint, jobs.account, jobs.remote_id"):
                     raise
@@ -159,164 +291,179 @@ class Ledger:
                     run_id=job.run_id,
                     remote_id=values.get("remote_id"),
                 ) from error
-            if changed.rowcount != 1:
-                now = _job_row(connection, job.id)
-                raise MovedMeanwhile(
-                    f"The job {job.id} is {now['state'] if now else 'gone'} by now, not {job.state}.",
-                    job_id=job.id,
-                    run_id=job.run_id,
-                )
-            connection.execute(
-                insert(events),
-                [_event(at, job.run_id, job.id, "move", job.state, target, job.version + 1, note)],
-            )
-            for output in made:
-                connection.execute(insert(outputs), [dict(output)])
-            row = _job_row(connection, job.id)
-            assert row is not None
+            if not changed:
+                raise _moved_meanwhile(db, job)
+            after = job_with(job, values)
+            _add_event(db, at, job, "move", job.state, target.value, after.version, note)
+            for row in rows:
+                db.run(_NEW_OUTPUT, row)
             if target in ENDS:
-                _close_reservations(connection, row, job.cost, cost, at)
-            return _job(row)
+                _settle(db, after, job.cost, micros, at)
+            return after
 
         return self._store.write(work, waits=step.waits)
 
     def touch(self, job: Job, at: float, **changes: Any) -> None:
         """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on."""
+        values = column_values(changes) | {"updated_at": at}
+        where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
+        self._store.write(lambda db: db.run(_MOVE.values(values), where), waits=False)
 
-        def work(connection: Connection) -> None:
-            where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
-            connection.execute(_MOVE.values(updated_at=at, **changes), where)
+    def correct(self, job_id: str, cost: Decimal | None, at: float) -> Future[Job]:
+        """Book a person's word on what a job cost, where vidorch could only assume it or not tell. It stays in its state.
 
-        self._store.write(work, waits=False)
+        Args:
+            cost: USD; None when it was not charged.
 
-    def renew(self, owner: str, until: float) -> None:
-        """Renew every lease of an owner, whatever its jobs do meanwhile; rides with the next commit."""
+        Raises (in the future):
+            InvalidRequest: there is no such job, it has not ended, or its cost is known already.
+        """
+        micros = 0 if cost is None else to_micros(cost)
 
-        def work(connection: Connection) -> None:
-            for table in (jobs, runs):
-                connection.execute(update(table).where(table.c.owner == owner).values(lease_until=until))
-
-        self._store.write(work, waits=False)
-
-    def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
-        """Add an event that is not a move; rides with the next commit."""
-        self._store.write(
-            lambda c: c.execute(insert(events), [_event(at, run_id, job_id, kind, None, None, None, data)]),
-            waits=False,
-        )
-
-    def end_run(self, run_id: str, state: str, at: float, **changes: Any) -> Future[None]:
-        """Close a run as finished, failed or cancelled."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(
-                update(runs)
-                .where(runs.c.id == run_id, runs.c.state.in_(("open", "waiting")))
-                .values(
-                    state=state,
-                    version=runs.c.version + 1,
-                    updated_at=at,
-                    ended_at=at,
-                    owner=None,
-                    lease_until=None,
-                    **changes,
+        def work(db: Session) -> Job:
+            job = job_row(db, job_id)
+            if job is None:
+                raise InvalidRequest(
+                    f"There is no job {job_id!r} in this ledger.", field="job_id", value=job_id
                 )
-            )
+            open_question = job.cost_basis == "assumed" or (job.charged is None and State(job.state) in ENDS)
+            if State(job.state) not in ENDS or not open_question:
+                raise InvalidRequest(
+                    f"What the job {job_id} cost is not open: it is {job.state}"
+                    f"{'' if job.cost is None else f', at {job.cost} USD ({job.cost_basis})'}.",
+                    field="job_id", value=job_id, allowed="an ended job whose cost was assumed or is not known",
+                )  # fmt: skip
+            values = {
+                "cost": micros,
+                "cost_basis": "reported",
+                "charged": int(micros > 0),
+                "version": job.version + 1,
+                "updated_at": at,
+            }
+            db.run(_JOB_BY_ID.values(values), {"b_id": job_id})
+            after = job_with(job, values)
+            said = {"from": None if job.cost is None else str(job.cost), "to": str(after.cost)}
+            _add_event(db, at, job, "correction", None, None, after.version, said)
+            _settle(db, after, job.cost, micros, at)
+            return after
 
         return self._store.write(work)
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # -- ownership --------------------------------------------------------------------------------------------------
 
-    def run(self, run_id: str) -> dict[str, Any] | None:
-        """One run's row, with its JSON columns read; None when there is none."""
+    def take(self, job: Job, owner: str, host: str, process: int, until: float, at: float) -> Future[Job]:
+        """Become the owner of a job, if nobody moved or took it since `job` was read.
 
-        def work(connection: Connection) -> dict[str, Any] | None:
-            row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
-            return None if row is None else _run(row)
+        Raises (in the future):
+            MovedMeanwhile: somebody did.
+        """
 
-        return self._store.read(work)
+        def work(db: Session) -> Job:
+            where = {
+                "b_id": job.id, "b_version": job.version, "b_owner": job.owner, "b_new_owner": owner, "b_until": until,
+                "b_host": host, "b_process": process, "b_at": at,
+            }  # fmt: skip
+            if not db.run(_TAKE, where):
+                raise _moved_meanwhile(db, job)
+            values = {
+                "owner": owner, "lease_until": until, "host": host, "process": process, "version": job.version + 1,
+                "updated_at": at,
+            }  # fmt: skip
+            _add_event(db, at, job, "lease", None, None, job.version + 1, {"owner": owner, "from": job.owner})
+            return job_with(job, values)
 
-    def runs(self, *, limit: int = 100, state: str | None = None) -> list[dict[str, Any]]:
-        """Runs, newest first."""
-        query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
-        if state is not None:
-            query = query.where(runs.c.state == state)
-        return self._store.read(
-            lambda connection: [_run(row) for row in connection.execute(query).mappings()]
-        )
+        return self._store.write(work)
 
-    def job(self, job_id: str) -> Job | None:
-        """One job, or None."""
+    def take_run(
+        self, run_id: str, version: int, owner: str, until: float, at: float, *, reopen: bool = False
+    ) -> Future[dict[str, Any]]:
+        """Become the owner of a run that was at `version`, which is open from then on.
 
-        def work(connection: Connection) -> Job | None:
-            row = _job_row(connection, job_id)
-            return None if row is None else _job(row)
+        Args:
+            reopen: also take one that has ended.
 
-        return self._store.read(work)
+        Returns:
+            A future of the run's row, as `run()` gives it.
 
-    def jobs(
-        self, *, run_id: str | None = None, state: str | None = None, limit: int | None = None
-    ) -> list[Job]:
-        """Jobs of one run in order of candidates, or all jobs, newest first."""
-        query = select(jobs)
-        if run_id is not None:
-            query = query.where(jobs.c.run_id == run_id).order_by(jobs.c.candidate, jobs.c.attempt)
-        else:
-            query = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        if state is not None:
-            query = query.where(jobs.c.state == state)
-        if limit is not None:
-            query = query.limit(limit)
-        return self._store.read(
-            lambda connection: [_job(row) for row in connection.execute(query).mappings()]
-        )
+        Raises (in the future):
+            MovedMeanwhile: it is at another version, has ended, or is gone.
+        """
+        values = {
+            "state": "open", "owner": owner, "lease_until": until, "ended_at": None, "version": version + 1, "updated_at": at,
+        }  # fmt: skip
+        statement = _RUN_AT if reopen else _RUN_AT.where(runs.c.state.in_(_OPEN))
 
-    def outputs(self, run_id: str) -> list[dict[str, Any]]:
-        """Outputs of a run, in order of jobs and numbers."""
-        query = (
-            select(outputs).where(outputs.c.run_id == run_id).order_by(outputs.c.created_at, outputs.c.number)
-        )
-        return self._store.read(
-            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
-        )
+        def work(db: Session) -> dict[str, Any]:
+            changed = db.run(statement.values(values), {"b_id": run_id, "b_version": version})
+            row = db.row(_RUN, {"b_id": run_id})
+            if not changed or row is None:
+                state = "gone" if row is None else f"{row['state']}, at version {row['version']},"
+                raise MovedMeanwhile(f"The run {run_id} is {state} by now.", run_id=run_id)
+            return run_of(row)
 
-    def events(self, run_id: str, *, job_id: str | None = None) -> list[Event]:
-        """The history of a run, or of one of its jobs, oldest first."""
-        query = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
-        if job_id is not None:
-            query = query.where(events.c.job_id == job_id)
+        return self._store.write(work)
 
-        def work(connection: Connection) -> list[Event]:
-            return [
-                Event(
-                    row["at"],
-                    row["run_id"],
-                    row["job_id"],
-                    row["kind"],
-                    row["source"],
-                    row["target"],
-                    json.loads(row["data"] or "{}"),
-                )
-                for row in connection.execute(query).mappings()
-            ]
+    def renew(self, owner: str, until: float) -> None:
+        """Renew every lease of an owner, whatever its jobs do meanwhile; rides with the next commit."""
+        values = {"b_owner": owner, "b_until": until}
 
-        return self._store.read(work)
+        def work(db: Session) -> None:
+            for statement in _RENEW.values():
+                db.run(statement, values)
 
-    def find(self, word: str) -> list[tuple[str, str]]:
-        """Runs and jobs whose id starts or ends with `word`, as (kind, id): what a person may type instead of a whole id."""
+        self._store.write(work, waits=False)
 
-        def work(connection: Connection) -> list[tuple[str, str]]:
-            found = []
-            for kind, table in (("run", runs), ("job", jobs)):
-                matches = table.c.id.startswith(word, autoescape=True) | table.c.id.endswith(
-                    word, autoescape=True
-                )
-                found += [
-                    (kind, row[0]) for row in connection.execute(select(table.c.id).where(matches).limit(5))
-                ]
-            return found
+    def release(
+        self,
+        owner: str,
+        at: float,
+        *,
+        job_ids: Iterable[str] | None = None,
+        run_ids: Iterable[str] | None = None,
+    ) -> Future[None]:
+        """Give up what `owner` owns: the jobs and runs named, or everything when neither is given."""
+        named = {"jobs": job_ids, "runs": run_ids}
+        everything = job_ids is None and run_ids is None
+        chosen = {table: list(ids or ()) for table, ids in named.items()}
 
-        return self._store.read(work)
+        def work(db: Session) -> None:
+            where = {"b_owner": owner, "b_at": at}
+            for table, ids in chosen.items():
+                if everything:
+                    db.run(_RELEASE[table], where)
+                for one in ids:
+                    db.run(_RELEASE_ONE[table], where | {"b_id": one})
+
+        return self._store.write(work)
+
+    # -- budgets and housekeeping -----------------------------------------------------------------------------------
+
+    def set_budget(self, budget: Budget, at: float) -> Future[None]:
+        """Write a budget down, or change the one of its name and scope. It holds for every call from then on."""
+        return self._store.write(lambda db: put_budget(db, budget, at))
+
+    def remove_budget(self, name: str, scope: str | None = None) -> Future[bool]:
+        """Take a budget away; False when there was none. What was spent under it counts again should it come back."""
+        return self._store.write(lambda db: remove_budget(db, name, scope))
+
+    def prune(self, before: float, at: float) -> Pruned:
+        """Forget runs that ended before a moment, with everything below them, a few at a time so that nobody waits long.
+
+        What is open stays, with its whole call, what ended after `at` (now) does, and so does every reservation that was settled with an amount: budgets stay
+        true. Files are never touched.
+
+        Returns:
+            How many rows went.
+        """
+        total = Pruned()
+        while (part := self._store.write(lambda db: prune(db, min(before, at))).result()).runs:
+            total += part
+        return total
+
+    def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
+        """Add an event that is not a move; rides with the next commit."""
+        row = _event(at, run_id, job_id, kind, None, None, None, data)
+        self._store.write(lambda db: db.run(_NEW_EVENT, row), waits=False)
 
     def flush(self) -> None:
         """Wait until everything written so far is on disk."""
@@ -327,83 +474,67 @@ class Ledger:
         self._store.close()
 
 
+def _insert_jobs(db: Session, rows: Sequence[Mapping[str, Any]], at: float) -> list[Job]:
+    written = []
+    for row in rows:
+        plain = column_values(row)
+        db.run(_NEW_JOB, plain)
+        job = job_of(plain)
+        _add_event(db, at, job, "move", None, State.RESERVED.value, job.version, None)
+        written.append(job)
+    return written
+
+
+def _change_open_run(db: Session, run_id: str, owner: str | None, values: Mapping[str, Any]) -> bool:
+    statement = _OPEN_RUN.values(values)
+    if owner is not None:
+        statement = statement.where(runs.c.owner == owner)
+    return bool(db.run(statement, {"b_id": run_id}))
+
+
+def _settle(db: Session, job: Job, before: Decimal | None, cost: int | None, at: float) -> None:
+    """Book what an ended job cost, over what was booked `before`: in its reservations and in its run."""
+    if job.billed:
+        reserved = book(db, job.id, cost, job.cost_basis, at)
+        if cost is not None and cost > reserved:
+            said = {"reserved": str(from_micros(reserved)), "cost": str(from_micros(cost))}
+            _add_event(db, at, job, "overrun", None, None, job.version, said)
+    added = (cost or 0) - (0 if before is None else to_micros(before))
+    if added:
+        statement = _ADD_TO_RUN["cost" if job.billed else "imputed"]
+        db.run(statement, {"b_id": job.run_id, "b_added": added, "b_at": at})
+
+
+def _moved_meanwhile(db: Session, job: Job) -> MovedMeanwhile:
+    now = job_row(db, job.id)
+    is_now = "gone" if now is None else now.state
+    was = (
+        job.state
+        if now is None or now.state != job.state
+        else f"where it was: {now.owner or 'nobody'} has it"
+    )
+    return MovedMeanwhile(
+        f"The job {job.id} is {is_now} by now, not {was}.", job_id=job.id, run_id=job.run_id
+    )
+
+
+def _add_event(
+    db: Session, at: float, job: Job, kind: str, source: str | None, target: str | None, version: int | None,
+    data: Mapping[str, Any] | None,
+) -> None:  # fmt: skip
+    db.run(_NEW_EVENT, _event(at, job.run_id, job.id, kind, source, target, version, data))
+
+
 def _event(
-    at: float, run_id: str, job_id: str | None, kind: str, source: str | None, target: State | None, version: int | None,
+    at: float, run_id: str, job_id: str | None, kind: str, source: str | None, target: str | None, version: int | None,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     return {
-        "at": at, "run_id": run_id, "job_id": job_id, "kind": kind, "source": source,
-        "target": None if target is None else target.value, "version": version,
+        "at": at, "run_id": run_id, "job_id": job_id, "kind": kind, "source": source, "target": target, "version": version,
         "data": None if not data else json.dumps(dict(data), default=str),
     }  # fmt: skip
-
-
-def _close_reservations(
-    connection: Connection, row: RowMapping, before: Decimal | None, cost: Decimal | None, at: float
-) -> None:
-    """Settle what a job had reserved with what it cost, or release it, and add the cost to its run.
-
-    `before` is what was booked already: a lost job is booked at its high until a person corrects it.
-    """
-    held = (reservations.c.job_id == row["id"], reservations.c.state.in_(("held", "settled")))
-    if cost is None:
-        connection.execute(
-            update(reservations).where(*held).values(state="released", settled=0, updated_at=at)
-        )
-        return
-    micros = to_micros(cost)
-    connection.execute(
-        update(reservations)
-        .where(*held)
-        .values(state="settled", settled=micros, basis=row["cost_basis"], updated_at=at)
-    )
-    total = runs.c.cost if row["billed"] else runs.c.imputed
-    added = micros - (0 if before is None else to_micros(before))
-    connection.execute(
-        update(runs).where(runs.c.id == row["run_id"]).values({total: total + added, runs.c.updated_at: at})
-    )
 
 
 def _broke(error: IntegrityError, name: str, columns: str) -> bool:
     """Whether it is this constraint that was broken: PostgreSQL says its name, SQLite its columns."""
     return name in str(error.orig) or columns in str(error.orig)
-
-
-def _job_row(connection: Connection, job_id: str) -> RowMapping | None:
-    return (
-        connection.execute(select(jobs).where(jobs.c.id == bindparam("one")), {"one": job_id})
-        .mappings()
-        .first()
-    )
-
-
-def _money(micros: int | None) -> Decimal | None:
-    return None if micros is None else from_micros(micros)
-
-
-def _job(row: RowMapping) -> Job:
-    timings = json.loads(row["timings"] or "{}")
-    return Job(
-        id=row["id"], run_id=row["run_id"], candidate=row["candidate"], attempt=row["attempt"], scope=row["scope"],
-        endpoint=row["endpoint"], provider=row["provider"], model=row["model"], task=row["task"], state=row["state"],
-        version=row["version"], seed=row["seed"], remote_id=row["remote_id"], outlives_caller=bool(row["outlives_caller"]),
-        owner=row["owner"], lease_until=row["lease_until"], progress=row["progress"], stage=row["stage"],
-        estimate=from_micros(row["estimate"]), estimate_high=from_micros(row["estimate_high"]), cost=_money(row["cost"]),
-        cost_basis=row["cost_basis"], charged=None if row["charged"] is None else bool(row["charged"]),
-        error=row["error"], error_code=row["error_code"], error_stage=row["error_stage"], error_text=row["error_text"],
-        created_at=row["created_at"], updated_at=row["updated_at"], sending_at=row["sending_at"],
-        accepted_at=row["accepted_at"], ended_at=row["ended_at"], timings=Timings(**timings),
-        settings=json.loads(row["settings"]), details=json.loads(row["details"] or "{}"),
-    )  # fmt: skip
-
-
-_JSON = ("request", "plan", "estimate", "options", "tags", "notes", "error")
-
-
-def _run(row: RowMapping) -> dict[str, Any]:
-    plain = dict(row)
-    for name in _JSON:
-        plain[name] = json.loads(plain[name]) if plain[name] else None
-    for name in ("max_cost", "cost", "imputed"):
-        plain[name] = _money(plain[name])
-    return plain

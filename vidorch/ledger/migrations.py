@@ -265,6 +265,57 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0002_budgets",
+        (
+            "ALTER TABLE reservations ADD COLUMN root_id VARCHAR",
+            """
+            UPDATE reservations
+            SET root_id = (SELECT COALESCE(runs.parent_id, runs.id) FROM runs WHERE runs.id = reservations.run_id)
+            """,
+            """
+            UPDATE reservations
+            SET state = 'released', settled = 0
+            WHERE job_id IN (SELECT jobs.id FROM jobs WHERE jobs.billed = 0)
+            """,
+            """
+            CREATE TABLE balances (
+                account VARCHAR NOT NULL,
+                "day" VARCHAR NOT NULL,
+                held BIGINT NOT NULL,
+                settled BIGINT NOT NULL,
+                PRIMARY KEY (account, "day")
+            )
+            """,
+            """
+            INSERT INTO balances (account, "day", held, settled)
+            SELECT
+                COALESCE(budget_id, root_id),
+                period,
+                SUM(CASE WHEN state = 'held' THEN amount ELSE 0 END),
+                SUM(CASE WHEN state = 'settled' THEN COALESCE(settled, 0) ELSE 0 END)
+            FROM reservations
+            WHERE state <> 'released' AND COALESCE(budget_id, root_id) IS NOT NULL
+            GROUP BY COALESCE(budget_id, root_id), period
+            """,
+            "DROP INDEX reservations_budget",
+            "DROP INDEX reservations_run",
+            "CREATE INDEX reservations_root ON reservations (root_id)",
+            "DROP INDEX runs_parent",
+            """
+            CREATE INDEX runs_parent ON runs (parent_id, "position")
+            """,
+            "CREATE INDEX runs_open ON runs (created_at) WHERE ended_at IS NULL",
+            "CREATE INDEX runs_owner ON runs (owner) WHERE owner IS NOT NULL",
+            "DROP INDEX jobs_state",
+            "CREATE INDEX jobs_state ON jobs (state, created_at)",
+            "CREATE INDEX jobs_created ON jobs (created_at)",
+            "DROP INDEX jobs_latency",
+            "CREATE INDEX jobs_latency ON jobs (endpoint, model, task, ended_at)",
+            "CREATE INDEX jobs_open ON jobs (created_at) WHERE ended_at IS NULL",
+            "CREATE INDEX jobs_owner ON jobs (owner) WHERE owner IS NOT NULL",
+        ),
+    ),
 )
 
 

@@ -18,10 +18,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 __all__ = [
     "TABLES",
+    "balances",
     "budgets",
     "deliveries",
     "events",
@@ -34,6 +36,13 @@ __all__ = [
 ]
 
 metadata = MetaData()
+
+
+def _partial(name: str, *columns: str, only: str) -> Index:
+    """An index of a few rows of a long table: those that match `only`."""
+    return Index(name, *columns, sqlite_where=text(only), postgresql_where=text(only))
+
+
 Money = BigInteger
 Time = Double
 
@@ -79,7 +88,9 @@ runs = Table(
     Column("ended_at", Time),
     UniqueConstraint("scope", "key", name="runs_key"),
     Index("runs_created", "created_at"),
-    Index("runs_parent", "parent_id"),
+    Index("runs_parent", "parent_id", "position"),
+    _partial("runs_open", "created_at", only="ended_at IS NULL"),
+    _partial("runs_owner", "owner", only="owner IS NOT NULL"),
 )
 
 jobs = Table(
@@ -145,9 +156,12 @@ jobs = Table(
         "endpoint", "account", "remote_id", name="jobs_remote"
     ),  # a job at the vendor is claimed once
     UniqueConstraint("run_id", "candidate", "attempt", name="jobs_attempt"),
-    Index("jobs_state", "state", "endpoint"),
+    Index("jobs_created", "created_at"),
+    Index("jobs_state", "state", "created_at"),
     Index("jobs_token", "token"),
-    Index("jobs_latency", "model", "endpoint", "ended_at"),
+    Index("jobs_latency", "endpoint", "model", "task", "ended_at"),
+    _partial("jobs_open", "created_at", only="ended_at IS NULL"),
+    _partial("jobs_owner", "owner", only="owner IS NOT NULL"),
 )
 
 outputs = Table(
@@ -201,7 +215,7 @@ reservations = Table(
     Column("id", String, primary_key=True),
     Column("run_id", String, nullable=False),
     Column("job_id", String, nullable=False),
-    Column("budget_id", String),
+    Column("budget_id", String),  # NULL: what the call itself counts
     Column("scope", String, nullable=False),
     Column("state", String, nullable=False),  # held, settled, released
     Column("amount", Money, nullable=False),
@@ -210,9 +224,18 @@ reservations = Table(
     Column("period", String, nullable=False),  # the day, 2026-11-22, that it counts towards
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
+    Column("root_id", String),  # the outermost run of the call
     Index("reservations_job", "job_id"),
-    Index("reservations_budget", "budget_id", "period", "state"),
-    Index("reservations_run", "run_id"),
+    Index("reservations_root", "root_id"),
+)
+
+balances = Table(
+    "balances",  # sums of reservations, so that no check has to add up the history
+    metadata,
+    Column("account", String, primary_key=True),  # the outermost run of a call, or a budget
+    Column("day", String, primary_key=True),
+    Column("held", Money, nullable=False),
+    Column("settled", Money, nullable=False),
 )
 
 budgets = Table(

@@ -24,11 +24,12 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from vidorch.errors import LedgerUnavailable
 from vidorch.ledger.migrations import MIGRATIONS, migrate
+from vidorch.ledger.session import Session
 
 __all__ = ["Store"]
 
 T = TypeVar("T")
-Work = Callable[[Connection], T]
+Work = Callable[[Session], T]
 
 LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
@@ -106,7 +107,7 @@ class Store:
             self.flush()
         try:
             with self._reader_engine.connect() as connection:
-                return work(connection)
+                return work(Session(connection))
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise explain(error, self.path) from error
 
@@ -165,10 +166,11 @@ class Store:
         broken: BaseException | None = None
         try:
             with connection.begin():
+                session = Session(connection)
                 for work, future in batch:
                     try:
                         with connection.begin_nested():
-                            outcomes.append((future, work(connection), None))
+                            outcomes.append((future, work(session), None))
                     except Exception as error:
                         # A full disk makes SQLite roll back everything at once, savepoints included: then all have failed.
                         if _file_trouble(error) is not None or not _in_transaction(connection):

@@ -1,0 +1,285 @@
+"""What the ledger can be asked. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+
+from vidorch.budget import BudgetState
+from vidorch.ledger.accounts import states_of
+from vidorch.ledger.moves import State
+from vidorch.ledger.rows import job_of, run_of
+from vidorch.ledger.schema import events, jobs, outputs, reservations, runs
+from vidorch.ledger.session import Session
+from vidorch.ledger.store import Store
+from vidorch.result import Event, Job
+
+__all__ = ["Reader", "Spent", "job_row"]
+
+_RUN = select(runs).where(runs.c.id == bindparam("b_id"))
+_RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
+_RUNS = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(bindparam("b_limit"))
+_RUNS_IN = (
+    select(runs)
+    .where(runs.c.state == bindparam("b_state"))
+    .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    .limit(bindparam("b_limit"))
+)
+_CHILDREN = (
+    select(runs)
+    .where(runs.c.parent_id == bindparam("b_id"))
+    .order_by(runs.c.position, runs.c.created_at, runs.c.id)
+)
+_OPEN_RUNS = select(runs).where(runs.c.ended_at.is_(None)).order_by(runs.c.created_at, runs.c.id)
+_JOB = select(jobs).where(jobs.c.id == bindparam("b_id"))
+_JOBS_OF = (
+    select(jobs)
+    .where(jobs.c.run_id == bindparam("b_run"))
+    .order_by(jobs.c.candidate, jobs.c.attempt)
+    .limit(bindparam("b_limit"))
+)
+_JOBS = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(bindparam("b_limit"))
+_JOBS_IN = (
+    select(jobs)
+    .where(jobs.c.state == bindparam("b_state"))
+    .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    .limit(bindparam("b_limit"))
+)
+_OPEN_JOBS = select(jobs).where(jobs.c.ended_at.is_(None)).order_by(jobs.c.created_at, jobs.c.id)
+_UNKNOWN_LIKE = (
+    select(jobs)
+    .where(
+        jobs.c.state == State.UNKNOWN.value,
+        jobs.c.endpoint == bindparam("b_endpoint"),
+        jobs.c.account == bindparam("b_account"),
+        jobs.c.settings_hash == bindparam("b_hash"),
+    )
+    .order_by(jobs.c.created_at, jobs.c.id)
+)
+_CLAIMED = select(jobs.c.id).where(
+    jobs.c.endpoint == bindparam("b_endpoint"),
+    jobs.c.account == bindparam("b_account"),
+    jobs.c.remote_id == bindparam("b_remote"),
+)
+_LATENCIES = (
+    select((jobs.c.downloading_at - jobs.c.accepted_at).label("seconds"))
+    .where(
+        jobs.c.endpoint == bindparam("b_endpoint"),
+        jobs.c.model == bindparam("b_model"),
+        jobs.c.task == bindparam("b_task"),
+        jobs.c.ended_at.is_not(None),
+        jobs.c.state == State.SETTLED.value,
+        jobs.c.accepted_at.is_not(None),
+        jobs.c.downloading_at.is_not(None),
+    )
+    .order_by(jobs.c.ended_at.desc())
+    .limit(bindparam("b_limit"))
+)
+_ROOT = select(runs.c.id, runs.c.parent_id).where(runs.c.id == bindparam("b_id"))
+_SPENT = (
+    select(
+        reservations.c.state,
+        jobs.c.state.label("job_state"),
+        func.sum(reservations.c.amount).label("amount"),
+        func.sum(reservations.c.settled).label("settled"),
+    )
+    .join(jobs, jobs.c.id == reservations.c.job_id)
+    .where(reservations.c.root_id == bindparam("b_root"), reservations.c.budget_id.is_(None))
+    .group_by(reservations.c.state, jobs.c.state)
+)
+_OUTPUTS = (
+    select(outputs)
+    .where(outputs.c.run_id == bindparam("b_run"))
+    .order_by(outputs.c.created_at, outputs.c.number)
+)
+_EVENTS = select(events).where(events.c.run_id == bindparam("b_run")).order_by(events.c.id)
+_EVENTS_OF_JOB = select(events).where(events.c.job_id == bindparam("b_job")).order_by(events.c.id)
+_FIND = {
+    kind: (
+        select(table.c.id)
+        .where(table.c.id >= bindparam("b_first"), table.c.id < bindparam("b_after"))
+        .limit(5),
+        select(table.c.id).where(table.c.id.endswith(bindparam("b_word"), escape="\\")).limit(5),
+    )
+    for kind, table in (("run", runs), ("job", jobs))
+}
+_MANY = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a call has used of its cap, with all runs below it, in millionths of a dollar.
+
+    Attributes:
+        settled: really spent, or assumed so. held: reserved for what is under way. unknown: reserved for submits of which
+            nobody can tell whether they were accepted.
+    """
+
+    settled: int = 0
+    held: int = 0
+    unknown: int = 0
+
+    @property
+    def total(self) -> int:
+        """All that counts against the cap."""
+        return self.settled + self.held + self.unknown
+
+
+def job_row(db: Session, job_id: str) -> Job | None:
+    """One job, inside a transaction."""
+    row = db.row(_JOB, {"b_id": job_id})
+    return None if row is None else job_of(row)
+
+
+class Reader:
+    """The reading half of the ledger."""
+
+    _store: Store
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        """One run's row, with its JSON columns read and its money in dollars; None when there is none."""
+        return self._one_run(_RUN, {"b_id": run_id})
+
+    def run_by_key(self, scope: str, key: str) -> dict[str, Any] | None:
+        """The run that owns a key in a scope, or None."""
+        return self._one_run(_RUN_BY_KEY, {"b_scope": scope, "b_key": key})
+
+    def runs(self, *, limit: int = 100, state: str | None = None) -> list[dict[str, Any]]:
+        """Runs, newest first."""
+        return self._runs(_RUNS if state is None else _RUNS_IN, {"b_limit": limit} | _given(b_state=state))
+
+    def children(self, parent_id: str) -> list[dict[str, Any]]:
+        """The runs below a batch or film, in order of position."""
+        return self._runs(_CHILDREN, {"b_id": parent_id})
+
+    def open_runs(self, scope: str | None = None) -> list[dict[str, Any]]:
+        """Runs that are open or waiting, oldest first."""
+        found = self._runs(_OPEN_RUNS, {})
+        return found if scope is None else [run for run in found if run["scope"] == scope]
+
+    def job(self, job_id: str) -> Job | None:
+        """One job, or None."""
+        return self._store.read(lambda db: job_row(db, job_id))
+
+    def jobs(
+        self, *, run_id: str | None = None, state: str | None = None, limit: int | None = None
+    ) -> list[Job]:
+        """Jobs of one run in order of candidates, or all jobs, newest first."""
+        most = {"b_limit": _MANY if limit is None else limit}
+        if run_id is not None:
+            found = self._jobs(
+                _JOBS_OF, most | {"b_run": run_id} | ({} if state is None else {"b_limit": _MANY})
+            )
+            return found if state is None else [job for job in found if job.state == state][:limit]
+        return self._jobs(_JOBS if state is None else _JOBS_IN, most | _given(b_state=state))
+
+    def open_jobs(self, run_id: str | None = None) -> list[Job]:
+        """Jobs that have not come to an end, oldest first; those of one run, or all."""
+        if run_id is not None:
+            return [job for job in self.jobs(run_id=run_id) if job.ended_at is None]
+        return self._jobs(_OPEN_JOBS, {})
+
+    def unknown_like(self, job: Job) -> list[Job]:
+        """Unknown jobs of the same account that asked for the same, `job` among them if it is one; oldest first."""
+        values = {"b_endpoint": job.endpoint, "b_account": job.account, "b_hash": job.settings_hash}
+        return self._jobs(_UNKNOWN_LIKE, values)
+
+    def claimed(self, endpoint: str, account: str, remote_ids: Iterable[str]) -> set[str]:
+        """Which of these jobs at the vendor belong to a job of ours."""
+
+        def work(db: Session) -> set[str]:
+            where = {"b_endpoint": endpoint, "b_account": account}
+            return {one for one in remote_ids if db.row(_CLAIMED, where | {"b_remote": one}) is not None}
+
+        return self._store.read(work)
+
+    def latencies(self, endpoint: str, model: str, *, task: str, limit: int = 200) -> list[float]:
+        """Seconds that settled jobs took at the vendor, from accepted to finished; newest first."""
+        values = {"b_endpoint": endpoint, "b_model": model, "b_task": task, "b_limit": limit}
+        return self._store.read(lambda db: [row["seconds"] for row in db.rows(_LATENCIES, values)])
+
+    def spent(self, run_id: str) -> Spent:
+        """What the outermost run of this one has used of its cap, together with everything below it."""
+
+        def work(db: Session) -> Spent:
+            run = db.row(_ROOT, {"b_id": run_id})
+            if run is None:
+                return Spent()
+            settled = held = unknown = 0
+            for row in db.rows(_SPENT, {"b_root": run["parent_id"] or run["id"]}):
+                if row["state"] == "settled":
+                    settled += int(row["settled"])
+                elif row["state"] == "held" and row["job_state"] == State.UNKNOWN:
+                    unknown += int(row["amount"])
+                elif row["state"] == "held":
+                    held += int(row["amount"])
+            return Spent(settled, held, unknown)
+
+        return self._store.read(work)
+
+    def budgets(self, at: float, scope: str | None = None) -> list[BudgetState]:
+        """What is left of each budget that holds for a scope, or of all."""
+        return self._store.read(lambda db: states_of(db, at, scope))
+
+    def outputs(self, run_id: str) -> list[dict[str, Any]]:
+        """Outputs of a run, in order of jobs and numbers."""
+        return self._store.read(lambda db: [dict(row) for row in db.rows(_OUTPUTS, {"b_run": run_id})])
+
+    def events(self, run_id: str, *, job_id: str | None = None) -> list[Event]:
+        """The history of a run, or of one of its jobs, oldest first."""
+        query = _EVENTS if job_id is None else _EVENTS_OF_JOB
+        values = {"b_run": run_id} if job_id is None else {"b_job": job_id}
+
+        def work(db: Session) -> list[Event]:
+            return [
+                Event(
+                    row["at"],
+                    row["run_id"],
+                    row["job_id"],
+                    row["kind"],
+                    row["source"],
+                    row["target"],
+                    json.loads(row["data"] or "{}"),
+                )
+                for row in db.rows(query, values)
+                if row["run_id"] == run_id
+            ]
+
+        return self._store.read(work)
+
+    def find(self, word: str) -> list[tuple[str, str]]:
+        """Runs and jobs whose id starts or ends with `word`, as (kind, id): what a person may type instead of a whole id."""
+        literal = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+        def work(db: Session) -> list[tuple[str, str]]:
+            found: list[tuple[str, str]] = []
+            for kind, (starts, ends) in _FIND.items():
+                ids = [
+                    row["id"] for row in db.rows(starts, {"b_first": word, "b_after": f"{word}\U0010ffff"})
+                ]
+                ids += [row["id"] for row in db.rows(ends, {"b_word": literal})]
+                found += [(kind, one) for one in dict.fromkeys(ids)][:5]
+            return found
+
+        return self._store.read(work)
+
+    def _one_run(self, query: Any, values: dict[str, Any]) -> dict[str, Any] | None:
+        def work(db: Session) -> dict[str, Any] | None:
+            row = db.row(query, values)
+            return None if row is None else run_of(row)
+
+        return self._store.read(work)
+
+    def _runs(self, query: Any, values: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._store.read(lambda db: [run_of(row) for row in db.rows(query, values)])
+
+    def _jobs(self, query: Any, values: dict[str, Any]) -> list[Job]:
+        return self._store.read(lambda db: [job_of(row) for row in db.rows(query, values)])
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
