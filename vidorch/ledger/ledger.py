@@ -449,8 +449,8 @@ class Ledger(Reader):
     def prune(self, before: float, at: float) -> Pruned:
         """Forget runs that ended before a moment, with everything below them, a few at a time so that nobody waits long.
 
-        What is open stays, with its whole call, what ended after `at` (now) does, and so does every reservation that was settled with an amount: budgets stay
-        true. Files are never touched.
+        What is open stays, with its whole call, and so does what ended after `at` (now). Every reservation that was settled
+        with an amount stays too: budgets remain true. Files are never touched.
 
         Returns:
             How many rows went.
