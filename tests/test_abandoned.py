@@ -17,8 +17,7 @@ from tests.child import client_of
 from tests.engine.scripted import Scripted
 from vidorch.contract import Failed
 from vidorch.errors import ProviderFailed, TimedOut
-from vidorch.ledger.moves import State
-from vidorch.result import Job
+from vidorch.ledger.moves import ENDS, State
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are killed in another way on Windows")
 ROOT = Path(__file__).parents[1]
@@ -72,33 +71,32 @@ def test_before_anybody_waits_nothing_is_touched(tmp_path: Path) -> None:
 
 def test_work_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
     """Another client that waits does not take what somebody is still working on; nor its half-written file."""
-    from vidorch.clock import RealClock
-    from vidorch.engine.strays import close_abandoned
-
     with subprocess.Popen(
         [sys.executable, "-m", "tests.child", "stay", "downloading", str(tmp_path / "clip.mp4")],
         stdout=subprocess.PIPE, text=True, cwd=ROOT,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        assert "downloading\n" == process.stdout.readline()
-        with client_of(Scripted()) as client:
-            (job,) = client.jobs()
-            found: list[Job] = close_abandoned(client._inner._opened_ledger(), job.run_id, RealClock())
-            assert [False] == [State(one.state) is State.ABANDONED for one in found]
-        assert 1 == len(list(tmp_path.glob(".*.part")))
-        process.kill()
+        try:
+            assert "downloading\n" == process.stdout.readline()
+            with client_of(Scripted()) as client:
+                (job,) = client.jobs()
+                assert [] == client.resume() == client.resume(job.run_id)
+                assert State(client.job(job.id).state) not in ENDS
+            assert 1 == len(list(tmp_path.glob(".*.part")))
+        finally:
+            process.kill()
 
 
 def test_a_run_that_is_just_being_closed_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the end of the last job and the end of the run, whoever waits elsewhere goes on waiting."""
-    from vidorch.engine.runs import LiveRun
+    from vidorch.engine.carrying import LiveRun
 
     close, closing, free = LiveRun._close_books, threading.Event(), threading.Event()
 
-    async def slowly(self: LiveRun, without_clip: str) -> None:
+    async def slowly(self: LiveRun) -> None:
         closing.set()
         await asyncio.to_thread(free.wait, 30)
-        await close(self, without_clip)
+        await close(self)
 
     monkeypatch.setattr(LiveRun, "_close_books", slowly)
     with (

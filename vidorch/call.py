@@ -56,10 +56,9 @@ class EstimateOptions(RequestOptions, total=False):
 
 
 class Options(EstimateOptions, total=False):
-    """Options of `generate` and `submit`.
+    """Options of `generate` and `submit`. See `Call` for what each one does.
 
-    Open in this version: model, max_cost, scope, tags, output, overwrite, timeout, on_progress.
-    The others are reserved names: giving one raises `Unsupported` before anything is sent.
+    `until`, `route` and `webhook` are reserved names: giving one raises `Unsupported` before anything is sent.
     """
 
     scope: str
@@ -84,12 +83,12 @@ class Options(EstimateOptions, total=False):
 
 
 CALL_FIELDS = (
-    "model", "max_cost", "scope", "tags", "output", "overwrite", "timeout", "on_progress",
+    "model", "max_cost", "scope", "tags", "output", "overwrite", "timeout", "on_progress", "key", "select", "spread",
+    "refill", "on_unknown", "fallback_on_refusal", "retry_refused", "retries", "allow_unpriced", "detach",
 )  # fmt: skip
-NOT_OPEN = (
-    "key", "select", "spread", "refill", "until", "route", "on_unknown", "fallback_on_refusal", "retry_refused",
-    "retries", "allow_unpriced", "webhook", "detach",
-)  # fmt: skip
+NOT_OPEN = ("until", "route", "webhook")
+MOST_AGAIN = 100
+SELECTORS = ("first", "consistency")
 _REQUEST_FIELDS = tuple(RequestOptions.__annotations__)
 _KNOWN = frozenset((*_REQUEST_FIELDS, *CALL_FIELDS, *NOT_OPEN))
 MAX_WAIT = 30 * 86_400.0
@@ -104,6 +103,16 @@ class Call:
         max_cost: USD that this call may cost at most; None means the default cap.
         scope: whose credentials and budgets. tags: kept with the run. output: file or folder to publish to.
         timeout: seconds to wait; the job goes on after that. on_progress: called from a worker thread.
+        key: names the run in its scope: every call with it joins the same run and pays nothing twice.
+        select: which of several clips is handed over: "first" (default), "consistency", or a function that is given the
+            clips and returns one of them, or its index.
+        spread: start the candidates on different models of the list instead of all on the first.
+        retries: jobs that may be bought again, in the whole run, after one that failed. refill: the same for candidates
+            whose clip failed or was withheld. retry_refused: how often a refused candidate is tried again.
+        on_unknown: "stop" (default), or "next" to pay another offer although a lost submit may still bring its clip.
+        fallback_on_refusal: go on to the next offer after a refusal.
+        allow_unpriced: also take offers whose price nobody knows; no cap can hold for them.
+        detach: let go of the run once it is submitted; any process may take it up.
     """
 
     models: tuple[str | Choice, ...] = ()
@@ -114,6 +123,16 @@ class Call:
     overwrite: bool = False
     timeout: float | None = None
     on_progress: Callable[[Progress], object] | None = None
+    key: str | None = None
+    select: str | Callable[..., Any] | None = None
+    spread: bool = False
+    refill: int = 0
+    on_unknown: Literal["stop", "next"] = "stop"
+    fallback_on_refusal: bool = False
+    retry_refused: int = 0
+    retries: int = 0
+    allow_unpriced: bool = False
+    detach: bool = False
 
 
 def parse(prompt: Any, options: Mapping[str, Any]) -> tuple[Request, Call]:
@@ -164,10 +183,22 @@ def _call(options: Mapping[str, Any]) -> Call:
         call["tags"] = _tags(given["tags"])
     if "output" in given:
         call["output"] = _output(given["output"])
-    if "overwrite" in given:
-        if not isinstance(given["overwrite"], bool):
-            raise _bad("overwrite", given["overwrite"], "True or False")
-        call["overwrite"] = given["overwrite"]
+    for name in ("overwrite", "spread", "fallback_on_refusal", "allow_unpriced", "detach"):
+        if name in given:
+            if not isinstance(given[name], bool):
+                raise _bad(name, given[name], "True or False")
+            call[name] = given[name]
+    for name in ("retries", "refill", "retry_refused"):
+        if name in given:
+            call[name] = _count(name, given[name])
+    if "key" in given:
+        call["key"] = _word("key", given["key"], 200)
+    if "on_unknown" in given:
+        if given["on_unknown"] not in ("stop", "next"):
+            raise _bad("on_unknown", given["on_unknown"], "'stop' or 'next'")
+        call["on_unknown"] = given["on_unknown"]
+    if "select" in given:
+        call["select"] = _select(given["select"])
     if "timeout" in given:
         call["timeout"] = _seconds(given["timeout"])
     if "on_progress" in given:
@@ -224,6 +255,23 @@ def _output(value: Any) -> str:
         text = local_path(text, "output")
     usable_path(text, "output")
     return text
+
+
+def _count(name: str, value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 0 <= value <= MOST_AGAIN:
+        raise _bad(name, value, f"a whole number from 0 to {MOST_AGAIN}")
+    return int(value)
+
+
+def _select(value: Any) -> Any:
+    if callable(value):
+        return value
+    if isinstance(value, str) and value in SELECTORS:
+        return value
+    meant = nearest_name(value, SELECTORS)
+    allowed = f"{', '.join(map(repr, SELECTORS))}, or a function that takes the clips"
+    raise _bad("select", value, allowed + (f" (did you mean {meant!r}?)" if meant else ""))
 
 
 def _seconds(value: Any) -> float:

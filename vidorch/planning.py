@@ -37,7 +37,8 @@ class PlannedOffer:
         samples: how many clips one submit yields.
         at_once: how many jobs its endpoint takes at once; None for any number.
         trim_to: seconds to cut the clip to after it was made; None to leave it.
-        priced: with the price row that was used.
+        priced: with the price row that was used. unpriced: nobody knows what it costs; `cost` is zero then.
+        choice: which item of the caller's list of models it serves, counted from 0.
     """
 
     offer: Offer
@@ -53,6 +54,8 @@ class PlannedOffer:
     samples: int = 1
     at_once: int | None = None
     trim_to: float | None = None
+    unpriced: bool = False
+    choice: int = 0
 
     def line(self) -> EstimateLine:
         """The line of an estimate, for all candidates."""

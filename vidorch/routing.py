@@ -17,7 +17,7 @@ from vidorch.inputs import Kind, Media, without_secrets
 from vidorch.money import show_usd
 from vidorch.offer import Offer
 from vidorch.planning import NOT_HERE, Plan, PlannedOffer, estimate_of
-from vidorch.price import Priced, Range, price_of
+from vidorch.price import FREE, Priced, Range, price_of
 from vidorch.request import NAMED_TASKS, Request, is_real, nearest_name
 
 __all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
@@ -123,6 +123,7 @@ class _Planner:
     admit: Callable[[Offer, Request], Admission]
     today: date
     image_size: ImageSize | None
+    allow_unpriced: bool = False
 
     def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
         """Plan one offer, or say everything that speaks against it."""
@@ -134,9 +135,12 @@ class _Planner:
         fitted = fit(request, offer, route, self.image_size)
         against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
         priced = price_of(offer, fitted.request, route)
-        if priced.cost is None:
+        cost, notes = priced.cost, list(fitted.notes)
+        if cost is None and self.allow_unpriced:
+            notes.append(f"price not known ({priced.reason}): no max_cost and no budget can hold it")
+            cost = FREE
+        elif cost is None:
             against.append(("price", priced.reason))
-        notes = list(fitted.notes)
         needs: list[str] = []
         if offer.provider not in self.installed:
             needs.append(NOT_HERE)
@@ -152,7 +156,7 @@ class _Planner:
         if offer.variables and not self.has_credentials(offer):
             needs.append(" or ".join(offer.variables))
             against += [("credentials", f"needs {needs[-1]}")] if to_run else []
-        if against or priced.cost is None:
+        if against or cost is None:
             reason = "; ".join(reason for _, reason in against)
             return LeftOut(offer.name, reason, frozenset(kind for kind, _ in against), offer.variables)
         notes += self._cautions(offer, priced)
@@ -163,7 +167,8 @@ class _Planner:
             asked=request,
             request=fitted.request,
             priced=priced,
-            cost=priced.cost,
+            cost=cost,
+            unpriced=priced.cost is None,
             billed_seconds=priced.billed_seconds,
             seconds=_seconds(offer, fitted),
             needs=tuple(needs),
@@ -225,6 +230,7 @@ def make_plan(
     today: date,
     to_run: bool,
     image_size: ImageSize | None = None,
+    allow_unpriced: bool = False,
 ) -> Plan:
     """Plan a request.
 
@@ -237,6 +243,7 @@ def make_plan(
         today: the day that lifecycles are compared with.
         to_run: leave out what cannot run here for want of a provider or a key; otherwise say so in `needs`.
         image_size: width and height of an image; None leaves all images' shapes unknown.
+        allow_unpriced: keep offers whose price nobody knows.
 
     Raises:
         InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what
@@ -244,11 +251,13 @@ def make_plan(
     """
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
-    planner = _Planner(endpoints, installed, has_credentials, admit, today, _once_each(image_size))
+    planner = _Planner(
+        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced
+    )
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
     seen: dict[str, list[Request]] = {}
-    for one in models or (BUILT_IN,):
+    for item, one in enumerate(models or (BUILT_IN,)):
         choice = one if isinstance(one, Choice) else Choice(one)
         asked = choice.applied_to(request)
         group: list[PlannedOffer] = []
@@ -261,7 +270,7 @@ def make_plan(
             if isinstance(considered, LeftOut):
                 left_out[offer.name] = considered
             else:
-                group.append(considered)
+                group.append(replace(considered, choice=item))
         entries += sorted(group, key=_by_cost)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
     hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ from vidorch.contract import (
     Context,
     Done,
     Failed,
+    FoundJob,
+    LookFor,
     Output,
     Polled,
     Prepared,
@@ -71,6 +74,17 @@ def offer(model: str = "basic", **changes: Any) -> dict[str, Any]:
     return table | changes
 
 
+PRICE = {
+    "rule": "table", "source": "a test",
+    "row": [{"per_second": "1.00", "source": "a test", "as_of": date(2026, 11, 22)}],
+}  # fmt: skip
+
+
+def paid(model: str = "basic", **changes: Any) -> dict[str, Any]:
+    """An offer that costs $1.00 a clip, and outlives its caller."""
+    return offer(model, **({"price": PRICE, "outlives_caller": True} | changes))
+
+
 def catalog(*offers: dict[str, Any]) -> dict[str, Any]:
     """A layer with these offers."""
     return {"offer": list(offers or (offer(),))}
@@ -87,6 +101,7 @@ class Scripted(Provider):
     """
 
     name: ClassVar[str] = "test"
+    simulated: ClassVar[bool] = True
 
     def __init__(self, polls: list[Step] | None = None) -> None:
         self.polls = polls
@@ -97,6 +112,7 @@ class Scripted(Provider):
         self.script_of: Callable[[int], list[Step]] | None = None
         self.write: Callable[[Path], None] | None = None
         self.admission = Admission()
+        self.found: Callable[[LookFor], list[FoundJob]] | None = None
         self.hold: asyncio.Event | None = None
         self.sending: asyncio.Event | None = None
         self._left: dict[str, list[Step]] = {}
@@ -144,6 +160,14 @@ class Scripted(Provider):
             self.write(path)
         else:
             video(path)
+
+    async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
+        self.calls.append("find")
+        return self.found(job) if self.found is not None else []
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        self.calls.append("refresh")
+        return replace(output, ref=f"{output.ref}-again")
 
     async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
         self.calls.append("cancel")

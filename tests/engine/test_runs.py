@@ -22,13 +22,13 @@ from vidorch.errors import (
     GenerationFailed,
     InvalidRequest,
     LedgerUnavailable,
+    LiveCallInTest,
     OverBudget,
     ProviderFailed,
     Refused,
     SubmissionUnknown,
     Throttled,
     TimedOut,
-    Unsupported,
 )
 from vidorch.result import Job, Result
 from vidorch.result import Progress as Told
@@ -230,7 +230,7 @@ class TestFailures:
         """A rejection with its cause arrives as that cause."""
 
         def reject(number: int) -> Accepted | None:
-            raise Rejected(Throttled("slow down", retry_after=3), retry_after=3)
+            raise Rejected(Throttled("slow down", retry_after=3))
 
         provider.on_submit = reject
         with pytest.raises(Throttled, match="slow down") as caught:
@@ -450,10 +450,13 @@ class TestTheDoorToPaidSubmits:
         "row": [{"per_second": "0.10", "source": "a test", "as_of": date(2026, 11, 22)}],
     }
 
-    def test_is_shut(self, client_of: Make, provider: Scripted) -> None:
-        """An offer that costs anything is not submitted, nor written down, by this version."""
+    def test_is_shut_inside_a_test_run(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A provider that is no mock gets no paid submit from a test that did not mean to: nothing is even written down."""
+        monkeypatch.setattr(Scripted, "simulated", False)
         client = client_of(offer(price=self.PRICE))
-        with pytest.raises(Unsupported, match="does not send paid submits"):
+        with pytest.raises(LiveCallInTest, match=r"pay for a clip of test/basic.*--vidorch-live"):
             generate(client)
         assert [] == provider.calls
 

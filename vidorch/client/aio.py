@@ -6,20 +6,24 @@ import asyncio
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from vidorch.budget import DEFAULT_CAP, Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog, load
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
-from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut, VidorchError
+from vidorch.engine.asked import Asked
+from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut, VidorchError, shown
 from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
-from vidorch.money import show_usd
+from vidorch.money import show_usd, usd
 from vidorch.offer import Offer
 from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
@@ -28,11 +32,15 @@ from vidorch.result import Event, Job, Progress, Result
 from vidorch.routing import make_plan
 
 if TYPE_CHECKING:
-    from vidorch.engine.runs import Engine, LiveRun
+    from vidorch.engine.byhand import ByHand
+    from vidorch.engine.carrying import LiveRun
+    from vidorch.engine.runs import Engine
     from vidorch.inputs import Media
-    from vidorch.ledger.ledger import Ledger
+    from vidorch.ledger.ledger import Ledger, Pruned
 
 __all__ = ["AsyncClient", "AsyncRun"]
+
+LOOK_EVERY = 0.5
 
 Credentials = Callable[[str, str], "str | None"]
 """(scope, endpoint) -> secret, asked at use and never stored."""
@@ -47,6 +55,8 @@ class AsyncClient:
         catalog: a path or mapping laid over the shipped catalog.
         providers: ready-made providers by name, before the installed ones.
         credentials: gives the secret for a scope and an endpoint. Default: environment variables, for scope "default".
+        budget: one `Budget` or several that hold for every paid call of this client, beside those of the ledger.
+        resume: take up, when the first call is made, every run that nobody carries.
         clock: time, for tests.
 
     Example:
@@ -62,6 +72,8 @@ class AsyncClient:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | None = None,
+        budget: Budget | Sequence[Budget] = (),
+        resume: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._home = home_folder(home)
@@ -69,9 +81,12 @@ class AsyncClient:
         self._catalog_argument = catalog
         self._registry = Registry(providers)
         self._credentials = credentials
+        self._budgets = _budgets(budget)
+        self._resumes = resume
         self._clock: Clock = clock or RealClock()
         self._ids = Ids(self._clock)
         self._catalog: Catalog | None = None
+        self._by_name: dict[str, Offer] | None = None
         self._ledger: Ledger | None = None
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
@@ -129,6 +144,7 @@ class AsyncClient:
             today=self._today(),
             to_run=to_run,
             image_size=_image_size,
+            allow_unpriced=call.allow_unpriced,
         )
         if catalog.warnings:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
@@ -157,6 +173,16 @@ class AsyncClient:
         if offer.provider not in self._registry.names():
             return Admission()
         return self._registry.get(offer.provider).admit(request, offer)
+
+    def _secret(self, offer: Offer, scope: str) -> str | None:
+        """The credential for an offer, read at this moment; None where there is none, or none is needed."""
+        if not offer.variables:
+            return None
+        if self._credentials is not None:
+            return self._credentials(scope, offer.endpoint)
+        if scope != "default":
+            return None
+        return next((value for name in offer.variables if (value := os.environ.get(name))), None)
 
     def _has_credentials(self, offer: Offer, scope: str) -> bool:
         if not offer.variables:
@@ -191,15 +217,70 @@ class AsyncClient:
             TimedOut: `timeout` seconds are over. The run goes on in this process; `client.run(error.run_id)` gets it back.
         """
         request, call = parse(prompt, options)
+        if call.detach:
+            raise InvalidRequest(
+                "detach=True goes with submit, which hands back the run; generate waits for it.", field="detach", value=True,
+                allowed="submit(..., detach=True)",
+            )  # fmt: skip
         run = await self._start(request, call)
         return await run.wait(call.timeout)
 
     async def submit(self, prompt: str | Request, **options: Unpack[Options]) -> AsyncRun:
-        """Start a run and return once every candidate's first submission is accepted, rejected or unknown."""
+        """Start a run and return once every candidate's first submission is accepted, rejected or unknown, with the ids on disk.
+
+        With `detach=True` it is let go of then: `vidorch jobs resume` takes it up, or a client anywhere that asks for it.
+
+        Raises:
+            VidorchError: see `generate`; nothing was sent unless it says so.
+        """
         request, call = parse(prompt, options)
         run = await self._start(request, call)
         await run._submitted()
+        if call.detach:
+            await run.detach()
         return run
+
+    async def generate_many(
+        self, prompts: Iterable[str | Request], **options: Unpack[Options]
+    ) -> list[Result | VidorchError]:
+        """Make one run for each prompt, side by side, and wait for all.
+
+        It is one call: `max_cost` and the default cap hold for all lines together. With `key=`, each line has a key of its
+        own, `key/1`, `key/2`, ..., so that the same call made again pays for nothing twice.
+
+        Returns:
+            In order, the result of each line, or the error that it ended with.
+
+        Raises:
+            OverBudget: the lines together do not fit. InvalidRequest, Unsupported, ...: a line cannot be served.
+                Nothing was sent.
+        """
+        lines = [parse(prompt, options) for prompt in prompts]
+        if not lines:
+            return []
+        call = lines[0][1]
+        planned = [await asyncio.to_thread(self._prepare, request, one) for request, one in lines]
+        engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
+        _must_fit_together(call, planned, self._budgets)
+        parent = await engine.begin_batch(call, len(lines))
+        results = await asyncio.gather(
+            *(
+                self._line(parent, number, request, one, *planned[number])
+                for number, (request, one) in enumerate(lines)
+            )
+        )
+        await engine.close_batch(parent)
+        return results
+
+    async def _line(
+        self, parent: str, number: int, request: Request, call: Call, plan: Plan, estimate: Estimate
+    ) -> Result | VidorchError:
+        key = None if call.key is None else f"{call.key}/{number + 1}"
+        try:
+            run = await self._begin(Asked(request, replace(call, key=key), plan, estimate, parent, number))
+            return await run.wait(call.timeout)
+        except VidorchError as error:
+            return error
 
     async def check(self, endpoint: str) -> Health:
         """Whether an endpoint answers and takes the credential. Costs nothing.
@@ -215,9 +296,12 @@ class AsyncClient:
 
     async def _start(self, request: Request, call: Call) -> AsyncRun:
         plan, estimate = await asyncio.to_thread(self._prepare, request, call)
-        engine = await self._open(free=plan.entries[0].offer.price.rule == "free")
-        live = await engine.start(request, call, plan, estimate)
-        return AsyncRun(self, live.id, live)
+        return await self._begin(Asked(request, call, plan, estimate))
+
+    async def _begin(self, asked: Asked) -> AsyncRun:
+        engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
+        run_id = await engine.start(asked)
+        return AsyncRun(self, run_id, engine.live.get(run_id), asked)
 
     def _prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
         from vidorch.engine.targets import target_of
@@ -239,6 +323,7 @@ class AsyncClient:
                 return self._engine
             from vidorch.engine.hosts import this_host
             from vidorch.engine.runs import Engine
+            from vidorch.engine.services import Services
             from vidorch.ledger.ledger import Ledger
 
             home = self._home
@@ -255,15 +340,27 @@ class AsyncClient:
                 )
                 self._ledger = Ledger(None)
             self._engine = Engine(
-                ledger=self._ledger,
-                provider_of=self._registry.get,
-                endpoints=self._endpoints(self.catalog.offers),
-                clock=self._clock,
-                ids=self._ids,
-                home=home,
-                host=this_host(self._ids),
+                Services(
+                    ledger=self._ledger,
+                    clock=self._clock,
+                    ids=self._ids,
+                    host=this_host(self._ids),
+                    home=home,
+                    provider_of=self._registry.get,
+                    endpoints=self._endpoints(self.catalog.offers),
+                    secret_of=self._secret,
+                    offers=self._offers_by_name,
+                    budgets=self._budgets,
+                )
             )
+            if self._resumes:
+                await self._engine.resume()
             return self._engine
+
+    def _offers_by_name(self) -> Mapping[str, Offer]:
+        if self._by_name is None:
+            self._by_name = {offer.name: offer for offer in self.catalog.offers}
+        return self._by_name
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
@@ -275,7 +372,7 @@ class AsyncClient:
         """
         engine = await self._open(free=False)
         if (live := engine.live.get(run_id)) is not None:
-            return AsyncRun(self, run_id, live)
+            return AsyncRun(self, run_id, live, live.asked)
         ledger = self._opened_ledger()
         if await asyncio.to_thread(ledger.run, run_id) is None:
             raise InvalidRequest(
@@ -284,7 +381,68 @@ class AsyncClient:
                 value=run_id,
                 allowed="an id from `vidorch jobs list`",
             )
-        return AsyncRun(self, run_id, None)
+        return AsyncRun(self, run_id, None, None)
+
+    async def resume(self, run_id: str | None = None) -> list[AsyncRun]:
+        """Take up every run that nobody carries (or the one named): poll, fetch, settle. Nothing is ever submitted by this.
+
+        Returns:
+            Handles on the runs that were taken up; they go on in the background until this client is closed.
+
+        Raises:
+            InvalidRequest: there is no run of that id.
+        """
+        engine = await self._open(free=False)
+        if run_id is not None:
+            await self.run(run_id)
+        return [AsyncRun(self, live.id, live, None) for live in await engine.resume(run_id)]
+
+    async def adopt(self, job_id: str, remote_id: str) -> Job:
+        """Say which job at the vendor an `unknown` one is. It is polled and fetched by the next resume.
+
+        Raises:
+            InvalidRequest: there is no such job, it is not unknown, or another job of the ledger owns that id.
+        """
+        return await self._by_hand(job_id, lambda hand, job: hand.adopt(job, remote_id))
+
+    async def settle(self, job_id: str, charged: Decimal | str | int | None) -> Job:
+        """Close a job by hand with what it cost in USD, or as not charged (None).
+
+        It is for jobs that are `unknown` or `lost`, and for those whose cost was assumed.
+
+        Raises:
+            InvalidRequest: there is no such job, or nothing about it is open.
+        """
+        amount = None if charged is None else usd(charged, "charged")
+        return await self._by_hand(job_id, lambda hand, job: hand.settle(job, amount))
+
+    async def _by_hand(self, job_id: str, act: Callable[[ByHand, Job], Awaitable[Job]]) -> Job:
+        from vidorch.engine.byhand import ByHand
+
+        job = await self.job(job_id)
+        return await act(ByHand(self._opened_ledger(), self._clock), job)
+
+    async def prune(self, before: float | datetime) -> Pruned:
+        """Forget runs that ended before a day. What they cost stays counted in budgets, and their files stay where they are."""
+        until = before.timestamp() if isinstance(before, datetime) else float(before)
+        await self._open(free=False)
+        return await asyncio.to_thread(self._opened_ledger().prune, until, self._clock.now())
+
+    async def set_budget(self, budget: Budget) -> None:
+        """Keep a budget in the ledger: it holds for every paid call of its scope, from any process."""
+        await self._open(free=False)
+        await asyncio.wrap_future(self._opened_ledger().set_budget(budget, self._clock.now()))
+
+    async def remove_budget(self, name: str, scope: str | None = None) -> bool:
+        """Take a budget out of the ledger. False when there was none."""
+        await self._open(free=False)
+        removed: Future[bool] = self._opened_ledger().remove_budget(name, scope)
+        return await asyncio.wrap_future(removed)
+
+    async def budgets(self, scope: str | None = None) -> list[BudgetState]:
+        """The ledger's budgets, with what is spent, held and left of each."""
+        await self._open(free=False)
+        return await asyncio.to_thread(self._opened_ledger().budgets, self._clock.now(), scope)
 
     async def job(self, job_id: str) -> Job:
         """A job by its id, as the ledger has it.
@@ -341,10 +499,11 @@ class AsyncClient:
 class AsyncRun:
     """A handle on a run: of this process while it is live, and by the ledger afterwards."""
 
-    def __init__(self, client: AsyncClient, run_id: str, live: LiveRun | None) -> None:
+    def __init__(self, client: AsyncClient, run_id: str, live: LiveRun | None, asked: Asked | None) -> None:
         self.id = run_id
         self._client = client
         self._live = live
+        self._asked = asked
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
@@ -387,47 +546,114 @@ class AsyncRun:
             await self._live.submitted()
 
     async def wait(self, timeout: float | None = None) -> Result:
-        """Wait for the result.
+        """Wait for the result. A run that nobody carries any more is taken up for that.
+
+        Args:
+            timeout: seconds; None waits until it is done.
 
         Raises:
             TimedOut: `timeout` seconds are over; the run goes on.
             VidorchError: it failed; see `generate`.
         """
-        from vidorch.engine.results import read_result
-        from vidorch.engine.strays import wait_for_other_process
+        from vidorch.engine.waiting import within
 
         try:
-            async with asyncio.timeout(timeout):
-                if self._live is not None:
-                    return await self._live.wait()
-                await wait_for_other_process(self._ledger, self.id, self._client._clock)
-                return await asyncio.to_thread(read_result, self._ledger, self.id)
+            result = await within(self._client._clock, timeout, self._finished())
         except TimeoutError as error:
-            if isinstance(error, TimedOut):
+            if isinstance(error, VidorchError):
                 raise
             raise TimedOut(
-                f"The run {self.id} is not finished after {timeout:g} s. It goes on while this process lives.",
-                hint=f"Get it back with client.run({self.id!r}), or look at it with: vidorch jobs show {self.id}",
+                f"The run {self.id} is not finished after {timeout:g} s. It goes on while this process lives, and at its vendor "
+                "after that; what it costs is reserved.",
+                hint=f"Get it back with client.run({self.id!r}).wait(), or from anywhere with: vidorch jobs resume {self.id}",
                 run_id=self.id,
             ) from None
+        return await self._chosen(result)
+
+    async def _finished(self) -> Result:
+        """The result, whoever brings it about."""
+        from vidorch.engine.results import read_result
+        from vidorch.engine.waiting import waits_for_submit
+
+        while True:
+            if self._live is not None:
+                return await self._live.wait()
+            row = await asyncio.to_thread(self._ledger.run, self.id)
+            if row is None or (row["state"] not in ("open", "waiting") and not await self._is_at_work()):
+                return await asyncio.to_thread(read_result, self._ledger, self.id)
+            engine = await self._client._open(free=False)
+            self._live = await engine.take_up(self.id, self._asked)
+            if self._live is None and row["state"] == "waiting":
+                raise waits_for_submit(row)
+            if self._live is None:
+                await self._client._clock.sleep(LOOK_EVERY)
+
+    async def _is_at_work(self) -> bool:
+        return bool(await asyncio.to_thread(lambda: self._ledger.open_jobs(run_id=self.id)))
+
+    async def _chosen(self, result: Result) -> Result:
+        """The clip that this caller's own selection wants, where that is not the one that the run handed over."""
+        select = self._asked.call.select if self._asked is not None else None
+        if (
+            select is None
+            or (self._live is not None and self._live.asked is self._asked)
+            or len(result.candidates) < 2
+        ):
+            return result
+        from vidorch.selection import select_from
+
+        selection = await asyncio.to_thread(select_from, select, result.candidates)
+        notes = (*result.notes, *selection.notes)
+        return replace(result, clip=result.candidates[selection.chosen], notes=notes)
 
     async def result(self) -> Result:
         """The result of a finished run; waits if it is not."""
         return await self.wait()
 
     async def cancel(self) -> None:
-        """Ask every open job of this run to end. What was already paid stays paid.
+        """Ask every open job of this run to end, whoever carries it, and begin no other. What was already paid stays paid.
 
         Raises:
-            InvalidRequest: the run belongs to another process.
+            InvalidRequest: it works inside another process, which alone can stop it.
+            VidorchError: a vendor could not be asked, or cannot cancel.
         """
-        if self._live is None:
+        engine = await self._client._open(free=False)
+        live = self._live or engine.live.get(self.id)
+        if live is not None:
+            await live.cancel()
+        else:
+            await engine.cancel(self.id)
+
+    async def detach(self) -> None:
+        """Let go of the run: its jobs go on at their vendors, and any process may take it up.
+
+        Raises:
+            InvalidRequest: it works inside this process, and would end with that.
+        """
+        engine = await self._client._open(free=False)
+        await engine.detach(self.id)
+        self._live = None
+
+    async def proceed(self) -> None:
+        """Send what was not sent yet of a run that is `waiting`: its process ended before it could.
+
+        Raises:
+            InvalidRequest: it had inputs that are kept nowhere; the same call with its key goes on. Or it does not wait.
+            OverBudget, ...: as `generate`.
+        """
+        from vidorch.engine.runs import request_again
+
+        engine = await self._client._open(free=False)
+        row = await asyncio.to_thread(self._ledger.run, self.id)
+        if row is None or row["state"] != "waiting":
             raise InvalidRequest(
-                f"The run {self.id} is not of this process and cannot be cancelled from here.",
-                field="run_id",
-                value=self.id,
-            )
-        await self._live.cancel()
+                f"The run {self.id} is {row['state'] if row else 'gone'}, not waiting; there is nothing to send.",
+                field="run_id", value=self.id, allowed="a run that is waiting",
+            )  # fmt: skip
+        request, call = request_again(row)
+        plan, estimate = await asyncio.to_thread(self._client._prepare, request, call)
+        self._asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
+        self._live = await engine.take_up(self.id, self._asked)
 
 
 def closed() -> RuntimeError:
@@ -435,6 +661,37 @@ def closed() -> RuntimeError:
     return RuntimeError(
         "This vidorch client is closed. Make a new one; client.run(id) there finds every run of this ledger."
     )
+
+
+def _budgets(given: Budget | Sequence[Budget]) -> tuple[Budget, ...]:
+    many = (given,) if isinstance(given, Budget) else tuple(given)
+    if not all(isinstance(one, Budget) for one in many):
+        raise InvalidRequest(
+            f"budget={shown(given)} cannot be used. Allowed is a vidorch.Budget, or several.", field="budget", value=given,
+            allowed="a vidorch.Budget, or several",
+        )  # fmt: skip
+    return many
+
+
+def _must_fit_together(
+    call: Call, planned: Sequence[tuple[Plan, Estimate]], budgets: Sequence[Budget]
+) -> None:
+    """A batch is one call: what its lines may cost on their first offers fits all together, before the first is sent."""
+    needed = sum(
+        (
+            plan.entries[0].cost.high * plan.candidates
+            for plan, _ in planned
+            if plan.entries[0].offer.price.rule != "free"
+        ),
+        Decimal(0),
+    )
+    cap = call.max_cost if call.max_cost is not None else None if budgets else DEFAULT_CAP
+    if cap is not None and needed > cap:
+        raise OverBudget(
+            f"These {len(planned)} lines may cost up to {show_usd(needed)} together, and "
+            f"{'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}. Nothing was sent.",
+            hint=f"Pass max_cost='{needed}' to allow it.", needed=needed, available=cap,
+        )  # fmt: skip
 
 
 def _can_write(folder: Path) -> bool:

@@ -8,9 +8,12 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Mapping
-from typing import Any, Self, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from vidorch.budget import Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient, AsyncRun, Credentials, closed
@@ -21,6 +24,9 @@ from vidorch.estimating import Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Event, Job, Result
+
+if TYPE_CHECKING:
+    from vidorch.ledger.ledger import Pruned
 
 __all__ = ["Client", "Run"]
 
@@ -50,11 +56,13 @@ class Client:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | None = None,
+        budget: Budget | Sequence[Budget] = (),
+        resume: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._settings: dict[str, Any] = {
             "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials,
-            "clock": clock,
+            "budget": budget, "resume": resume, "clock": clock,
         }  # fmt: skip
         self._closed = False
         self._fresh()
@@ -101,10 +109,52 @@ class Client:
         inner = self._ready()
         return Run(self, self._portal.call(inner.submit, prompt, **options))
 
+    def generate_many(
+        self, prompts: Iterable[str | Request], **options: Unpack[Options]
+    ) -> list[Result | VidorchError]:
+        """See `AsyncClient.generate_many`."""
+        inner = self._ready()
+        return self._portal.call(inner.generate_many, prompts, **options)
+
     def run(self, run_id: str) -> Run:
         """See `AsyncClient.run`."""
         inner = self._ready()
         return Run(self, self._portal.call(inner.run, run_id))
+
+    def resume(self, run_id: str | None = None) -> list[Run]:
+        """See `AsyncClient.resume`."""
+        inner = self._ready()
+        return [Run(self, run) for run in self._portal.call(inner.resume, run_id)]
+
+    def adopt(self, job_id: str, remote_id: str) -> Job:
+        """See `AsyncClient.adopt`."""
+        inner = self._ready()
+        return self._portal.call(inner.adopt, job_id, remote_id)
+
+    def settle(self, job_id: str, charged: Decimal | str | int | None) -> Job:
+        """See `AsyncClient.settle`."""
+        inner = self._ready()
+        return self._portal.call(inner.settle, job_id, charged)
+
+    def prune(self, before: float | datetime) -> Pruned:
+        """See `AsyncClient.prune`."""
+        inner = self._ready()
+        return self._portal.call(inner.prune, before)
+
+    def set_budget(self, budget: Budget) -> None:
+        """See `AsyncClient.set_budget`."""
+        inner = self._ready()
+        self._portal.call(inner.set_budget, budget)
+
+    def remove_budget(self, name: str, scope: str | None = None) -> bool:
+        """See `AsyncClient.remove_budget`."""
+        inner = self._ready()
+        return self._portal.call(inner.remove_budget, name, scope)
+
+    def budgets(self, scope: str | None = None) -> list[BudgetState]:
+        """See `AsyncClient.budgets`."""
+        inner = self._ready()
+        return self._portal.call(inner.budgets, scope)
 
     def job(self, job_id: str) -> Job:
         """See `AsyncClient.job`."""
@@ -187,8 +237,16 @@ class Run:
         return self._client._portal.call(self._now().wait, timeout)
 
     def cancel(self) -> None:
-        """Ask every open job of this run to end."""
+        """Ask every open job of this run to end. See `AsyncRun.cancel`."""
         self._client._portal.call(self._now().cancel)
+
+    def detach(self) -> None:
+        """Let go of the run: any process may take it up. See `AsyncRun.detach`."""
+        self._client._portal.call(self._now().detach)
+
+    def proceed(self) -> None:
+        """Send what was not sent yet of a run that is `waiting`. See `AsyncRun.proceed`."""
+        self._client._portal.call(self._now().proceed)
 
 
 def _warn_inside_a_loop() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from vidorch import errors
-from vidorch.errors import GenerationFailed, ProviderFailed, Refused, VidorchError
+from vidorch.errors import (
+    GenerationFailed,
+    ProviderFailed,
+    Refused,
+    SubmissionUnknown,
+    TimedOut,
+    VidorchError,
+)
 from vidorch.estimating import Estimate
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import ENDS, State
-from vidorch.money import from_micros
+from vidorch.money import from_micros, show_usd
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["chosen_output", "read_result"]
+__all__ = ["chosen_output", "clips_of", "read_result"]
 
 
 def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
@@ -39,19 +46,10 @@ def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) 
             allowed="an id from `vidorch jobs list`",
         )
     jobs = {job.id: job for job in ledger.jobs(run_id=run_id)}
-    rows = [row for row in ledger.outputs(run_id) if row["state"] == "published"]
-    clips = sorted(
-        (_clip(row, jobs[row["job_id"]], run) for row in rows), key=lambda clip: (clip.candidate, clip.uri)
-    )
-    failures = (*(_error(job) for job in jobs.values() if State(job.state) in ENDS - {State.SETTLED}), *more)
+    rows, clips = _clips(run, jobs, ledger.outputs(run_id))
+    failures = (*_failures(list(jobs.values()), rows), *more)
     if not clips:
-        if len(failures) == 1:
-            raise failures[0]
-        raise GenerationFailed(
-            f"None of the {run['candidates']} candidates came.",
-            failures or (_nothing(run_id),),
-            run_id=run_id,
-        )
+        raise _nothing_came(run, failures)
     by_uri = {row["uri"]: row["id"] for row in rows}
     chosen = next((clip for clip in clips if by_uri[clip.uri] == run["chosen_output"]), clips[0])
     named = Path(run["output"]) if run["output"] and not run["output"].endswith("/") else None
@@ -67,18 +65,91 @@ def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) 
         imputed=run["imputed"],
         estimate=Estimate.from_dict(run["estimate"]),
         run_id=run_id,
-        notes=tuple(run["notes"] or ()),
+        notes=_notes(run, jobs.values()),
     )
 
 
+def clips_of(ledger: Ledger, run_id: str) -> tuple[list[dict[str, Any]], tuple[Clip, ...]]:
+    """The clips of a run in order of candidates, each with its row in the ledger."""
+    run = ledger.run(run_id)
+    assert run is not None
+    return _clips(run, {job.id: job for job in ledger.jobs(run_id=run_id)}, ledger.outputs(run_id))
+
+
 def chosen_output(ledger: Ledger, run_id: str) -> dict[str, Any] | None:
-    """The output that a run hands over: the first of its first candidate that came. None when none came."""
-    candidate_of = {job.id: job.candidate for job in ledger.jobs(run_id=run_id)}
-    rows = [row for row in ledger.outputs(run_id) if row["state"] == "published"]
-    return min(rows, key=lambda row: (candidate_of[row["job_id"]], row["number"]), default=None)
+    """The output that a run hands over unless a selection says otherwise: that of its first candidate that came."""
+    rows, _ = clips_of(ledger, run_id)
+    return rows[0] if rows else None
 
 
-def _clip(row: dict[str, Any], job: Job, run: dict[str, Any]) -> Clip:
+def _clips(
+    run: Mapping[str, Any], jobs: Mapping[str, Job], outputs: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], tuple[Clip, ...]]:
+    rows = [row for row in outputs if row["state"] == "published"]
+    rows.sort(
+        key=lambda row: (
+            jobs[row["job_id"]].candidate + row["number"],
+            jobs[row["job_id"]].attempt,
+            row["uri"],
+        )
+    )
+    return rows, tuple(_clip(row, jobs[row["job_id"]], run) for row in rows)
+
+
+def _failures(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> list[VidorchError]:
+    """Why jobs gave no clip, in order; a rejected submit that was made again at the same offer counts once, by its last."""
+    found: list[VidorchError] = []
+    for job in jobs:
+        state = State(job.state)
+        if state is State.SETTLED:
+            came = sum(row["job_id"] == job.id for row in rows)
+            if came < job.samples and job.error_text:
+                found.append(Refused(job.error_text, stage="output", charged=job.charged, **_where(job)))
+        elif state in ENDS and not (state is State.REJECTED and _made_again(job, jobs)):
+            found.append(_error(job))
+    return found
+
+
+def _made_again(job: Job, jobs: Sequence[Job]) -> bool:
+    return any(
+        (one.candidate, one.endpoint, one.model) == (job.candidate, job.endpoint, job.model)
+        and one.attempt > job.attempt
+        for one in jobs
+    )
+
+
+def _nothing_came(run: Mapping[str, Any], failures: Sequence[VidorchError]) -> VidorchError:
+    """The one cause; or what is still open, with what else was tried; or every cause together."""
+    run_id = run["id"]
+    if len(failures) == 1:
+        return failures[0]
+    still_open = [error for error in failures if isinstance(error, (SubmissionUnknown, TimedOut))]
+    if run["candidates"] == 1 and still_open:
+        error = still_open[-1]
+        for other in failures:
+            if other is not error:
+                error.add_note(f"Before that: {type(other).__name__}: {other.message}")
+        return error
+    count = run["candidates"]
+    said = f"None of the {count} candidates came." if count > 1 else f"All {len(failures)} attempts failed."
+    return GenerationFailed(said, tuple(failures) or (_nothing(run_id),), run_id=run_id)
+
+
+def _notes(run: Mapping[str, Any], jobs: Iterable[Job]) -> tuple[str, ...]:
+    """Those of the run, and a word on every job that cost more than was reserved."""
+    notes = list(run["notes"] or ())
+    if run["mock"]:
+        notes.insert(0, "mock: nothing of this was made or paid by a real provider.")
+    for job in jobs:
+        if job.billed and job.cost is not None and job.cost > job.estimate_high:
+            reserved = show_usd(job.estimate_high)
+            notes.append(
+                f"{job.endpoint}/{job.model} cost {show_usd(job.cost)}, more than the {reserved} reserved for it."
+            )
+    return tuple(dict.fromkeys(notes))
+
+
+def _clip(row: Mapping[str, Any], job: Job, run: Mapping[str, Any]) -> Clip:
     uri = row["uri"]
     path = None if "://" in uri else Path(uri)
     return Clip(
@@ -87,7 +158,7 @@ def _clip(row: dict[str, Any], job: Job, run: dict[str, Any]) -> Clip:
         latency=(job.ended_at or row["created_at"]) - run["created_at"], timings=job.timings,
         width=row["width"], height=row["height"], frames=row["frames"], fps=Fraction(row["fps"]) if row["fps"] else None,
         duration=row["duration"], has_audio=bool(row["has_audio"]), media_type=row["media_type"],
-        run_id=row["run_id"], job_id=row["job_id"], candidate=job.candidate, sha256=row["sha256"] or "",
+        run_id=row["run_id"], job_id=row["job_id"], candidate=job.candidate + row["number"], sha256=row["sha256"] or "",
     )  # fmt: skip
 
 
@@ -100,13 +171,7 @@ _ENDED = {
 
 def _error(job: Job) -> VidorchError:
     """The typed error of a job that gave no clip, made again from its row."""
-    where: dict[str, Any] = {
-        "run_id": job.run_id,
-        "job_id": job.id,
-        "remote_id": job.remote_id,
-        "provider": job.provider,
-        "code": job.error_code,
-    }
+    where = _where(job)
     kind = getattr(errors, job.error or "", ProviderFailed)
     if not (isinstance(kind, type) and issubclass(kind, VidorchError)) or kind is GenerationFailed:
         kind = ProviderFailed
@@ -117,6 +182,12 @@ def _error(job: Job) -> VidorchError:
     if kind is Refused and job.error_stage:
         where["stage"] = job.error_stage
     return kind(text, charged=charged, **where)
+
+
+def _where(job: Job) -> dict[str, Any]:
+    return {
+        "run_id": job.run_id, "job_id": job.id, "remote_id": job.remote_id, "provider": job.provider, "code": job.error_code,
+    }  # fmt: skip
 
 
 def _nothing(run_id: str) -> VidorchError:

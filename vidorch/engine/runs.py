@@ -1,74 +1,47 @@
-"""One run: written down whole, then its jobs driven side by side, then its result read back from the ledger."""
+"""The runs of this process: begun, joined by key, taken up from others, and let go."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
-from vidorch.budget import DEFAULT_CAP
 from vidorch.call import Call
-from vidorch.clock import Ids
-from vidorch.contract import Clock, Endpoint, Provider
-from vidorch.engine.handover import hand_over
-from vidorch.engine.hosts import HEARTBEAT, LEASE, Host
-from vidorch.engine.jobs import JobDriver, door_is_shut
-from vidorch.engine.progress import ProgressBoard
-from vidorch.engine.results import chosen_output, read_result
+from vidorch.contract import Accepted
+from vidorch.engine.asked import Asked
+from vidorch.engine.carrying import LiveRun
+from vidorch.engine.deciding import nothing_was_sent
+from vidorch.engine.handover import target_again
+from vidorch.engine.hosts import HEARTBEAT, LEASE, is_orphan
+from vidorch.engine.paying import must_be_payable
+from vidorch.engine.purchase import Purchase
+from vidorch.engine.rows import asked_hash, batch_row, job_row, models_of, run_row
+from vidorch.engine.services import Services
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import (
-    InvalidRequest,
-    LedgerUnavailable,
-    OverBudget,
-    ProviderFailed,
-    SubmissionUnknown,
-    VidorchError,
-)
-from vidorch.estimating import Estimate
+from vidorch.errors import InvalidRequest, KeyConflict, OverBudget
 from vidorch.home import run_folder
-from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.moves import ENDS, State
-from vidorch.money import show_usd, to_micros
-from vidorch.offer import Offer
-from vidorch.planning import Plan, PlannedOffer
+from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
+from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.request import Request
-from vidorch.result import Job, Progress, Result
+from vidorch.result import Job
 
-__all__ = ["Engine", "LiveRun"]
+__all__ = ["Engine", "request_again"]
+
+OPEN = ("open", "waiting")
 
 
 class Engine:
-    """Starts runs and keeps hold of those of this process.
+    """Begins runs, joins and takes up those of others, and keeps hold of those of this process."""
 
-    Args:
-        provider_of: gives the provider that speaks for an endpoint.
-        endpoints: by name.
-    """
-
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        provider_of: Any,
-        endpoints: Mapping[str, Endpoint],
-        clock: Clock,
-        ids: Ids,
-        home: Path,
-        host: Host,
-    ) -> None:
-        self._ledger = ledger
-        self._provider_of = provider_of
-        self._endpoints = endpoints
-        self._clock = clock
-        self._ids = ids
-        self._home = home
-        self._host = host
-        self._slots: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._ledger = services.ledger
         self.live: dict[str, LiveRun] = {}
-        host.enter()
+        services.host.enter()
         self._heart = asyncio.create_task(self._beat(), name="vidorch-leases")
 
     async def _beat(self) -> None:
@@ -76,132 +49,251 @@ class Engine:
         while True:
             await asyncio.sleep(HEARTBEAT)
             if self.live:
-                self._ledger.renew(self._host.owner, self._clock.now() + LEASE)
+                self._ledger.renew(self._services.host.owner, self._services.clock.now() + LEASE)
 
-    async def start(self, request: Request, call: Call, plan: Plan, estimate: Estimate) -> LiveRun:
-        """Check that it may run, write it down, and set its jobs going.
+    # -- beginning ------------------------------------------------------------------------------------------------------
+
+    async def start(self, asked: Asked, *, cap: Decimal | None = None) -> str:
+        """Begin a run, or join the one that has its key. It is in `live` when this process carries it.
+
+        Args:
+            cap: what the outermost call may cost in all; None means `max_cost`, or else the default cap.
+
+        Returns:
+            The run's id.
 
         Raises:
-            OverBudget, Unsupported, LedgerUnavailable, InvalidRequest: nothing was sent.
+            OverBudget, LedgerUnavailable, InvalidRequest, KeyConflict, LiveCallInTest: nothing was sent.
         """
-        planned = plan.entries[0]
-        self._must_fit(call, planned, request.candidates)
-        self._must_be_recordable(planned)
-        self._provider_of(
-            planned.offer.provider
-        )  # what cannot be loaded is said before a run is written down
-        now = self._clock.now()
-        run_id = self._ids.new("run")
-        target = target_of(call.output, call.overwrite, run_folder(self._home, run_id, now))
-        await asyncio.to_thread(_must_be_writable, target, request.candidates)
-        planned_jobs = [
-            (self._ids.new("job"), candidate, _seeded(planned, candidate, self._ids))
-            for candidate in range(request.candidates)
-        ]
-        notes = [*plan.notes, *planned.notes]
-        run_row = self._run_row(run_id, request, call, plan, estimate, target, notes, now)
-        job_rows = [
-            self._job_row(run_id, job_id, candidate, entry, call, now)
-            for job_id, candidate, entry in planned_jobs
-        ]
+        call = asked.call
+        if call.key is not None and (
+            row := await asyncio.to_thread(self._ledger.run_by_key, call.scope, call.key)
+        ):
+            return await self._join(row, asked)
+        cap = call.max_cost if cap is None else cap
+        without: set[int] = set()
+        notes: list[str] = []
+        while True:
+            try:
+                # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
+                return await asyncio.shield(asyncio.ensure_future(self._begin(asked, cap, without, notes)))
+            except KeyTaken as taken:
+                row = await asyncio.to_thread(self._ledger.run, taken.run_id or "")
+                if row is not None:
+                    return await self._join(row, asked)
+            except OverBudget as error:
+                place = next(place for place in asked.order(0) if place not in without)
+                if call.spread or len(without) + 1 == len(asked.entries):
+                    raise _dearer(error, asked, place) from None
+                without.add(place)
+                notes.append(f"{asked.entries[place].offer.name} was passed over: over {error.budget}.")
 
-        async def begin() -> LiveRun:
-            jobs = await asyncio.wrap_future(
-                self._ledger.record(run_row, job_rows, cap=call.max_cost, at=now)
-            )
-            board = ProgressBoard(run_id, request.candidates, self._clock, call.on_progress)
-            drivers = [
-                self._driver(job, entry, target, request.candidates, board)
-                for job, (_, _, entry) in zip(jobs, planned_jobs, strict=True)
-            ]
-            run = LiveRun(run_id, drivers, board, self._ledger, self._clock, target, notes)
-            self.live[run_id] = run
-            run.task.add_done_callback(lambda _: self.live.pop(run_id, None))
-            return run
-
-        # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
-        return await asyncio.shield(asyncio.ensure_future(begin()))
-
-    def _driver(
-        self, job: Job, entry: PlannedOffer, target: Target, candidates: int, board: ProgressBoard
-    ) -> JobDriver:
-        endpoint = self._endpoints.get(entry.offer.endpoint) or Endpoint(
-            entry.offer.endpoint, entry.offer.provider
-        )
-        provider: Provider = self._provider_of(entry.offer.provider)
-        slots = self._slots.setdefault(endpoint.name, asyncio.Semaphore(endpoint.concurrency or 1_000))
-        return JobDriver(
-            job, entry, provider=provider, endpoint=endpoint, ledger=self._ledger, clock=self._clock, slots=slots,
-            folder=target.folder, target=target, candidates=candidates, new_id=self._ids.new, report=board.report,
+    async def _begin(self, asked: Asked, cap: Decimal | None, without: set[int], notes: Sequence[str]) -> str:
+        services, now = self._services, self._services.clock.now()
+        round_one = asked.first_round(services.ids, without=without)
+        for _, _, purchase in round_one:
+            must_be_payable(purchase, self._services)
+        run_id = services.ids.new("run")
+        refuge = Target(run_folder(services.home, run_id, now), None, False)
+        target = target_of(asked.call.output, asked.call.overwrite, refuge.folder)
+        await asyncio.to_thread(_must_be_writable, target, refuge, asked.request.candidates)
+        first = asked.entries[round_one[0][1]]
+        row = run_row(
+            run_id, asked.request, asked.call, asked.plan, asked.estimate, target, [*asked.plan.notes, *first.notes, *notes],
+            services, parent=asked.parent, position=asked.position, now=now,
         )  # fmt: skip
-
-    def _must_fit(self, call: Call, planned: PlannedOffer, candidates: int) -> None:
-        needed = planned.cost.high * candidates
-        cap = DEFAULT_CAP if call.max_cost is None else call.max_cost
-        if needed > cap:
-            default = " (the default cap of a call)" if call.max_cost is None else ""
-            raise OverBudget(
-                f"{planned.offer.name} may cost up to {show_usd(needed)} and max_cost is {show_usd(cap)}{default}. "
-                "Nothing was sent.",
-                hint=f"Pass max_cost='{needed}' to allow it, or ask for less.", needed=needed, available=cap,
-            )  # fmt: skip
-
-    def _must_be_recordable(self, planned: PlannedOffer) -> None:
-        endpoint = self._endpoints.get(planned.offer.endpoint)
-        if not is_spending(planned.offer, endpoint):
-            return
-        if not self._ledger.durable:
-            raise LedgerUnavailable(
-                "Paid work needs a ledger on disk, and none can be written. Nothing was sent.",
-                hint="See `vidorch doctor`.",
-            )
-        raise door_is_shut(planned)
-
-    def _run_row(
-        self,
-        run_id: str,
-        request: Request,
-        call: Call,
-        plan: Plan,
-        estimate: Estimate,
-        target: Target,
-        notes: list[str],
-        now: float,
-    ) -> dict[str, Any]:
-        options = {
-            "output": call.output,
-            "overwrite": call.overwrite,
-            "timeout": call.timeout,
-            "models": [model if isinstance(model, str) else model.describe() for model in call.models],
+        job_rows = [
+            job_row(run_id, candidate, 0, purchase, asked.call.scope, services, now)
+            for candidate, _, purchase in round_one
+        ]
+        jobs = await asyncio.wrap_future(
+            self._ledger.record(row, job_rows, cap=cap, budgets=services.budgets, at=now)
+        )
+        bought = {
+            job.id: (purchase, entry) for job, (_, entry, purchase) in zip(jobs, round_one, strict=True)
         }
-        return {
-            "id": run_id, "kind": "generate", "parent_id": None, "scope": call.scope, "key": None, "state": "open", "version": 0,
-            "request": _json(request.describe()), "request_hash": request.fingerprint(), "plan": _json(plan.describe()),
-            "estimate": _json(estimate.to_dict()), "options": _json(options), "tags": _json(dict(call.tags)),
-            "notes": _json(notes), "candidates": request.candidates,
-            "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
-            "chosen_output": None, "output": target.written(call.output), "home": str(self._home), "owner": self._host.owner,
-            "lease_until": now + LEASE, "trace": None, "error": None, "mock": 0, "created_at": now, "updated_at": now,
-            "ended_at": None,
-        }  # fmt: skip
+        plain = {"id": run_id, "candidates": asked.request.candidates, "notes": [*asked.plan.notes, *first.notes, *notes],
+                 "scope": asked.call.scope, "key": asked.call.key, "options": {}, "output": row["output"], "home": row["home"],
+                 "created_at": now}  # fmt: skip
+        self._carry(plain, jobs, {}, asked, bought, target, refuge, cap, fresh=True)
+        return run_id
 
-    def _job_row(
-        self, run_id: str, job_id: str, candidate: int, entry: PlannedOffer, call: Call, now: float
-    ) -> dict[str, Any]:
-        offer = entry.offer
-        endpoint = self._endpoints.get(offer.endpoint) or Endpoint(offer.endpoint, offer.provider)
-        return {
-            "id": job_id, "run_id": run_id, "candidate": candidate, "attempt": 0, "scope": call.scope, "endpoint": offer.endpoint,
-            "account": endpoint.account, "provider": offer.provider, "model": offer.model, "task": entry.route.task,
-            "route": entry.route.path, "state": State.RESERVED.value, "version": 0,
-            "settings": _json(entry.request.describe()), "settings_hash": entry.request.fingerprint(), "samples": entry.samples,
-            "seed": entry.request.seed, "token": self._ids.token(), "outlives_caller": int(offer.outlives_caller),
-            "find": offer.find, "owner": self._host.owner, "lease_until": now + LEASE, "host": self._host.name,
-            "process": self._host.process, "polls": 0, "estimate_low": to_micros(entry.cost.low, up=True),
-            "estimate": to_micros(entry.cost.expected, up=True), "estimate_high": to_micros(entry.cost.high, up=True),
-            "billed": int(is_spending(entry.offer, endpoint)), "price_as_of": str(offer.price.as_of or ""), "created_at": now,
-            "updated_at": now,
-        }  # fmt: skip
+    def _carry(
+        self, row: Mapping[str, Any], jobs: Sequence[Job], made: Mapping[str, set[int]], asked: Asked | None,
+        bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None, *, fresh: bool,
+    ) -> LiveRun:  # fmt: skip
+        run = LiveRun(
+            row, self._services, jobs=jobs, made=made, asked=asked, bought=bought, target=target, refuge=refuge, cap=cap,
+            fresh=fresh,
+        )  # fmt: skip
+        self.live[run.id] = run
+        run.task.add_done_callback(lambda _: self.live.pop(run.id, None))
+        return run
+
+    # -- joining and taking up --------------------------------------------------------------------------------------------
+
+    async def _join(self, row: Mapping[str, Any], asked: Asked) -> str:
+        """The run that has this key, carried on by us if nobody does."""
+        if row["request_hash"] != asked_hash(asked.request, asked.call):
+            raise _conflict(row, asked)
+        await self.take_up(row["id"], asked)
+        return str(row["id"])
+
+    async def take_up(self, run_id: str, asked: Asked | None = None) -> LiveRun | None:
+        """Carry on a run that nobody carries. None when there is nothing to do, or somebody else does it.
+
+        Args:
+            asked: what the caller asks for now; with it, what provably was never sent may be sent.
+        """
+        if (live := self.live.get(run_id)) is not None:
+            return live
+        row = await asyncio.to_thread(self._ledger.run, run_id)
+        if row is None or row["kind"] != "generate":
+            return None
+        jobs = await asyncio.to_thread(lambda: self._ledger.jobs(run_id=run_id))
+        outputs = await asyncio.to_thread(self._ledger.outputs, run_id)
+        made: dict[str, set[int]] = {}
+        for output in outputs:
+            if output["state"] == "published":
+                made.setdefault(output["job_id"], set()).add(output["number"])
+        ended = row["state"] not in OPEN
+        if row["state"] == "cancelled":
+            asked = (
+                None  # what its caller called off is not begun again, but what is at work still comes home
+            )
+        at_work = any(State(job.state) not in ENDS for job in jobs)
+        if ended and not at_work and (asked is None or not _has_unsent(row, jobs)):
+            return None
+        if row["state"] == "waiting" and asked is None:
+            return None
+        services, now = self._services, self._services.clock.now()
+        if not ended and row["state"] == "open" and not is_orphan(row["owner"], row["lease_until"], now):
+            return None
+        refuge = Target(run_folder(services.home, run_id, row["created_at"]), None, False)
+        target = self._target_of(row, asked, refuge)
+        if asked is not None:
+            for _, _, purchase in asked.first_round(services.ids):
+                must_be_payable(purchase, self._services)
+        try:
+            row = await asyncio.wrap_future(
+                self._ledger.take_run(
+                    run_id, row["version"], services.host.owner, now + LEASE, now, reopen=ended
+                )
+            )
+        except MovedMeanwhile:
+            return self.live.get(run_id)
+        cap = (
+            asked.call.max_cost if asked is not None and asked.call.max_cost is not None else row["max_cost"]
+        )
+        return self._carry(row, jobs, made, asked, {}, target, refuge, cap, fresh=False)
+
+    def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
+        """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own."""
+        if asked is not None and asked.call.output is not None:
+            return target_of(asked.call.output, True, refuge.folder)
+        here = row["home"] == str(self._services.home) or (row["output"] or "").partition("://")[1]
+        again = target_again(dict(row)) if here else None
+        return again or refuge
+
+    async def resume(self, run_id: str | None = None) -> list[LiveRun]:
+        """Take up every run that nobody carries (or one). Nothing is submitted: it polls, fetches and settles."""
+        rows = await asyncio.to_thread(self._ledger.open_runs)
+        batches = [row["id"] for row in rows if row["kind"] == "batch"]
+        # A run that was cancelled, or ended beside a lost submit, may still have something coming.
+        at_work = [job.run_id for job in await asyncio.to_thread(self._ledger.open_jobs)]
+        names = dict.fromkeys([*(row["id"] for row in rows if row["kind"] != "batch"), *at_work])
+        taken = []
+        for name in names:
+            if run_id in (None, name) and (live := await self.take_up(name)) is not None:
+                taken.append(live)
+        for name in batches:
+            await self.close_batch(name)
+        return taken
+
+    # -- batches ---------------------------------------------------------------------------------------------------------
+
+    async def begin_batch(self, call: Call, lines: int) -> str:
+        """Write down the run over the lines of a batch, or find the one that has its key."""
+        services, now = self._services, self._services.clock.now()
+        run_id = services.ids.new("run")
+        row = batch_row(run_id, call, lines, services, now)
+        try:
+            await asyncio.wrap_future(self._ledger.record(row, [], cap=None, budgets=(), at=now))
+        except KeyTaken as taken:
+            found = await asyncio.to_thread(self._ledger.run, taken.run_id or "")
+            if found is None or found["kind"] != "batch":
+                raise KeyConflict(
+                    f"The key {call.key!r} belongs to a run that is no batch.", run_id=taken.run_id
+                ) from None
+            return str(found["id"])
+        return run_id
+
+    async def close_batch(self, run_id: str) -> None:
+        """End a batch whose lines have all ended."""
+        children = await asyncio.to_thread(self._ledger.children, run_id)
+        if not children or any(child["state"] in OPEN for child in children):
+            return
+        came = any(child["state"] == "finished" for child in children)
+        await asyncio.wrap_future(
+            self._ledger.end_run(run_id, "finished" if came else "failed", self._services.clock.now())
+        )
+
+    # -- letting go --------------------------------------------------------------------------------------------------------
+
+    async def detach(self, run_id: str) -> None:
+        """Give a run back to whoever takes it up; its jobs go on at their vendors.
+
+        Raises:
+            InvalidRequest: it works inside this process, and would end with that.
+        """
+        run = self.live.get(run_id)
+        if run is None:
+            return
+        if any(
+            not driver.job.outlives_caller and State(driver.job.state) not in ENDS
+            for driver in run.drivers.values()
+        ):
+            raise InvalidRequest(
+                f"The run {run_id} works inside this process and cannot be detached.", field="detach", value=True,
+                allowed="a hosted model",
+            )  # fmt: skip
+        await run.leave()
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run that this process does not carry: nothing more is begun for it, and its vendors are asked to stop.
+
+        Raises:
+            InvalidRequest: it works inside another process that lives.
+            VidorchError: a vendor could not be asked, or cannot cancel.
+        """
+        live = await self.take_up(run_id)
+        if live is not None:
+            await live.cancel()
+            return
+        services, now = self._services, self._services.clock.now()
+        jobs = await asyncio.to_thread(lambda: self._ledger.jobs(run_id=run_id))
+        at_work = [job for job in jobs if State(job.state) not in ENDS]
+        if any(not job.outlives_caller for job in at_work):
+            raise InvalidRequest(
+                f"The run {run_id} works inside another process and can only be stopped there.", field="run_id", value=run_id,
+                allowed="a run of this process, or one of a hosted model",
+            )  # fmt: skip
+        await asyncio.wrap_future(
+            self._ledger.end_run(run_id, "cancelled", now)
+        )  # its owner begins nothing more
+        for job in at_work:
+            if State(job.state) in BEFORE_SENDING:
+                with contextlib.suppress(MovedMeanwhile):
+                    await asyncio.wrap_future(
+                        self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0})
+                    )
+            elif job.remote_id is not None:
+                purchase = Purchase.of_job(job, services.offers())
+                accepted = Accepted(job.remote_id, job.quote, dict(job.details))
+                folder = run_folder(services.home, run_id, job.created_at)
+                await services.provider_of(job.provider).cancel(
+                    services.context(job, purchase, folder), accepted
+                )
 
     async def aclose(self) -> None:
         """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""
@@ -212,134 +304,53 @@ class Engine:
                 await run.leave()
             except Exception as error:  # one run's trouble is not to keep the others
                 problems.append(error)
-        self._host.leave()
+        self._services.host.leave()
         if problems:
             raise problems[0]
 
 
-class LiveRun:
-    """A run of this process, from `reserved` to its result."""
-
-    def __init__(
-        self,
-        run_id: str,
-        drivers: list[JobDriver],
-        board: ProgressBoard,
-        ledger: Ledger,
-        clock: Clock,
-        target: Target,
-        notes: list[str],
-    ) -> None:
-        self.id = run_id
-        self._notes = notes
-        self.drivers = drivers
-        self._board = board
-        self._ledger = ledger
-        self._clock = clock
-        self._target = target
-        self.task = asyncio.create_task(self._carry_out(), name=f"vidorch-{run_id}")
-        # How it ended is in the ledger; nobody has to be waiting for it.
-        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-    @property
-    def progress(self) -> Progress | None:
-        """The newest figure, None before the first."""
-        return self._board.latest
-
-    async def submitted(self) -> None:
-        """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
-        for driver in self.drivers:
-            await driver.submitted.wait()
-
-    async def wait(self) -> Result:
-        """Wait for the result. Cancelling this waiting leaves the run alone.
-
-        Raises:
-            ProviderFailed: the client was closed meanwhile, and work inside this process ended with it.
-        """
-        try:
-            return await asyncio.shield(self.task)
-        except asyncio.CancelledError:
-            waiter = asyncio.current_task()
-            if not self.task.cancelled() or (waiter is not None and waiter.cancelling()):
-                raise
-        inside = all(not driver.job.outlives_caller for driver in self.drivers)
-        raise ProviderFailed(
-            f"The client was closed before the run {self.id} was done; work inside this process ended with it.",
-            charged=False if inside else None, run_id=self.id,
-        )  # fmt: skip
-
-    async def cancel(self) -> None:
-        """Ask every job to end.
-
-        Raises:
-            VidorchError: what the provider said when it could not be asked; every job was asked all the same.
-        """
-        answers = await asyncio.gather(*(driver.cancel() for driver in self.drivers), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-
-    async def leave(self) -> None:
-        """The client closes: in-process work is abandoned, everything else is let go and stays open.
-
-        Needs no worker thread: it also runs while the interpreter shuts down, when none can be started any more.
-        """
-        self.task.cancel()
-        await asyncio.wait([self.task])
-        self._board.stop()
-        for driver in self.drivers:
-            await driver.leave()
-        if all(State(driver.job.state) in ENDS for driver in self.drivers):
-            await self._close_books("cancelled")
-
-    async def _carry_out(self) -> Result:
-        outcomes = await asyncio.gather(*(driver.drive() for driver in self.drivers), return_exceptions=True)
-        await self._board.aclose()
-        lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if lost:
-            # The ledger failed, or a job outlived its deadline: the run stays open. What came is given all the same.
-            if not any(driver.job.state == State.SETTLED for driver in self.drivers):
-                raise lost[0]
-            return await asyncio.to_thread(
-                read_result, self._ledger, self.id, [e for e in lost if isinstance(e, VidorchError)]
-            )
-        unknown = [driver.job for driver in self.drivers if driver.job.state == State.UNKNOWN]
-        if unknown:
-            question = SubmissionUnknown(
-                f"Whether {unknown[0].endpoint}/{unknown[0].model} accepted the job {unknown[0].id} is not known: "
-                f"{unknown[0].error_text or 'no answer came'}. It is not sent again; the run stays open.",
-                hint=f"Look at it with: vidorch jobs show {unknown[0].id}",
-                run_id=self.id, job_id=unknown[0].id, provider=unknown[0].provider,
-            )  # fmt: skip
-            if not any(driver.job.state == State.SETTLED for driver in self.drivers):
-                raise question
-            return await asyncio.to_thread(read_result, self._ledger, self.id, [question])
-        cancelled = any(driver.job.state == State.CANCELLED for driver in self.drivers)
-        await self._close_books("cancelled" if cancelled else "failed")
-        return await asyncio.to_thread(read_result, self._ledger, self.id)
-
-    async def _close_books(self, without_clip: str) -> None:
-        """Choose among what came, hand it over, and end the run."""
-        chosen = chosen_output(self._ledger, self.id)
-        if chosen is not None and self._target.file is not None and len(self.drivers) > 1:
-            note = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
-            self._notes += [note] if note else []
-        await asyncio.wrap_future(
-            self._ledger.end_run(
-                self.id,
-                "finished" if chosen else without_clip,
-                self._clock.now(),
-                chosen_output=chosen["id"] if chosen else None,
-                notes=_json(self._notes),
-            )
-        )
+def _has_unsent(row: Mapping[str, Any], jobs: Sequence[Job]) -> bool:
+    """Whether there is a candidate of which provably nothing was ever sent."""
+    for candidate in range(row["candidates"]):
+        history = [job for job in jobs if job.candidate <= candidate < job.candidate + job.samples]
+        if nothing_was_sent(history):
+            return True
+    return False
 
 
-def _must_be_writable(target: Target, candidates: int) -> None:
+def _dearer(error: OverBudget, asked: Asked, place: int) -> OverBudget:
+    """The refusal, in the words of the request."""
+    planned = asked.entries[place]
+    needed = planned.cost.high * asked.request.candidates
+    return OverBudget(
+        f"{planned.offer.name} may cost up to {needed} USD: {error.message}", hint=error.hint, needed=error.needed,
+        available=error.available, budget=error.budget,
+    )  # fmt: skip
+
+
+def _conflict(row: Mapping[str, Any], asked: Asked) -> KeyConflict:
+    before, now = dict(row["request"]), asked.request.describe()
+    differs = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if row["options"].get("models", []) != models_of(asked.call):
+        differs.append("model")
+    if row["options"].get("spread", False) != asked.call.spread:
+        differs.append("spread")
+    said = ", ".join(differs) or "what is not written down of it (keys in extra=)"
+    return KeyConflict(
+        f"The key {asked.call.key!r} belongs to another request of scope {asked.call.scope!r}: {said} differ. Nothing was sent.",
+        hint="Take another key for another request; the same key always means the same clip.",
+        differs=tuple(differs), run_id=row["id"],
+    )  # fmt: skip
+
+
+def _must_be_writable(target: Target, refuge: Target, candidates: int) -> None:
     """Find out before anything is made, not after."""
-    folders = {target.folder} if target.file is None or candidates > 1 else set()
-    for folder in folders | ({target.file.parent} if target.file is not None else set()):
+    folders = {refuge.folder}
+    if target.file is not None:
+        folders = {target.file.parent} | ({refuge.folder} if candidates > 1 else set())
+    elif not target.remote:
+        folders = {target.folder}
+    for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".vidorch-"):
@@ -352,21 +363,34 @@ def _must_be_writable(target: Target, candidates: int) -> None:
             ) from error  # fmt: skip
 
 
-def is_spending(offer: Offer, endpoint: Endpoint | None) -> bool:
-    """Whether what this costs is money, not only electricity: one's own hardware counts when its endpoint says so."""
-    return offer.price.rule != "free" or bool(endpoint and endpoint.billed)
+def request_again(row: Mapping[str, Any]) -> tuple[Request, Call]:
+    """What was asked, as far as the ledger can tell.
+
+    Raises:
+        InvalidRequest: it had inputs or secrets that are not kept; only a call with its key can go on.
+    """
+    from vidorch.routing import Choice
+
+    fields, options = dict(row["request"]), row["options"]
+    try:
+        request = Request(**fields)
+        models = tuple(
+            one if isinstance(one, str) else Choice(one["model"], **one["overrides"])
+            for one in options.get("models", ())
+        )
+        again = {name: options[name] for name in _AGAIN if options.get(name) is not None}
+        call = Call(models=models, max_cost=row["max_cost"], scope=row["scope"], key=row["key"], output=row["output"],
+                    tags=row["tags"] or {}, overwrite=True, **again)  # fmt: skip
+        same = asked_hash(request, call) == row["request_hash"]
+    except (InvalidRequest, TypeError, KeyError):
+        same = False
+    if not same:
+        raise InvalidRequest(
+            f"The run {row['id']} had inputs (media or secrets) that are kept nowhere, so it cannot go on by itself.",
+            hint="Make the same call again with its key." if row["key"] else "Make the call again; nothing was sent for it.",
+            field="run_id", value=row["id"], allowed="a run of text alone",
+        )  # fmt: skip
+    return request, replace(call, overwrite=bool(options.get("overwrite")))
 
 
-def _seeded(planned: PlannedOffer, candidate: int, ids: Ids) -> PlannedOffer:
-    """The same purchase with the seed of one candidate: `s + i`, or a fresh one each where none was asked for."""
-    from dataclasses import replace
-
-    if not planned.route.capabilities.seed:
-        return planned
-    seed = planned.request.seed
-    seed = ids.seed() if seed is None else (seed + candidate) % 2**32
-    return replace(planned, request=planned.request.with_(seed=seed))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
+_AGAIN = ("spread", "retries", "refill", "retry_refused", "on_unknown", "fallback_on_refusal", "timeout")

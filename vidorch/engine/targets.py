@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -10,9 +11,18 @@ from pathlib import Path
 from vidorch.errors import InvalidRequest
 from vidorch.inputs import usable_path
 
-__all__ = ["Target", "target_of"]
+__all__ = ["Published", "Target", "target_of"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a clip is: its URI, its path where it is here, and a note when it is not where it was to be."""
+
+    uri: str
+    path: Path | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,40 @@ class Target:
     folder: Path
     file: Path | None
     overwrite: bool
+
+    @property
+    def remote(self) -> bool:
+        """Whether it lies elsewhere."""
+        return False
+
+    def workplace(self, job_id: str) -> Path:
+        """A temporary name beside the final one, which carries the job's id."""
+        from vidorch import media
+
+        place = self.folder if self.file is None else self.file.parent
+        place.mkdir(parents=True, exist_ok=True)
+        return media.temporary_beside(place / job_id)
+
+    def publish(
+        self, temporary: Path, *, candidate: int, candidates: int, endpoint: str, model: str, job_id: str, suffix: str = ".mp4"
+    ) -> Published:  # fmt: skip
+        """Give a checked clip its final name. What is there already is never overwritten unasked."""
+        from vidorch import media
+
+        final = self.path(candidate, candidates, endpoint, model, suffix)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            published = media.publish(temporary, final, overwrite=self.overwrite)
+        except FileExistsError:
+            if _digest(final) == _digest(temporary):
+                return Published(str(final), final)
+            final = final.with_name(f"{final.stem}-{job_id}{final.suffix}")
+            published = media.publish(temporary, final)
+        return Published(str(published), published)
+
+    def withdraw(self, published: Published) -> None:
+        """Take back what the loser of a race published."""
+        Path(published.uri).unlink(missing_ok=True)
 
     def written(self, output: str | None) -> str | None:
         """`output=` as it is written down: absolute, for whoever reads it from another directory."""
@@ -78,6 +122,11 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path) -> Target:
             allowed=allowed,
         )
     return Target(own_folder, path.absolute(), overwrite)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _legal(name: str) -> str:

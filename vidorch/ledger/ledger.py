@@ -60,6 +60,7 @@ _TAKE = (
         updated_at=bindparam("b_at"),
     )
 )
+_SCORE = update(outputs).where(outputs.c.id == bindparam("b_id")).values(scores=bindparam("b_scores"))
 _RUN_BY_ID = update(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_AT = _RUN_BY_ID.where(runs.c.version == bindparam("b_version"))
 _OPEN_RUN = _RUN_BY_ID.where(runs.c.state.in_(_OPEN))
@@ -348,6 +349,11 @@ class Ledger(Reader):
             return after
 
         return self._store.write(work)
+
+    def score(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note what a selection said of outputs, by their ids; rides with the next commit."""
+        rows = [{"b_id": name, "b_scores": json.dumps(dict(report))} for name, report in reports.items()]
+        self._store.write(lambda db: [db.run(_SCORE, row) for row in rows], waits=False)
 
     # -- ownership --------------------------------------------------------------------------------------------------
 

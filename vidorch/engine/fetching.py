@@ -1,0 +1,155 @@
+"""Bringing finished clips home: fetched to a temporary name, checked, published, and described for the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidorch.contract import Accepted, Context, Output, Provider
+from vidorch.engine.purchase import Purchase
+from vidorch.engine.targets import Published, Target
+from vidorch.errors import BadMedia, VidorchError
+from vidorch.result import Job
+
+__all__ = ["Brought", "Porter"]
+
+TRIES = 5
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """One clip that is home: its row for the ledger, and where it lies."""
+
+    row: dict[str, Any]
+    published: Published
+
+
+@dataclass(frozen=True, slots=True)
+class Porter:
+    """Brings the outputs of one job home.
+
+    Attributes:
+        candidates: of the whole run, for names. context: made anew for every call, with the secret of the moment.
+        refuge: where a clip goes that cannot be put where it was asked for: what is paid for is not thrown away.
+    """
+
+    provider: Provider
+    context: Callable[[], Context]
+    purchase: Purchase
+    target: Target
+    refuge: Target
+    candidates: int
+    new_id: Callable[[str], str]
+
+    async def bring(self, job: Job, accepted: Accepted, output: Output) -> Brought:
+        """Fetch one output, again with a renewed link when that fails, check it, and publish it.
+
+        Raises:
+            BadMedia: what the vendor hands over is no video, each time. Exception: it cannot be fetched or written now.
+        """
+        number = job.candidate + output.index
+        temporary = self.target.workplace(f"{job.id}-{output.index}")
+        delay = 1.0
+        try:
+            for left in reversed(range(TRIES)):
+                try:
+                    await self.provider.fetch(self.context(), output, temporary)
+                    return await asyncio.to_thread(self._finish, job, output, number, temporary)
+                except _NotPublished as error:
+                    raise error.cause from error
+                except Exception as error:
+                    # A file cut on its way looks like a bad one: it is fetched once more before the vendor is blamed.
+                    if not left or (isinstance(error, BadMedia) and left < TRIES - 1):
+                        raise
+                with contextlib.suppress(Exception):  # where it cannot be renewed the old link is tried again
+                    output = await self.provider.refresh(self.context(), accepted, output)
+                await self.context().clock.sleep(delay)
+                delay = min(delay * 2, 30.0)
+            raise AssertionError  # the loop returns or raises
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _finish(self, job: Job, output: Output, number: int, temporary: Path) -> Brought:
+        from vidorch import media  # loads PyAV
+
+        purchase = self.purchase
+        still = output.media_type.startswith("image/")
+        width = height = frames = None
+        fps, duration, has_audio = None, None, False
+        if still:
+            picture = media.load_still(temporary)
+            height, width = picture.shape[:2]
+        else:
+            info = media.verify(temporary, duration=purchase.duration, tolerance=0.5, size=purchase.size)
+            if purchase.trim_to is not None:
+                info = _trim(temporary, purchase.trim_to)
+            width, height, frames, has_audio = info.width, info.height, info.frames, info.has_audio
+            fps, duration = None if info.fps is None else str(info.fps), float(info.duration)
+        size, sha256 = temporary.stat().st_size, _hash(temporary)
+        suffix = _SUFFIXES.get(output.media_type, ".mp4")
+        try:
+            published = self._publish(self.target, temporary, job, number, suffix)
+        except Exception as error:
+            try:
+                published = self._publish(self.refuge, temporary, job, number, suffix)
+            except Exception:
+                raise _NotPublished(error) from error
+            published = replace(published, note=f"{_said(error)} It is at {published.uri} instead.")
+        row = {
+            "id": self.new_id("out"), "run_id": job.run_id, "job_id": job.id, "number": output.index, "state": "published",
+            "uri": published.uri, "ref": None, "media_type": output.media_type, "size": size, "sha256": sha256, "width": width,
+            "height": height, "frames": frames, "fps": fps, "duration": duration, "has_audio": int(has_audio),
+            "seed": output.seed if output.seed is not None else job.seed, "cost": 0, "scores": None, "reason": None,
+            "expires_at": output.expires_at, "created_at": 0.0,
+        }  # fmt: skip
+        return Brought(row, published)
+
+    def _publish(self, target: Target, temporary: Path, job: Job, number: int, suffix: str) -> Published:
+        return target.publish(
+            temporary, candidate=number, candidates=self.candidates, endpoint=job.endpoint, model=job.model, job_id=job.id,
+            suffix=suffix,
+        )  # fmt: skip
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, VidorchError):
+        return error.message
+    reason = getattr(error, "strerror", None) or error
+    return f"The clip could not be put where it was asked for: {reason}."
+
+
+class _NotPublished(Exception):
+    """The clip is fine; it cannot be put where it was asked for. Fetching it again would not help."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _trim(path: Path, seconds: float) -> Any:
+    """Cut a silent clip to its first `seconds`, in place; what `fit="exact"` buys is the next longer length."""
+    from vidorch import media
+
+    before = media.probe(path)
+    if (
+        before.has_audio
+    ):  # cutting sound to the frame belongs to the joins of films; a longer clip is better than a mute one
+        return before
+    fps = before.fps or media.exact_rate(24)
+    if before.width % 2 or before.height % 2:  # H.264 has no odd sizes
+        return before
+    count = media.frame_at(seconds, fps)
+    kept = (frame for _, frame in zip(range(max(count, 1)), media.frames(path), strict=False))
+    return media.write_video(path, kept, fps=fps, overwrite=True)

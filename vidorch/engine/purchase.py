@@ -1,0 +1,79 @@
+"""What one job buys: the offer, the way it is asked, and what may come of it. Made from a plan, or again from a job's row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from vidorch.offer import Offer, Price, Route
+from vidorch.planning import PlannedOffer
+from vidorch.request import Request
+from vidorch.result import Job
+
+__all__ = ["Purchase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One submission's worth.
+
+    Attributes:
+        request: as bought; None where only the ledger is left of it, and then nothing can be submitted any more.
+        settings: the request as it is written down. samples: clips that this one job is to yield.
+        duration: seconds of each clip, None where the inputs decide. size: pixels. trim_to: seconds to cut to.
+        low, expected, high: USD for the whole job.
+    """
+
+    offer: Offer
+    route: Route | None
+    request: Request | None
+    settings: Mapping[str, Any]
+    samples: int
+    duration: float | None
+    size: tuple[int, int] | None
+    trim_to: float | None
+    low: Decimal
+    expected: Decimal
+    high: Decimal
+
+    @classmethod
+    def of_plan(cls, planned: PlannedOffer, *, samples: int, seed: int | None) -> Purchase:
+        """What is bought for `samples` candidates, the first of them with `seed`."""
+        request = planned.request
+        if seed is not None and request.seed != seed:
+            request = request.with_(seed=seed)
+        settings = request.describe()
+        if planned.trim_to is not None:
+            settings["trim_to"] = planned.trim_to
+        cost = planned.cost.times(samples)
+        return cls(
+            planned.offer, planned.route, request, settings, samples, request.duration, request.size, planned.trim_to,
+            cost.low, cost.expected, cost.high,
+        )  # fmt: skip
+
+    @classmethod
+    def of_job(cls, job: Job, offers: Mapping[str, Offer]) -> Purchase:
+        """What a job of the ledger bought, whoever bought it.
+
+        An offer that the catalog dropped meanwhile is made up from the row.
+        """
+        offer = offers.get(f"{job.endpoint}/{job.model}")
+        if offer is None or offer.provider != job.provider:
+            offer = Offer(
+                job.model, job.endpoint, job.provider, job.model, {}, Price("table" if job.billed else "free"), find=_find(job),
+                outlives_caller=job.outlives_caller,
+            )  # fmt: skip
+        settings, size = dict(job.settings), job.settings.get("size")
+        if isinstance(size, str):
+            size = [int(side) for side in size.split("x")]
+        return cls(
+            replace(offer, outlives_caller=job.outlives_caller), offer.routes.get(job.task), None, settings, job.samples,
+            settings.get("duration"), (int(size[0]), int(size[1])) if size else None, settings.get("trim_to"),
+            job.estimate_low, job.estimate, job.estimate_high,
+        )  # fmt: skip
+
+
+def _find(job: Job) -> Any:
+    return job.find if job.find in ("exact", "list") else "none"

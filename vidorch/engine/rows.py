@@ -1,0 +1,95 @@
+"""What is written down of a run and its jobs before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from vidorch.call import Call
+from vidorch.engine.hosts import LEASE
+from vidorch.engine.paying import is_spending
+from vidorch.engine.purchase import Purchase
+from vidorch.engine.services import Services
+from vidorch.engine.targets import Target
+from vidorch.estimating import Estimate
+from vidorch.ledger.moves import State
+from vidorch.money import to_micros
+from vidorch.planning import Plan
+from vidorch.request import Request
+from vidorch.routing import Choice
+
+__all__ = ["as_json", "asked_hash", "batch_row", "job_row", "models_of", "run_row"]
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
+
+
+def models_of(call: Call) -> list[Any]:
+    """The caller's models, JSON-ready."""
+    return [model.describe() if isinstance(model, Choice) else model for model in call.models]
+
+
+def asked_hash(request: Request, call: Call) -> str:
+    """SHA-256 of what was asked, before defaults: what a key is compared by."""
+    words = [request.fingerprint(), models_of(call), call.spread]
+    return hashlib.sha256(as_json(words).encode()).hexdigest()
+
+
+def run_row(
+    run_id: str, request: Request, call: Call, plan: Plan, estimate: Estimate, target: Target, notes: Sequence[str],
+    services: Services, *, parent: str | None, position: int | None, now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of a run that begins."""
+    options = {
+        "output": call.output, "overwrite": call.overwrite, "timeout": call.timeout, "models": models_of(call),
+        "select": call.select if isinstance(call.select, str) or call.select is None else "a function of the caller",
+        "spread": call.spread, "retries": call.retries, "refill": call.refill, "retry_refused": call.retry_refused,
+        "on_unknown": call.on_unknown, "fallback_on_refusal": call.fallback_on_refusal,
+    }  # fmt: skip
+    return {
+        "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,
+        "state": "open", "version": 0, "request": as_json(request.describe()), "request_hash": asked_hash(request, call),
+        "plan": as_json(plan.describe()), "estimate": as_json(estimate.to_dict()), "options": as_json(options),
+        "tags": as_json(dict(call.tags)), "notes": as_json(list(notes)), "candidates": request.candidates,
+        "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
+        "chosen_output": None, "output": target.written(call.output), "home": str(services.home), "owner": services.host.owner,
+        "lease_until": now + LEASE, "trace": None, "error": None, "mock": int(services.mock), "created_at": now,
+        "updated_at": now, "ended_at": None,
+    }  # fmt: skip
+
+
+def batch_row(run_id: str, call: Call, lines: int, services: Services, now: float) -> dict[str, Any]:
+    """The row over the runs of a batch: it has no jobs of its own, and one cap holds for all of them."""
+    return {
+        "id": run_id, "kind": "batch", "parent_id": None, "position": None, "scope": call.scope, "key": call.key,
+        "state": "open", "version": 0, "request": as_json({"lines": lines}), "request_hash": "batch",
+        "plan": "{}", "estimate": "{}", "options": "{}", "tags": as_json(dict(call.tags)), "notes": "[]",
+        "candidates": lines, "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
+        "chosen_output": None, "output": None, "home": str(services.home), "owner": services.host.owner,
+        "lease_until": now + LEASE, "trace": None, "error": None, "mock": int(services.mock), "created_at": now,
+        "updated_at": now, "ended_at": None,
+    }  # fmt: skip
+
+
+def job_row(
+    run_id: str, candidate: int, attempt: int, purchase: Purchase, scope: str, services: Services, now: float
+) -> dict[str, Any]:
+    """The row of one submission that is about to be made."""
+    offer, request = purchase.offer, purchase.request
+    assert request is not None
+    assert purchase.route is not None
+    endpoint, host = services.endpoint(offer.endpoint, offer.provider), services.host
+    return {
+        "id": services.ids.new("job"), "run_id": run_id, "candidate": candidate, "attempt": attempt, "scope": scope,
+        "endpoint": offer.endpoint, "account": endpoint.account, "provider": offer.provider, "model": offer.model,
+        "task": purchase.route.task, "route": purchase.route.path, "state": State.RESERVED.value, "version": 0,
+        "settings": as_json(purchase.settings), "settings_hash": request.fingerprint(), "samples": purchase.samples,
+        "seed": request.seed, "token": services.ids.token(), "outlives_caller": int(offer.outlives_caller),
+        "find": offer.find, "owner": host.owner, "lease_until": now + LEASE, "host": host.name, "process": host.process,
+        "polls": 0, "estimate_low": to_micros(purchase.low, up=True), "estimate": to_micros(purchase.expected, up=True),
+        "estimate_high": to_micros(purchase.high, up=True), "billed": int(is_spending(purchase, services)),
+        "price_as_of": str(offer.price.as_of or ""), "created_at": now, "updated_at": now,
+    }  # fmt: skip

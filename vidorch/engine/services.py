@@ -1,0 +1,100 @@
+"""What every driver of jobs needs, in one place: the ledger, time, providers, endpoints, secrets and waiting lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidorch.budget import Budget
+from vidorch.clock import Ids
+from vidorch.contract import Clock, Context, Endpoint, Provider
+from vidorch.engine.hosts import Host
+from vidorch.engine.purchase import Purchase
+from vidorch.ledger.ledger import Ledger
+from vidorch.offer import Offer
+from vidorch.polling import Schedule
+from vidorch.result import Job
+
+__all__ = ["Services"]
+
+NO_LIMIT = 100_000
+FRESH_FOR = 300.0
+
+
+@dataclass(slots=True)
+class _Law:
+    """What the ledger knows of an offer's latencies, and when it was asked."""
+
+    seconds: list[float]
+    read_at: float
+
+
+@dataclass(slots=True)
+class Services:
+    """Shared by every run of a client.
+
+    Attributes:
+        provider_of: gives the provider of a name. endpoints: by name. secret_of: (offer, scope) -> credential, asked at use.
+        offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets, None before the first use.
+    """
+
+    ledger: Ledger
+    clock: Clock
+    ids: Ids
+    host: Host
+    home: Path
+    provider_of: Callable[[str], Provider]
+    endpoints: Mapping[str, Endpoint]
+    secret_of: Callable[[Offer, str], str | None]
+    offers: Callable[[], Mapping[str, Offer]]
+    budgets: Sequence[Budget] = ()
+    http: Callable[[], Any] = lambda: None
+    mock: bool = False
+    _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _laws: dict[tuple[str, str, str], _Law] = field(default_factory=dict)
+
+    def endpoint(self, name: str, provider: str) -> Endpoint:
+        """The endpoint of that name; one that nobody configured has its provider's defaults."""
+        return self.endpoints.get(name) or Endpoint(name, provider)
+
+    def slots(self, endpoint: Endpoint) -> asyncio.Semaphore:
+        """The waiting line of an endpoint: as many at once as its `concurrency` says."""
+        line = self._slots.get(endpoint.name)
+        if line is None:
+            line = self._slots[endpoint.name] = asyncio.Semaphore(endpoint.concurrency or NO_LIMIT)
+        return line
+
+    def context(self, job: Job, purchase: Purchase, folder: Path) -> Context:
+        """What one call to a provider may use; the secret is read at this moment."""
+        return Context(
+            endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
+            secret=self.secret_of(purchase.offer, job.scope), http=self.http(), route=purchase.route,
+            samples=purchase.samples,
+        )  # fmt: skip
+
+    def may_speak_for(self, job: Job, purchase: Purchase) -> bool:
+        """Whether the scope's credential for this job's endpoint is here."""
+        return not purchase.offer.variables or self.secret_of(purchase.offer, job.scope) is not None
+
+    async def latencies(self, offer: Offer, task: str) -> Sequence[float]:
+        """Seconds that jobs like this took, newest first, read from the ledger every few minutes."""
+        law = self._laws.get((offer.endpoint, offer.model, task))
+        if law is None or self.clock.now() > law.read_at + FRESH_FOR:
+            seconds = await asyncio.to_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
+            law = self._laws[offer.endpoint, offer.model, task] = _Law(seconds, self.clock.now())
+        return law.seconds
+
+    async def schedule(self, offer: Offer, task: str) -> Schedule:
+        """When to look at a job of this offer."""
+        known = offer.latency
+        return Schedule(
+            offer.min_poll, latencies=await self.latencies(offer, task), expected=known.expected, low=known.low, high=known.high,
+        )  # fmt: skip
+
+    def took(self, offer: Offer, task: str, seconds: float) -> None:
+        """Learn from a job that has just finished."""
+        if (law := self._laws.get((offer.endpoint, offer.model, task))) is not None:
+            law.seconds = [seconds, *law.seconds[:199]]
