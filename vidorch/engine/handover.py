@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import run_folder
 from vidorch.result import Job
 
@@ -16,29 +17,29 @@ __all__ = ["hand_over", "sweep", "target_again"]
 
 
 def hand_over(run_id: str, clip: Path, target: Target) -> str:
-    """Copy the chosen of several clips to the one file that was named. Returns a note when it had to go elsewhere, else "".
+    """Copy the chosen of several clips to the one file or URL that was named. Blocks.
 
     The clip itself is safe already, so nothing here may fail the run.
-    """
-    assert target.file is not None
-    from vidorch import media
 
-    temporary = media.temporary_beside(target.file.with_name(run_id))
+    Returns:
+        A note when it had to go elsewhere or stay where it is, else "".
+    """
+    assert target.named is not None
+    temporary = clip
     try:
-        target.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.workplace(run_id)
         shutil.copyfile(clip, temporary)
-        try:
-            media.publish(temporary, target.file, overwrite=target.overwrite)
-        except FileExistsError:
-            beside = target.file.with_name(f"{target.file.stem}-{run_id}{target.file.suffix}")
-            media.publish(temporary, beside, overwrite=True)
-            return f"{target.file} was taken meanwhile; the chosen clip is at {beside}."
+        return target.publish(
+            temporary, candidate=0, candidates=1, endpoint="", model="", job_id=run_id, suffix=clip.suffix
+        ).note
+    except VidorchError as error:
+        return f"{error.message} It is at {clip}."
     except OSError as error:
-        return f"The chosen clip could not be copied to {target.file}: {error.strerror or error}; it is at {clip}."
+        return f"The chosen clip could not be copied to {target.named}: {error.strerror or error}; it is at {clip}."
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return ""
+        if temporary != clip:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def target_again(run: dict[str, Any]) -> Target | None:
@@ -47,9 +48,10 @@ def target_again(run: dict[str, Any]) -> Target | None:
         return None
     own = run_folder(Path(run["home"]), run["id"], run["created_at"])
     try:
-        return target_of(run["output"], True, own)
+        target = target_of(run["output"], False, own, again=True)
     except InvalidRequest:  # what was a folder then is a file now
         return None
+    return replace(target, overwrite=bool((run.get("options") or {}).get("overwrite")))
 
 
 def sweep(run: dict[str, Any], job: Job) -> None:
@@ -57,10 +59,7 @@ def sweep(run: dict[str, Any], job: Job) -> None:
     target = target_again(run)
     if target is None:
         return
-    folders = {target.path(job.candidate, run["candidates"], job.endpoint, job.model, ".mp4").parent}
-    if target.file is not None:
-        folders.add(target.file.parent)
-    for folder in folders:
+    for folder in {target.folder} | ({target.file.parent} if target.file is not None else set()):
         for word in (job.id, job.run_id):
             for file in folder.glob(f".*{word}*.part"):
                 with contextlib.suppress(OSError):

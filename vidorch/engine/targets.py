@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+from vidorch import storage
 from vidorch.errors import InvalidRequest
 from vidorch.inputs import usable_path
 
 __all__ = ["Published", "Target", "target_of"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+_MEDIA_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".png": "image/png", ".jpg": "image/jpeg",
+                ".webp": "image/webp"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a clip is: its URI, its path where it is here, and a note when it is not where it was to be."""
+    """Where one clip lies for good.
+
+    Attributes:
+        uri: a path or a URL. path: the local file, None at a URL.
+        note: a sentence for the caller when it is not where it was asked for, else "".
+        ours: False when the same content lay there already and was adopted.
+    """
 
     uri: str
     path: Path | None
     note: str = ""
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,103 +46,230 @@ class Target:
     """Where the clips of one run are published.
 
     Attributes:
-        folder: every candidate goes here, under its own name.
-        file: where the chosen clip goes besides, or instead when there is only one; None when no file was named.
+        folder: every candidate goes here, under its own name, unless `url` is a folder.
+        file: where the chosen clip goes besides, or instead when there is only one; None when no local file was named.
         overwrite: whether what is there may be replaced.
+        url: the same at an fsspec URL: a folder when it ends in a slash, else one file. Then `folder` is the run's own.
     """
 
     folder: Path
     file: Path | None
     overwrite: bool
+    url: str | None = None
 
     @property
     def remote(self) -> bool:
-        """Whether it lies elsewhere."""
-        return False
+        """Whether clips go to a URL."""
+        return self.url is not None
 
-    def workplace(self, job_id: str) -> Path:
-        """A temporary name beside the final one, which carries the job's id."""
-        from vidorch import media
-
-        place = self.folder if self.file is None else self.file.parent
-        place.mkdir(parents=True, exist_ok=True)
-        return media.temporary_beside(place / job_id)
-
-    def publish(
-        self, temporary: Path, *, candidate: int, candidates: int, endpoint: str, model: str, job_id: str, suffix: str = ".mp4"
-    ) -> Published:  # fmt: skip
-        """Give a checked clip its final name. What is there already is never overwritten unasked."""
-        from vidorch import media
-
-        final = self.path(candidate, candidates, endpoint, model, suffix)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            published = media.publish(temporary, final, overwrite=self.overwrite)
-        except FileExistsError:
-            if _digest(final) == _digest(temporary):
-                return Published(str(final), final)
-            final = final.with_name(f"{final.stem}-{job_id}{final.suffix}")
-            published = media.publish(temporary, final)
-        return Published(str(published), published)
-
-    def withdraw(self, published: Published) -> None:
-        """Take back what the loser of a race published."""
-        Path(published.uri).unlink(missing_ok=True)
+    @property
+    def named(self) -> str | None:
+        """The one file that was named, as path or URL: where the chosen of several clips goes. None without one."""
+        if self.url is not None:
+            return None if self.url.endswith("/") else self.url
+        return None if self.file is None else str(self.file)
 
     def written(self, output: str | None) -> str | None:
         """`output=` as it is written down: absolute, for whoever reads it from another directory."""
         if output is None:
             return None
-        return str(self.file) if self.file is not None else f"{self.folder}/"
+        return self.url or self.named or f"{self.folder}/"
 
     def path(self, candidate: int, candidates: int, endpoint: str, model: str, suffix: str) -> Path:
-        """The final path of one candidate (counted from 0)."""
+        """The final local path of one candidate (counted from 0)."""
         if self.file is not None and candidates == 1:
             return self.file
-        return self.folder / f"{candidate + 1}-{_legal(endpoint)}-{_legal(model)}{suffix}"
+        return self.folder / _name(candidate, endpoint, model, suffix)
+
+    def check(self, candidates: int) -> None:
+        """Find out whether clips can be put there: before anything is made, not after. Blocks.
+
+        Raises:
+            InvalidRequest: they cannot, or the named file is there already.
+            MissingCredentials: a package for this kind of URL, or a credential for it, is not there.
+        """
+        if self.url is not None:
+            storage.check(self.url, may_exist=self.overwrite)
+        folders = {self.folder} if self.file is None or candidates > 1 else set()
+        for folder in folders | ({self.file.parent} if self.file is not None else set()):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=folder, prefix=".vidorch-"):
+                    pass
+            except OSError as error:
+                raise InvalidRequest(
+                    f"Nothing can be written to {folder}: {error.strerror or error}. Nothing was made.",
+                    hint="Choose another place with output= or VIDORCH_HOME.",
+                    field="output", value=str(folder), allowed="a folder that can be written",
+                ) from error  # fmt: skip
+
+    def workplace(self, job_id: str, candidates: int = 1) -> Path:
+        """A fresh local name for an unfinished file of this job; beside its final name where that is local.
+
+        The folder is made, the file is not. `sweep` finds it again by the job's id should we be killed.
+
+        Raises:
+            OSError: there is no room for a folder.
+        """
+        from vidorch import media
+
+        folder = self.file.parent if self.file is not None and candidates == 1 else self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return media.temporary_beside(folder / job_id)
+
+    def publish(
+        self, temporary: Path, *, candidate: int, candidates: int, endpoint: str, model: str, job_id: str, suffix: str = ".mp4"
+    ) -> Published:  # fmt: skip
+        """Give a finished, checked file its final name, and remove the temporary one. Blocks.
+
+        What is there already is never replaced unasked. Exactly the same content is adopted: an owner published it that
+        did not live to settle, or that is settling now. Other content is left alone, and the clip goes beside it, under a
+        name with the job's id.
+
+        Raises:
+            OSError: the disk said no. VidorchError: the store did. `temporary` is still there.
+        """
+        if self.url is None:
+            first = self.path(candidate, candidates, endpoint, model, suffix)
+            return _publish_here(temporary, first, job_id, self.overwrite)
+        if self.named is not None and candidates > 1:  # the chosen one goes to the URL when it is known
+            first = self.folder / _name(candidate, endpoint, model, suffix)
+            return _publish_here(temporary, first, job_id, self.overwrite)
+        url = self.named or f"{self.url}{_name(candidate, endpoint, model, suffix)}"
+        return _publish_there(temporary, url, job_id, self.overwrite)
+
+    def withdraw(self, published: Published) -> None:
+        """Remove what `publish` put there, unless it was there before: somebody else's copy is the one that counts.
+
+        Raises:
+            OSError, VidorchError: it could not be removed.
+        """
+        if not published.ours:
+            return
+        if published.path is not None:
+            published.path.unlink(missing_ok=True)
+        else:
+            storage.remove(published.uri)
 
 
-def target_of(output: str | None, overwrite: bool, own_folder: Path) -> Target:
-    """Read `output=`: a file ending in .mp4, an existing folder, or a new folder written with a slash at its end.
+def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: bool = False) -> Target:
+    """Read `output=`: a file ending in .mp4, an existing folder, or a new folder written with a slash at its end; or a URL.
+
+    Args:
+        own_folder: of the run, where clips go that are not asked for elsewhere.
+        again: the run goes on, so a file that is there may be its own.
 
     Raises:
-        InvalidRequest: none of these, or a file that is there already.
+        InvalidRequest: none of these, or a file that is there already. (A URL is looked at by `Target.check`.)
     """
     if output is None:
         return Target(own_folder, None, overwrite)
-    path = usable_path(output, "output")
     allowed = "a file ending in .mp4, an existing folder, or a new folder written with a slash at its end"
+
+    def wrong(why: str) -> InvalidRequest:
+        return InvalidRequest(f"output={output!r} {why}", field="output", value=output, allowed=allowed)
+
+    if storage.is_url(output):
+        url = storage.usable_url(output)
+        if not url.endswith("/") and Path(url).suffix.lower() not in VIDEO_SUFFIXES:
+            raise wrong(f"cannot be used. Allowed is {allowed}.")
+        return Target(own_folder, None, overwrite, url)
+    path = usable_path(output, "output")
     if path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
-            raise InvalidRequest(
-                f"output={output!r} is a file, not a folder.", field="output", value=output, allowed=allowed
-            )
+            raise wrong("is a file, not a folder.")
         return Target(path.absolute(), None, overwrite)
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise InvalidRequest(
-            f"output={output!r} cannot be used. Allowed is {allowed}.",
-            field="output",
-            value=output,
-            allowed=allowed,
-        )
-    if path.exists() and not overwrite:
+        raise wrong(f"cannot be used. Allowed is {allowed}.")
+    if path.exists() and not overwrite and not again:
         raise InvalidRequest(
             f"output={output!r} exists already. Nothing was made.", hint="Pass overwrite=True (--overwrite), or another name.",
             field="output", value=output, allowed="a file that does not exist yet",
         )  # fmt: skip
     if path.parent.exists() and not path.parent.is_dir():
-        raise InvalidRequest(
-            f"output={output!r} lies in something that is not a folder.",
-            field="output",
-            value=output,
-            allowed=allowed,
-        )
+        raise wrong("lies in something that is not a folder.")
     return Target(own_folder, path.absolute(), overwrite)
 
 
-def _digest(path: Path) -> bytes:
+def _publish_here(temporary: Path, first: Path, job_id: str, overwrite: bool) -> Published:
+    from vidorch import media
+
+    first.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(temporary, first) as near:
+        for name in _names(first.stem, first.suffix, job_id):
+            final = first.with_name(name)
+            try:
+                media.publish(near, final, overwrite=overwrite)
+                ours = True
+            except FileExistsError:
+                if not final.is_file() or not _same(near, final):
+                    continue
+                ours = False
+            temporary.unlink(missing_ok=True)
+            return Published(str(final), final, _note(str(first), str(final)), ours)
+    raise AssertionError  # names do not run out
+
+
+def _publish_there(temporary: Path, first: str, job_id: str, overwrite: bool) -> Published:
+    folder, _, name = first.rpartition("/")
+    stem, suffix = Path(name).stem, Path(name).suffix
+    for name in _names(stem, suffix, job_id):
+        url = f"{folder}/{name}"
+        try:
+            storage.put(temporary, url, overwrite=overwrite, media_type=_MEDIA_TYPES.get(suffix.lower(), ""))
+            ours = True
+        except FileExistsError:
+            if not storage.holds(url, temporary):
+                continue
+            ours = False
+        temporary.unlink(missing_ok=True)
+        return Published(url, None, _note(first, url), ours)
+    raise AssertionError  # names do not run out
+
+
+def _names(stem: str, suffix: str, job_id: str) -> Iterator[str]:
+    yield f"{stem}{suffix}"
+    yield f"{stem}-{job_id}{suffix}"
+    yield from (f"{stem}-{job_id}-{number}{suffix}" for number in count(2))
+
+
+def _note(asked: str, got: str) -> str:
+    return "" if got == asked else f"{asked} was taken meanwhile; the clip is at {got}."
+
+
+@contextlib.contextmanager
+def _beside(temporary: Path, final: Path) -> Iterator[Path]:
+    """The file on the file system of `final`: itself, or else a copy that is gone afterwards."""
+    if temporary.parent == final.parent:
+        yield temporary
+        return
+    from vidorch import media
+
+    near = media.temporary_beside(final.with_name(temporary.name.strip(".")))
+    try:
+        try:
+            os.link(temporary, near)  # the same file under two names: nothing is copied
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            shutil.copyfile(temporary, near)
+        yield near
+    finally:
+        with contextlib.suppress(OSError):
+            near.unlink(missing_ok=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and _sha256(one) == _sha256(other)
+
+
+def _sha256(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def _name(candidate: int, endpoint: str, model: str, suffix: str) -> str:
+    return f"{candidate + 1}-{_legal(endpoint)}-{_legal(model)}{suffix}"
 
 
 def _legal(name: str) -> str:
