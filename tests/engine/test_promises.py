@@ -423,7 +423,10 @@ class TestCandidates:
             Done((Output(0, "r"),), filtered=2) if number < 1 else Done((Output(0, "r"), Output(1, "r")))
         ]
         result = generate(client_of(multi()), candidates=3, refill=1)
-        assert ([0, 1, 2], 2) == ([clip.candidate for clip in result.candidates], provider.calls.count("submit"))
+        assert ([0, 1, 2], 2) == (
+            [clip.candidate for clip in result.candidates],
+            provider.calls.count("submit"),
+        )
 
     def test_partial_success_keeps_what_came(self, client_of: Make, provider: Scripted) -> None:
         """Two of three, and one failure."""
@@ -457,7 +460,11 @@ class TestKeys:
         """From one client to the next: the finished run is given back."""
         first = generate(client_of(paid()), key="order-1")
         second = generate(client_of(paid()), key="order-1")
-        assert (first.run_id, first.clip.uri, 1) == (second.run_id, second.clip.uri, provider.calls.count("submit"))
+        assert (first.run_id, first.clip.uri, 1) == (
+            second.run_id,
+            second.clip.uri,
+            provider.calls.count("submit"),
+        )
 
     def test_at_the_same_time_too(self, client_of: Make, provider: Scripted) -> None:
         """Ten calls at once join one run."""
@@ -492,7 +499,9 @@ class TestKeys:
         generate(client_of(paid()), key="k", scope="b")
         assert 2 == provider.calls.count("submit")
 
-    def test_what_was_rejected_may_be_sent_by_the_next_call(self, client_of: Make, provider: Scripted) -> None:
+    def test_what_was_rejected_may_be_sent_by_the_next_call(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
         """Provably nothing was sent, so the same key tries again: a key that was mended, a vendor that is back."""
         provider.on_submit = one_by_one(Rejected(MissingCredentials("no key")), None)
         with pytest.raises(MissingCredentials):
@@ -513,7 +522,9 @@ class TestKeys:
             kinds.append(type(caught.value))
         assert (1, 1) == (len(set(kinds)), provider.calls.count("submit"))
 
-    def test_what_is_unknown_is_reported_and_never_sent_again(self, client_of: Make, provider: Scripted) -> None:
+    def test_what_is_unknown_is_reported_and_never_sent_again(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
         """However often the call is made."""
         provider.on_submit = one_by_one(LOST)
         for _ in range(3):
@@ -661,7 +672,9 @@ class TestBatches:
         """The same batch again pays for nothing."""
 
         async def go(client: AsyncClient) -> list[str]:
-            return [one.run_id for one in await client.generate_many(["a", "b"], model="test/basic", key="batch")]  # type: ignore[union-attr]
+            return [
+                one.run_id for one in await client.generate_many(["a", "b"], model="test/basic", key="batch")
+            ]  # type: ignore[union-attr]
 
         assert run(client_of(paid()), go) == run(client_of(paid()), go)
         assert 2 == provider.calls.count("submit")
@@ -679,6 +692,7 @@ class TestBatches:
 
 def test_a_waiting_run_proceeds(client_of: Make, provider: Scripted) -> None:
     """Its process ended before anything was sent: a resume sends nothing, `proceed()` does, and a plain wait says so."""
+
     async def begin(client: AsyncClient) -> str:
         provider.on_prepare = lambda: (_ for _ in ()).throw(asyncio.CancelledError())
         started = await client._start(*_parsed("x", model="test/basic", key="k"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidorch.call import SELECTORS
 from vidorch.contract import Accepted
 from vidorch.engine.asked import Asked, chunks
 from vidorch.engine.deciding import Again, Attempt, Tally, nothing_was_sent, what_next
@@ -17,7 +18,7 @@ from vidorch.engine.hosts import LEASE, is_orphan
 from vidorch.engine.paying import must_be_payable
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.purchase import Purchase
-from vidorch.engine.results import chosen_output, read_result
+from vidorch.engine.results import clips_of, read_result, result_of
 from vidorch.engine.rows import as_json, job_row
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target
@@ -42,7 +43,7 @@ class LiveRun:
 
     Args:
         row: the run as the ledger has it, and ours. jobs: what there is of it already.
-        made: numbers of the clips that came, by job.
+        outputs: rows of the clips that came.
         asked: what the caller asked; None where only the ledger is left of it, and then nothing is submitted.
         bought: for jobs that were just written down, what they buy and the entry of the plan that they go to.
         fresh: whether the run has only just begun; in one that is joined, whatever was sent is never sent again.
@@ -54,7 +55,7 @@ class LiveRun:
         services: Services,
         *,
         jobs: Sequence[Job],
-        made: Mapping[str, set[int]],
+        outputs: Sequence[Mapping[str, Any]],
         asked: Asked | None,
         bought: Mapping[str, tuple[Purchase, int]],
         target: Target,
@@ -69,7 +70,7 @@ class LiveRun:
         self._ledger = services.ledger
         self._clock = services.clock
         self._jobs = {job.id: job for job in jobs}
-        self._made = {name: set(numbers) for name, numbers in made.items()}
+        self._outputs = list(outputs)
         self._bought = dict(bought)
         self._retry_after: dict[str, float | None] = {}
         self._target = target
@@ -77,6 +78,7 @@ class LiveRun:
         self._cap = cap
         self._candidates: int = row["candidates"]
         self._tally = Tally()
+        self._chosen: str | None = row.get("chosen_output")
         self._passed_over: set[int] = set()
         self._cancelled = False
         self._wants_submit = False
@@ -183,7 +185,7 @@ class LiveRun:
         await self._board.aclose()
         await self._close_books()
         more = [*self._errors, *self._questions()]
-        return await asyncio.to_thread(read_result, self._ledger, self.id, more)
+        return await self._result(more)
 
     def _groups(self) -> list[tuple[int, int]]:
         """Candidates that one job serves together, as (first, count)."""
@@ -230,9 +232,12 @@ class LiveRun:
                 return
 
     def _has_clip(self, candidate: int) -> bool:
-        return any(
-            candidate - job.candidate in self._made.get(job.id, ()) for job in self._history(candidate)
-        )
+        return any(self._came(job, candidate) for job in self._history(candidate))
+
+    def _came(self, job: Job, candidate: int) -> bool:
+        """Whether this job gave this candidate its clip."""
+        number = candidate - job.candidate
+        return any(row["job_id"] == job.id and row["number"] == number for row in self._outputs)
 
     def _next(self, candidate: int) -> Again | None:
         history = self._history(candidate)
@@ -250,7 +255,7 @@ class LiveRun:
         )  # fmt: skip
 
     def _attempt(self, job: Job, candidate: int) -> Attempt:
-        withheld = job.state == State.SETTLED and candidate - job.candidate not in self._made.get(job.id, ())
+        withheld = job.state == State.SETTLED and not self._came(job, candidate)
         return Attempt(job, self._bought[job.id][1], self._retry_after.get(job.id), withheld)
 
     async def _buy(self, again: Again, candidates: Sequence[int]) -> list[Job] | None:
@@ -357,18 +362,14 @@ class LiveRun:
                 await self._release_job(driver.job)
                 raise
             job = driver.job
+            self._outputs += driver.outputs
             self._notes += driver.notes
             self._retry_after[job.id] = driver.retry_after
             break
         self._jobs[job.id] = job
-        if job.state == State.SETTLED:
-            await self._count_clips(job)
-
-    async def _count_clips(self, job: Job) -> None:
-        rows = await asyncio.to_thread(self._ledger.outputs, self.id)
-        self._made[job.id] = {
-            row["number"] for row in rows if row["job_id"] == job.id and row["state"] == "published"
-        }
+        if job.state == State.SETTLED and not any(row["job_id"] == job.id for row in self._outputs):
+            rows = await asyncio.to_thread(self._ledger.outputs, self.id)  # somebody else brought them
+            self._outputs += [row for row in rows if row["job_id"] == job.id]
 
     async def _look_on(self, job: Job) -> Job:
         await self._clock.sleep(LOOK_EVERY)
@@ -456,41 +457,55 @@ class LiveRun:
         await self._end("cancelled" if cancelled else "failed")
 
     async def _end(self, without_clip: str) -> None:
-        chosen, scores = await self._choose()
-        if scores:
-            self._ledger.score(scores)
+        chosen = await self._choose()
+        self._chosen = chosen["id"] if chosen is not None else None
         if chosen is not None and self._target.file is not None and self._candidates > 1:
             note = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
-            self._notes += [note] if note else []
+            if note:
+                self._notes.append(note)
+                self._row = {**self._row, "output": None}
         await asyncio.wrap_future(
             self._ledger.end_run(
                 self.id,
                 "finished" if chosen else without_clip,
                 self._clock.now(),
-                chosen_output=chosen["id"] if chosen else None,
+                chosen_output=self._chosen,
                 notes=as_json(list(dict.fromkeys(self._notes))),
             )
         )
 
-    async def _choose(self) -> tuple[dict[str, Any] | None, dict[str, Mapping[str, Any]]]:
-        """The output to hand over, and what the selection said of each, by output."""
-        first = chosen_output(self._ledger, self.id)
+    async def _choose(self) -> Mapping[str, Any] | None:
+        """The output to hand over: the first, unless a selection says otherwise. What it says of each is noted."""
+        rows, clips = clips_of(self._now(), self._jobs.values(), self._outputs)
         select = self.asked.call.select if self.asked is not None else self._row["options"].get("select")
-        if first is None or select in (None, "first") or (isinstance(select, str) and select not in _NAMED):
-            return first, {}
-        from vidorch.engine.results import clips_of
+        if (
+            len(rows) < 2
+            or select in (None, "first")
+            or (isinstance(select, str) and select not in SELECTORS)
+        ):
+            return rows[0] if rows else None
         from vidorch.selection import select_from
 
-        rows, clips = clips_of(self._ledger, self.id)
         try:
             selection = await asyncio.to_thread(select_from, select, clips)
         except VidorchError as error:
             self._notes.append(f"The first clip was taken, since the selection failed: {error.message}")
-            return first, {}
+            return rows[0]
         self._notes += selection.notes
-        reports = zip(rows, selection.reports, strict=True)
-        scores = {row["id"]: report.to_dict() for row, report in reports if report is not None}
-        return rows[selection.chosen], scores
+        reports = list(zip(rows, selection.reports, strict=True))
+        self._ledger.score({row["id"]: report.to_dict() for row, report in reports if report is not None})
+        chosen: Mapping[str, Any] = rows[selection.chosen]
+        return chosen
+
+    def _now(self) -> dict[str, Any]:
+        """The run's row as far as a result needs it."""
+        return {**self._row, "chosen_output": self._chosen, "notes": list(dict.fromkeys(self._notes))}
+
+    async def _result(self, more: Sequence[VidorchError]) -> Result:
+        if self.asked is None:
+            return await asyncio.to_thread(read_result, self._ledger, self.id, more)
+        jobs = sorted(self._jobs.values(), key=lambda job: (job.candidate, job.attempt))
+        return result_of({**self._now(), "estimate": self.asked.estimate}, jobs, self._outputs, more)
 
     async def _release(self) -> None:
         with contextlib.suppress(VidorchError):
@@ -507,6 +522,3 @@ class LiveRun:
                     self._services.host.owner, self._clock.now(), job_ids=[job.id], run_ids=[]
                 )
             )
-
-
-_NAMED = ("consistency",)

@@ -111,6 +111,7 @@ class JobDriver:
         self.error: VidorchError | None = None
         self.retry_after: float | None = None
         self.notes: list[str] = []
+        self.outputs: list[dict[str, Any]] = []
         self.submitted = asyncio.Event()
         """Set once the submission is accepted, unknown, or ended without being."""
         self._purchase = purchase
@@ -445,6 +446,7 @@ class JobDriver:
         except Overtaken:
             await asyncio.to_thread(self._withdraw, brought)
             raise
+        self.outputs = rows
 
     def _withdraw(self, brought: list[Brought]) -> None:
         """Take back what nobody's row speaks of: the other owner published its own."""

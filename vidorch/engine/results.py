@@ -24,19 +24,11 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros, show_usd
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["chosen_output", "clips_of", "read_result"]
+__all__ = ["clips_of", "read_result", "result_of"]
 
 
 def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
-    """The result of a run whose jobs have ended, or that has at least one clip.
-
-    Args:
-        more: failures that are not ends of jobs, such as a deadline that passed.
-
-    Raises:
-        VidorchError: the one cause when a single candidate was asked for and failed.
-        GenerationFailed: every candidate failed; holds each cause.
-    """
+    """The result of a run of the ledger whose jobs have ended, or that has at least one clip. See `result_of`."""
     run = ledger.run(run_id)
     if run is None:
         raise errors.InvalidRequest(
@@ -45,55 +37,67 @@ def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) 
             value=run_id,
             allowed="an id from `vidorch jobs list`",
         )
-    jobs = {job.id: job for job in ledger.jobs(run_id=run_id)}
-    rows, clips = _clips(run, jobs, ledger.outputs(run_id))
-    failures = (*_failures(list(jobs.values()), rows), *more)
+    run["estimate"] = Estimate.from_dict(run["estimate"])
+    return result_of(run, ledger.jobs(run_id=run_id), ledger.outputs(run_id), more)
+
+
+def result_of(
+    run: Mapping[str, Any],
+    jobs: Sequence[Job],
+    outputs: Sequence[Mapping[str, Any]],
+    more: Sequence[VidorchError] = (),
+) -> Result:
+    """The result of a run, from its row and those below it.
+
+    Args:
+        run: its columns; `estimate` as an `Estimate`. more: failures that are not ends of jobs, such as a deadline that passed.
+
+    Raises:
+        VidorchError: the one cause when a single candidate was asked for and failed.
+        GenerationFailed: every candidate failed; holds each cause.
+    """
+    rows, clips = clips_of(run, jobs, outputs)
+    failures = (*_failures(jobs, rows), *more)
     if not clips:
         raise _nothing_came(run, failures)
-    by_uri = {row["uri"]: row["id"] for row in rows}
-    chosen = next((clip for clip in clips if by_uri[clip.uri] == run["chosen_output"]), clips[0])
-    named = Path(run["output"]) if run["output"] and not run["output"].endswith("/") else None
-    if named is not None and run["candidates"] > 1 and named.is_file():
-        chosen = replace(
-            chosen, path=named, uri=str(named)
-        )  # where it was asked for; its original is among the candidates
+    chosen = next(
+        (clip for row, clip in zip(rows, clips, strict=True) if row["id"] == run["chosen_output"]), clips[0]
+    )
+    if run["output"] and not run["output"].endswith("/") and run["candidates"] > 1:
+        chosen = _handed_over(chosen, run["output"])  # its original is among the candidates
     return Result(
         clip=chosen,
-        candidates=tuple(clips),
+        candidates=clips,
         failures=failures,
-        cost=run["cost"],
-        imputed=run["imputed"],
-        estimate=Estimate.from_dict(run["estimate"]),
-        run_id=run_id,
-        notes=_notes(run, jobs.values()),
+        cost=sum((job.cost for job in jobs if job.billed and job.cost is not None), Decimal(0)),
+        imputed=sum((job.cost for job in jobs if not job.billed and job.cost is not None), Decimal(0)),
+        estimate=run["estimate"],
+        run_id=run["id"],
+        notes=_notes(run, jobs),
     )
 
 
-def clips_of(ledger: Ledger, run_id: str) -> tuple[list[dict[str, Any]], tuple[Clip, ...]]:
+def _handed_over(clip: Clip, output: str) -> Clip:
+    """The clip at the one place that was named, where it got there."""
+    if "://" in output:
+        return replace(clip, path=None, uri=output)
+    return replace(clip, path=Path(output), uri=output) if Path(output).is_file() else clip
+
+
+def clips_of(
+    run: Mapping[str, Any], jobs: Iterable[Job], outputs: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], tuple[Clip, ...]]:
     """The clips of a run in order of candidates, each with its row in the ledger."""
-    run = ledger.run(run_id)
-    assert run is not None
-    return _clips(run, {job.id: job for job in ledger.jobs(run_id=run_id)}, ledger.outputs(run_id))
-
-
-def chosen_output(ledger: Ledger, run_id: str) -> dict[str, Any] | None:
-    """The output that a run hands over unless a selection says otherwise: that of its first candidate that came."""
-    rows, _ = clips_of(ledger, run_id)
-    return rows[0] if rows else None
-
-
-def _clips(
-    run: Mapping[str, Any], jobs: Mapping[str, Job], outputs: Sequence[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], tuple[Clip, ...]]:
+    by_id = {job.id: job for job in jobs}
     rows = [row for row in outputs if row["state"] == "published"]
     rows.sort(
         key=lambda row: (
-            jobs[row["job_id"]].candidate + row["number"],
-            jobs[row["job_id"]].attempt,
+            by_id[row["job_id"]].candidate + row["number"],
+            by_id[row["job_id"]].attempt,
             row["uri"],
         )
     )
-    return rows, tuple(_clip(row, jobs[row["job_id"]], run) for row in rows)
+    return rows, tuple(_clip(row, by_id[row["job_id"]], run) for row in rows)
 
 
 def _failures(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> list[VidorchError]:

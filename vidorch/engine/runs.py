@@ -114,16 +114,16 @@ class Engine:
         }
         plain = {"id": run_id, "candidates": asked.request.candidates, "notes": [*asked.plan.notes, *first.notes, *notes],
                  "scope": asked.call.scope, "key": asked.call.key, "options": {}, "output": row["output"], "home": row["home"],
-                 "created_at": now}  # fmt: skip
-        self._carry(plain, jobs, {}, asked, bought, target, refuge, cap, fresh=True)
+                 "created_at": now, "mock": row["mock"]}  # fmt: skip
+        self._carry(plain, jobs, (), asked, bought, target, refuge, cap, fresh=True)
         return run_id
 
     def _carry(
-        self, row: Mapping[str, Any], jobs: Sequence[Job], made: Mapping[str, set[int]], asked: Asked | None,
+        self, row: Mapping[str, Any], jobs: Sequence[Job], outputs: Sequence[Mapping[str, Any]], asked: Asked | None,
         bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None, *, fresh: bool,
     ) -> LiveRun:  # fmt: skip
         run = LiveRun(
-            row, self._services, jobs=jobs, made=made, asked=asked, bought=bought, target=target, refuge=refuge, cap=cap,
+            row, self._services, jobs=jobs, outputs=outputs, asked=asked, bought=bought, target=target, refuge=refuge, cap=cap,
             fresh=fresh,
         )  # fmt: skip
         self.live[run.id] = run
@@ -152,10 +152,6 @@ class Engine:
             return None
         jobs = await asyncio.to_thread(lambda: self._ledger.jobs(run_id=run_id))
         outputs = await asyncio.to_thread(self._ledger.outputs, run_id)
-        made: dict[str, set[int]] = {}
-        for output in outputs:
-            if output["state"] == "published":
-                made.setdefault(output["job_id"], set()).add(output["number"])
         ended = row["state"] not in OPEN
         if row["state"] == "cancelled":
             asked = (
@@ -185,7 +181,7 @@ class Engine:
         cap = (
             asked.call.max_cost if asked is not None and asked.call.max_cost is not None else row["max_cost"]
         )
-        return self._carry(row, jobs, made, asked, {}, target, refuge, cap, fresh=False)
+        return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap, fresh=False)
 
     def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
         """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own."""
