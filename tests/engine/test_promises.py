@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -325,7 +325,7 @@ class TestFailures:
 
 
 class TestRefusals:
-    REFUSED: list[Any] = [Failed(Refused("a face", stage="output"))]
+    REFUSED: ClassVar[list[Any]] = [Failed(Refused("a face", stage="output"))]
 
     def test_are_neither_repeated_nor_passed_on(self, client_of: Make, provider: Scripted) -> None:
         """Whatever the list, and whatever `retries` says."""
@@ -465,6 +465,14 @@ class TestKeys:
             second.clip.uri,
             provider.calls.count("submit"),
         )
+
+    def test_the_file_that_it_made_is_no_hindrance(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
+        """`output=` names what the first call put there."""
+        out = tmp_path / "order.mp4"
+        clips = [generate(client_of(paid()), key="k", output=out).clip for _ in range(2)]
+        assert (out, out, 1) == (clips[0].path, clips[1].path, provider.calls.count("submit"))
 
     def test_at_the_same_time_too(self, client_of: Make, provider: Scripted) -> None:
         """Ten calls at once join one run."""

@@ -309,9 +309,8 @@ class AsyncClient:
         plan = self._plan(request, call, to_run=True)
         plan.require()
         _look_inside(request)
-        target_of(
-            call.output, call.overwrite, self._home
-        )  # a taken name is said before anybody is asked to pay
+        # A taken name is said before anybody is asked to pay; the run of a key may have put its own clip there.
+        target_of(call.output, call.overwrite, self._home, again=call.key is not None)
         return plan, estimate_of(plan)
 
     async def _open(self, *, free: bool) -> Engine:

@@ -459,7 +459,7 @@ class LiveRun:
     async def _end(self, without_clip: str) -> None:
         chosen = await self._choose()
         self._chosen = chosen["id"] if chosen is not None else None
-        if chosen is not None and self._target.file is not None and self._candidates > 1:
+        if chosen is not None and self._target.named is not None and self._candidates > 1:
             note = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
             if note:
                 self._notes.append(note)

@@ -54,7 +54,7 @@ class Porter:
             BadMedia: what the vendor hands over is no video, each time. Exception: it cannot be fetched or written now.
         """
         number = job.candidate + output.index
-        temporary = self.target.workplace(f"{job.id}-{output.index}")
+        temporary = self.target.workplace(f"{job.id}-{output.index}", self.candidates)
         delay = 1.0
         try:
             for left in reversed(range(TRIES)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -96,7 +95,7 @@ class Engine:
         run_id = services.ids.new("run")
         refuge = Target(run_folder(services.home, run_id, now), None, False)
         target = target_of(asked.call.output, asked.call.overwrite, refuge.folder)
-        await asyncio.to_thread(_must_be_writable, target, refuge, asked.request.candidates)
+        await asyncio.to_thread(target.check, asked.request.candidates)
         first = asked.entries[round_one[0][1]]
         row = run_row(
             run_id, asked.request, asked.call, asked.plan, asked.estimate, target, [*asked.plan.notes, *first.notes, *notes],
@@ -186,7 +185,7 @@ class Engine:
     def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
         """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own."""
         if asked is not None and asked.call.output is not None:
-            return target_of(asked.call.output, True, refuge.folder)
+            return target_of(asked.call.output, asked.call.overwrite, refuge.folder, again=True)
         here = row["home"] == str(self._services.home) or (row["output"] or "").partition("://")[1]
         again = target_again(dict(row)) if here else None
         return again or refuge
@@ -337,26 +336,6 @@ def _conflict(row: Mapping[str, Any], asked: Asked) -> KeyConflict:
         hint="Take another key for another request; the same key always means the same clip.",
         differs=tuple(differs), run_id=row["id"],
     )  # fmt: skip
-
-
-def _must_be_writable(target: Target, refuge: Target, candidates: int) -> None:
-    """Find out before anything is made, not after."""
-    folders = {refuge.folder}
-    if target.file is not None:
-        folders = {target.file.parent} | ({refuge.folder} if candidates > 1 else set())
-    elif not target.remote:
-        folders = {target.folder}
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".vidorch-"):
-                pass
-        except OSError as error:
-            raise InvalidRequest(
-                f"Nothing can be written to {folder}: {error.strerror or error}. Nothing was made.",
-                hint="Choose another place with output= or VIDORCH_HOME.",
-                field="output", value=str(folder), allowed="a folder that can be written",
-            ) from error  # fmt: skip
 
 
 def request_again(row: Mapping[str, Any]) -> tuple[Request, Call]:
