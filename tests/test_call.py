@@ -79,12 +79,6 @@ class TestClosedOptions:
         """Saying that it is not wanted is allowed."""
         assert Call() == call(**{name: value})
 
-    @pytest.mark.parametrize("output", ["s3://bucket/x.mp4", "https://example.com/x.mp4", "gs://bucket/"])
-    def test_publishing_elsewhere(self, output: str) -> None:
-        """Publishing to a URL is not open yet."""
-        with pytest.raises(Unsupported, match="Nothing was sent"):
-            parse("a cat", {"output": output})
-
 
 class TestRequestPart:
     def test_fields_become_a_request(self) -> None:
@@ -199,7 +193,8 @@ class TestCall:
     @pytest.mark.parametrize(
         "output",
         ["", b"x.mp4", 1, True, "a\x00.mp4", ["x.mp4"], object(), "~nosuchuser/x.mp4", "n" * 300 + ".mp4",
-         "not-there/" + "n" * 300 + "/x.mp4", "file:///" + "n" * 300 + ".mp4", "a/" * 3000 + "x.mp4", "\ud800.mp4"],
+         "not-there/" + "n" * 300 + "/x.mp4", "file:///" + "n" * 300 + ".mp4", "a/" * 3000 + "x.mp4", "\ud800.mp4",
+         "https://example.com/x.mp4", "s3://key:secret@bucket/x.mp4", "s3://bucket/x.mp4?signature=1"],
     )  # fmt: skip
     def test_bad_output(self, output: Any) -> None:
         """An output is a file or folder, by a name that this system can have."""
@@ -212,10 +207,12 @@ class TestCall:
             (Path("a") / "b.mp4", str(Path("a") / "b.mp4")),
             ("file:///tmp/x%20y.mp4", "/tmp/x y.mp4"),
             ("clips/", "clips/"),
+            ("s3://bucket/x.mp4", "s3://bucket/x.mp4"),
+            ("gs://bucket/ads/", "gs://bucket/ads/"),
         ],
     )
     def test_output(self, given: Any, output: str) -> None:
-        """Paths are kept, file:// URLs are unquoted."""
+        """Paths and URLs are kept, file:// URLs are unquoted."""
         assert output == call(output=given).output
 
     @pytest.mark.parametrize("overwrite", [1, 0, "yes", [], object()])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.scripted import Scripted, catalog, offer
 from vidorch import Client, media
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.result import Clip, Result
 
 
@@ -179,8 +179,14 @@ def test_saving_to_no_path(result: Result, path: str) -> None:
         result.save(path)
 
 
-def test_a_clip_elsewhere_has_nothing_to_save(result: Result, tmp_path: Path) -> None:
-    """A clip without a local file says where it is."""
-    clip: Clip = replace(result.clip, path=None, uri="s3://bucket/a.mp4", cost=Decimal("1.5"))
-    with pytest.raises(FileNotFoundError, match="s3://bucket/a.mp4"):
-        clip.save(tmp_path)
+def test_a_clip_elsewhere_is_fetched_to_be_saved(result: Result, tmp_path: Path) -> None:
+    """A clip at a URL is brought here; one that is gone says where it was, and leaves nothing behind."""
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/bucket/a.mp4", b"a clip")
+    clip: Clip = replace(result.clip, path=None, uri="memory://bucket/a.mp4", cost=Decimal("1.5"))
+    assert b"a clip" == clip.save(tmp_path).read_bytes()
+    fsspec.filesystem("memory").rm_file("/bucket/a.mp4")
+    with pytest.raises(VidorchError, match="memory://bucket/a.mp4 could not be read"):
+        clip.save(tmp_path / "b.mp4")
+    assert [tmp_path / "a.mp4"] == [*tmp_path.glob("*.mp4"), *tmp_path.glob("*.part")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
+from vidorch import storage
 from vidorch.errors import InvalidRequest, Unsupported, shown
 from vidorch.inputs import MediaInput, local_path, usable_path
 from vidorch.money import usd
@@ -101,7 +102,7 @@ class Call:
     Attributes:
         models: in order of preference; empty means the built-in model alone.
         max_cost: USD that this call may cost at most; None means the default cap.
-        scope: whose credentials and budgets. tags: kept with the run. output: file or folder to publish to.
+        scope: whose credentials and budgets. tags: kept with the run. output: file, folder or fsspec URL to publish to.
         timeout: seconds to wait; the job goes on after that. on_progress: called from a worker thread.
         key: names the run in its scope: every call with it joins the same run and pays nothing twice.
         select: which of several clips is handed over: "first" (default), "consistency", or a function that is given the
@@ -244,13 +245,9 @@ def _output(value: Any) -> str:
         or isinstance(text, bytes)
         or "\x00" in text
     ):
-        raise _bad("output", value, "a file or folder")
-    if "://" in text and not text.startswith("file://"):
-        raise Unsupported(
-            f"output={text.partition('://')[0]}://... is not open in this version; a file or folder on this machine is. "
-            "Nothing was sent.",
-            hint="Give a path and upload the file from there.",
-        )
+        raise _bad("output", value, "a file, a folder or a URL")
+    if storage.is_url(text):
+        return storage.usable_url(text)
     if text.startswith("file://"):
         text = local_path(text, "output")
     usable_path(text, "output")

@@ -89,23 +89,25 @@ class Clip:
         Raises:
             FileExistsError: something else is there and `overwrite` is False.
             InvalidRequest: a path that this system cannot have.
+            VidorchError: the clip is at a URL that cannot be read.
         """
-        if self.path is None:
-            raise FileNotFoundError(f"This clip has no local file; it is at {self.uri}.")
-        from vidorch import media
+        from vidorch import media, storage
 
         target = usable_path(path, "path")
         if target.is_dir():
-            target = target / self.path.name
+            target = target / (self.path.name if self.path is not None else self.uri.rpartition("/")[2])
         if target.exists():
-            if target.samefile(self.path):
+            if self.path is not None and target.samefile(self.path):
                 return target
             if not overwrite:
                 raise FileExistsError(f"{target} exists already. Pass overwrite=True to replace it.")
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = media.temporary_beside(target)
         try:
-            shutil.copyfile(self.path, temporary)
+            if self.path is not None:
+                shutil.copyfile(self.path, temporary)
+            else:
+                storage.fetch(self.uri, temporary)
             return media.publish(temporary, target, overwrite=overwrite)
         finally:
             temporary.unlink(missing_ok=True)

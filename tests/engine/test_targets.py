@@ -10,7 +10,9 @@ from typing import Any
 import fsspec
 import pytest
 
-from vidorch import storage
+from tests.engine.scripted import Scripted, video
+from tests.engine.test_runs import Make, generate
+from vidorch import media, storage
 from vidorch.engine.handover import hand_over, sweep, target_again
 from vidorch.engine.targets import Published, Target, target_of
 from vidorch.errors import InvalidRequest, VidorchError
@@ -246,7 +248,9 @@ class TestHandOver:
     def test_copies_the_chosen_one(self, kind: str, clip: Path, own: Path, tmp_path: Path) -> None:
         """The chosen clip is where it was asked for, and still among the candidates; doing it again changes nothing."""
         target = target_of(output := output_of(kind, tmp_path), False, own)
-        assert ("", "") == (hand_over("run_1", clip, target), hand_over("run_1", clip, target))
+        assert [("", output)] * 2 == [
+            (one.note, one.uri) for one in (hand_over("run_1", clip, target) for _ in range(2))
+        ]
         assert (b"the best", True, []) == (
             content_of(Published(output or "", None)),
             clip.is_file(),
@@ -258,8 +262,10 @@ class TestHandOver:
         """A name that was taken meanwhile is left alone, and the note says where the clip is."""
         target = target_of(output_of(kind, tmp_path), False, own)
         publish(target, b"precious")
-        note = hand_over("run_1", clip, target)
-        assert "was taken meanwhile; the clip is at" in note and "b-run_1.mp4" in note
+        handed = hand_over("run_1", clip, target)
+        assert (
+            f"was taken meanwhile; the clip is at {handed.uri}" in handed.note and "b-run_1.mp4" in handed.uri
+        )
 
     @pytest.mark.parametrize("kind", ["file", "url file"])
     def test_never_fails_a_run(
@@ -272,8 +278,13 @@ class TestHandOver:
 
         monkeypatch.setattr("vidorch.media.publish", full)
         monkeypatch.setattr(storage, "_put_object", full)
-        note = hand_over("run_1", clip, target_of(output_of(kind, tmp_path), False, own))
-        assert (True, True, []) == ("No space left" in note, str(clip) in note, left_over(tmp_path))
+        handed = hand_over("run_1", clip, target_of(output_of(kind, tmp_path), False, own))
+        assert (True, True, []) == (
+            "No space left" in handed.note,
+            str(clip) in handed.note,
+            left_over(tmp_path),
+        )
+        assert str(clip) == handed.uri
 
 
 class TestAgain:
@@ -312,3 +323,67 @@ class TestAgain:
         job: Any = SimpleNamespace(id="job_1", run_id="run_1", candidate=0, endpoint="fal", model="m")
         sweep(row, job)
         assert [kept] == left_over(tmp_path)
+
+
+class TestARun:
+    """From the call to the result, on the scripted provider."""
+
+    def test_to_a_folder_at_a_url(self, client_of: Make, own: Path, tmp_path: Path) -> None:
+        """The clip is at the URL, whole, and nothing of it stays here; `save` brings it back."""
+        result = generate(client_of(), output="memory://ads/spring/", candidates=2)
+        assert (["memory://ads/spring/1-test-basic.mp4", "memory://ads/spring/2-test-basic.mp4"], [None, None]) == (
+            [clip.uri for clip in result.candidates], [clip.path for clip in result.candidates],
+        )  # fmt: skip
+        assert 8 == media.probe(result.save(tmp_path / "back.mp4")).frames
+        assert [] == [path for path in (tmp_path / "home" / "runs").rglob("*") if path.is_file()]
+
+    def test_to_one_file_at_a_url(self, client_of: Make, store: Any) -> None:
+        """One candidate goes straight to the file."""
+        clip = generate(client_of(), output="memory://ads/best.mp4").clip
+        assert ("memory://ads/best.mp4", True) == (clip.uri, store.exists("/ads/best.mp4"))
+
+    def test_the_chosen_of_several_goes_to_the_url(self, client_of: Make, store: Any) -> None:
+        """The candidates stay in the run's folder, the chosen one is at the URL."""
+        result = generate(client_of(), output="memory://ads/best.mp4", candidates=2)
+        assert ("memory://ads/best.mp4", None) == (result.clip.uri, result.clip.path)
+        assert result.candidates[0].path is not None
+        assert result.candidates[0].path.read_bytes() == store.cat_file("/ads/best.mp4")
+
+    def test_a_taken_url_stops_it_before_anything_is_made(
+        self, client_of: Make, provider: Scripted, store: Any
+    ) -> None:
+        """What is there already is found out before, not after."""
+        store.pipe_file("/ads/best.mp4", b"precious")
+        with pytest.raises(InvalidRequest, match="exists already"):
+            generate(client_of(), output="memory://ads/best.mp4")
+        assert [] == provider.calls
+
+    def test_a_url_that_says_no_in_the_end_loses_no_clip(
+        self, client_of: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The clip is kept on this machine, and a note says where and why."""
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(storage, "_put_object", full)
+        result = generate(client_of(), output="memory://ads/best.mp4")
+        assert result.clip.path is not None and result.clip.path.is_file()
+        assert any("No space left" in note and str(result.clip.path) in note for note in result.notes)
+
+    def test_a_handed_over_name_that_was_taken_meanwhile_is_not_claimed(
+        self, client_of: Make, provider: Scripted, tmp_path: Path
+    ) -> None:
+        """The result says where the chosen clip really is."""
+        target = tmp_path / "best.mp4"
+
+        def write(path: Path) -> None:
+            video(path)
+            target.write_text("somebody else's")
+
+        provider.write = write
+        clip = generate(client_of(), output=target, candidates=2).clip
+        assert clip.path is not None
+        assert ("somebody else's", True, 8) == (
+            target.read_text(), clip.path.name.startswith("best-run_"), media.probe(clip.path).frames,
+        )  # fmt: skip

@@ -56,7 +56,10 @@ app.add_typer(jobs, name="jobs")
 def generate(
     prompt: Prompt,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="File ending in .mp4, or a folder.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="File ending in .mp4, a folder, or a URL of one."
+        ),
     ] = None,
     model: Model = None,
     task: Task = None,

@@ -459,11 +459,12 @@ class LiveRun:
     async def _end(self, without_clip: str) -> None:
         chosen = await self._choose()
         self._chosen = chosen["id"] if chosen is not None else None
+        handed_over = {}
         if chosen is not None and self._target.named is not None and self._candidates > 1:
-            note = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
-            if note:
-                self._notes.append(note)
-                self._row = {**self._row, "output": None}
+            handed = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
+            self._notes += [handed.note] if handed.note else []
+            handed_over = {"output": handed.uri}
+            self._row = {**self._row, **handed_over}
         await asyncio.wrap_future(
             self._ledger.end_run(
                 self.id,
@@ -471,6 +472,7 @@ class LiveRun:
                 self._clock.now(),
                 chosen_output=self._chosen,
                 notes=as_json(list(dict.fromkeys(self._notes))),
+                **handed_over,
             )
         )
 

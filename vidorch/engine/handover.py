@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vidorch.engine.targets import Target, target_of
+from vidorch.engine.targets import Published, Target, target_of
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import run_folder
 from vidorch.result import Job
@@ -16,13 +16,13 @@ from vidorch.result import Job
 __all__ = ["hand_over", "sweep", "target_again"]
 
 
-def hand_over(run_id: str, clip: Path, target: Target) -> str:
+def hand_over(run_id: str, clip: Path, target: Target) -> Published:
     """Copy the chosen of several clips to the one file or URL that was named. Blocks.
 
     The clip itself is safe already, so nothing here may fail the run.
 
     Returns:
-        A note when it had to go elsewhere or stay where it is, else "".
+        Where it lies, with a note when it had to go elsewhere or stay where it is.
     """
     assert target.named is not None
     temporary = clip
@@ -31,11 +31,12 @@ def hand_over(run_id: str, clip: Path, target: Target) -> str:
         shutil.copyfile(clip, temporary)
         return target.publish(
             temporary, candidate=0, candidates=1, endpoint="", model="", job_id=run_id, suffix=clip.suffix
-        ).note
+        )
     except VidorchError as error:
-        return f"{error.message} It is at {clip}."
+        return Published(str(clip), clip, f"{error.message} It is at {clip}.")
     except OSError as error:
-        return f"The chosen clip could not be copied to {target.named}: {error.strerror or error}; it is at {clip}."
+        why = f"The chosen clip could not be copied to {target.named}: {error.strerror or error}; it is at {clip}."
+        return Published(str(clip), clip, why)
     finally:
         if temporary != clip:
             with contextlib.suppress(OSError):

@@ -63,7 +63,7 @@ def result_of(
     chosen = next(
         (clip for row, clip in zip(rows, clips, strict=True) if row["id"] == run["chosen_output"]), clips[0]
     )
-    if run["output"] and not run["output"].endswith("/") and run["candidates"] > 1:
+    if run["chosen_output"] and run["candidates"] > 1 and not (run["output"] or "/").endswith("/"):
         chosen = _handed_over(chosen, run["output"])  # its original is among the candidates
     return Result(
         clip=chosen,
