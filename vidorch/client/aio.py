@@ -25,6 +25,7 @@ from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.money import show_usd, usd
 from vidorch.offer import Offer
+from vidorch.offloop import awaited, in_thread, written
 from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
 from vidorch.request import Request
@@ -101,7 +102,7 @@ class AsyncClient:
             InvalidRequest, Unsupported, Retired: as `generate` would.
             OverBudget: the high estimate does not fit `max_cost`.
         """
-        return await asyncio.to_thread(lambda: self.estimate_now(prompt, **options))
+        return await in_thread(lambda: self.estimate_now(prompt, **options))
 
     def estimate_now(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """`estimate` without a loop: it only computes."""
@@ -128,7 +129,7 @@ class AsyncClient:
     async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
         request, call = parse(prompt, options)
-        return await asyncio.to_thread(self._plan, request, call, to_run=False)
+        return await in_thread(self._plan, request, call, to_run=False)
 
     def _plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
         catalog = self.catalog
@@ -235,7 +236,7 @@ class AsyncClient:
         """
         request, call = parse(prompt, options)
         run = await self._start(request, call)
-        await run._submitted()
+        await awaited(run._submitted())
         if call.detach:
             await run.detach()
         return run
@@ -259,7 +260,7 @@ class AsyncClient:
         if not lines:
             return []
         call = lines[0][1]
-        planned = [await asyncio.to_thread(self._prepare, request, one) for request, one in lines]
+        planned = [await in_thread(self._prepare, request, one) for request, one in lines]
         engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
         _must_fit_together(call, planned, self._budgets)
         parent = await engine.begin_batch(call, len(lines))
@@ -295,7 +296,7 @@ class AsyncClient:
         return await self._registry.get(where.provider).check(context)
 
     async def _start(self, request: Request, call: Call) -> AsyncRun:
-        plan, estimate = await asyncio.to_thread(self._prepare, request, call)
+        plan, estimate = await in_thread(self._prepare, request, call)
         return await self._begin(Asked(request, call, plan, estimate))
 
     async def _begin(self, asked: Asked) -> AsyncRun:
@@ -327,7 +328,7 @@ class AsyncClient:
 
             home = self._home
             try:
-                self._ledger = await asyncio.to_thread(Ledger, self._ledger_path)
+                self._ledger = await in_thread(Ledger, self._ledger_path)
             except LedgerUnavailable as error:
                 if not free:
                     raise
@@ -373,7 +374,7 @@ class AsyncClient:
         if (live := engine.live.get(run_id)) is not None:
             return AsyncRun(self, run_id, live, live.asked)
         ledger = self._opened_ledger()
-        if await asyncio.to_thread(ledger.run, run_id) is None:
+        if await in_thread(ledger.run, run_id) is None:
             raise InvalidRequest(
                 f"There is no run {run_id!r} in this ledger.",
                 field="run_id",
@@ -425,23 +426,23 @@ class AsyncClient:
         """Forget runs that ended before a day. What they cost stays counted in budgets, and their files stay where they are."""
         until = before.timestamp() if isinstance(before, datetime) else float(before)
         await self._open(free=False)
-        return await asyncio.to_thread(self._opened_ledger().prune, until, self._clock.now())
+        return await in_thread(self._opened_ledger().prune, until, self._clock.now())
 
     async def set_budget(self, budget: Budget) -> None:
         """Keep a budget in the ledger: it holds for every paid call of its scope, from any process."""
         await self._open(free=False)
-        await asyncio.wrap_future(self._opened_ledger().set_budget(budget, self._clock.now()))
+        await written(self._opened_ledger().set_budget(budget, self._clock.now()))
 
     async def remove_budget(self, name: str, scope: str | None = None) -> bool:
         """Take a budget out of the ledger. False when there was none."""
         await self._open(free=False)
         removed: Future[bool] = self._opened_ledger().remove_budget(name, scope)
-        return await asyncio.wrap_future(removed)
+        return await written(removed)
 
     async def budgets(self, scope: str | None = None) -> list[BudgetState]:
         """The ledger's budgets, with what is spent, held and left of each."""
         await self._open(free=False)
-        return await asyncio.to_thread(self._opened_ledger().budgets, self._clock.now(), scope)
+        return await in_thread(self._opened_ledger().budgets, self._clock.now(), scope)
 
     async def job(self, job_id: str) -> Job:
         """A job by its id, as the ledger has it.
@@ -450,7 +451,7 @@ class AsyncClient:
             InvalidRequest: there is none in this ledger.
         """
         await self._open(free=False)
-        job = await asyncio.to_thread(self._opened_ledger().job, job_id)
+        job = await in_thread(self._opened_ledger().job, job_id)
         if job is None:
             raise InvalidRequest(
                 f"There is no job {job_id!r} in this ledger.",
@@ -463,7 +464,7 @@ class AsyncClient:
     async def jobs(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
         """Jobs, newest first."""
         await self._open(free=False)
-        return await asyncio.to_thread(lambda: self._opened_ledger().jobs(state=state, limit=limit))
+        return await in_thread(lambda: self._opened_ledger().jobs(state=state, limit=limit))
 
     def _opened_ledger(self) -> Ledger:
         if self._ledger is None:
@@ -480,7 +481,7 @@ class AsyncClient:
         ledger, self._ledger = self._ledger, None
         try:
             if engine is not None:
-                await engine.aclose()
+                await awaited(engine.aclose())
         finally:
             try:
                 await self._registry.aclose()
@@ -513,7 +514,7 @@ class AsyncRun:
 
     async def state(self) -> str:
         """open, waiting, finished, failed or cancelled."""
-        row = await asyncio.to_thread(self._ledger.run, self.id)
+        row = await in_thread(self._ledger.run, self.id)
         return str(row["state"]) if row else "unknown"
 
     @property
@@ -534,11 +535,11 @@ class AsyncRun:
 
     async def jobs(self) -> list[Job]:
         """Its jobs, in order of candidates."""
-        return await asyncio.to_thread(lambda: self._ledger.jobs(run_id=self.id))
+        return await in_thread(lambda: self._ledger.jobs(run_id=self.id))
 
     async def events(self) -> list[Event]:
         """Its history, oldest first."""
-        return await asyncio.to_thread(self._ledger.events, self.id)
+        return await in_thread(self._ledger.events, self.id)
 
     async def _submitted(self) -> None:
         if self._live is not None:
@@ -557,7 +558,7 @@ class AsyncRun:
         from vidorch.engine.waiting import within
 
         try:
-            result = await within(self._client._clock, timeout, self._finished())
+            result = await awaited(within(self._client._clock, timeout, self._finished()))
         except TimeoutError as error:
             if isinstance(error, VidorchError):
                 raise
@@ -577,9 +578,9 @@ class AsyncRun:
         while True:
             if self._live is not None:
                 return await self._live.wait()
-            row = await asyncio.to_thread(self._ledger.run, self.id)
+            row = await in_thread(self._ledger.run, self.id)
             if row is None or (row["state"] not in ("open", "waiting") and not await self._is_at_work()):
-                return await asyncio.to_thread(read_result, self._ledger, self.id)
+                return await in_thread(read_result, self._ledger, self.id)
             engine = await self._client._open(free=False)
             self._live = await engine.take_up(self.id, self._asked)
             if self._live is None and row["state"] == "waiting":
@@ -588,7 +589,7 @@ class AsyncRun:
                 await self._client._clock.sleep(LOOK_EVERY)
 
     async def _is_at_work(self) -> bool:
-        return bool(await asyncio.to_thread(lambda: self._ledger.open_jobs(run_id=self.id)))
+        return bool(await in_thread(lambda: self._ledger.open_jobs(run_id=self.id)))
 
     async def _chosen(self, result: Result) -> Result:
         """The clip that this caller's own selection wants, where that is not the one that the run handed over."""
@@ -601,7 +602,7 @@ class AsyncRun:
             return result
         from vidorch.selection import select_from
 
-        selection = await asyncio.to_thread(select_from, select, result.candidates)
+        selection = await in_thread(select_from, select, result.candidates)
         notes = (*result.notes, *selection.notes)
         return replace(result, clip=result.candidates[selection.chosen], notes=notes)
 
@@ -643,14 +644,14 @@ class AsyncRun:
         from vidorch.engine.runs import request_again
 
         engine = await self._client._open(free=False)
-        row = await asyncio.to_thread(self._ledger.run, self.id)
+        row = await in_thread(self._ledger.run, self.id)
         if row is None or row["state"] != "waiting":
             raise InvalidRequest(
                 f"The run {self.id} is {row['state'] if row else 'gone'}, not waiting; there is nothing to send.",
                 field="run_id", value=self.id, allowed="a run that is waiting",
             )  # fmt: skip
         request, call = request_again(row)
-        plan, estimate = await asyncio.to_thread(self._client._prepare, request, call)
+        plan, estimate = await in_thread(self._client._prepare, request, call)
         self._asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
         self._live = await engine.take_up(self.id, self._asked)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,6 +9,7 @@ from vidorch.contract import Clock
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.ledger import Claimed, Ledger, MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State
+from vidorch.offloop import written
 from vidorch.result import Job
 
 __all__ = ["ByHand"]
@@ -37,8 +37,8 @@ class ByHand:
         now = self.clock.now()
         try:
             if job.state == State.SENDING:
-                job = await asyncio.wrap_future(self.ledger.move(job, State.UNKNOWN, now))
-            return await asyncio.wrap_future(
+                job = await written(self.ledger.move(job, State.UNKNOWN, now))
+            return await written(
                 self.ledger.move(
                     job, State.ACCEPTED, now, changes={"remote_id": remote_id.strip(), "owner": None, "lease_until": None},
                     note={"by_hand": True},
@@ -76,7 +76,7 @@ class ByHand:
                 raise _not_open(
                     job, "Only a job that is unknown or lost, or whose cost was assumed, is settled by hand"
                 )
-            return await asyncio.wrap_future(move)
+            return await written(move)
         except MovedMeanwhile as error:
             raise _moved(job) from error
 

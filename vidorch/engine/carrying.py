@@ -31,6 +31,7 @@ from vidorch.errors import (
 )
 from vidorch.ledger.ledger import MovedMeanwhile, NotOurs
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
+from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Progress, Result
 
 __all__ = ["LiveRun"]
@@ -284,7 +285,7 @@ class LiveRun:
         if again.counts:
             setattr(self._tally, again.counts, getattr(self._tally, again.counts) + len(planned))
         try:
-            jobs = await asyncio.wrap_future(
+            jobs = await written(
                 self._ledger.add_jobs(
                     self.id,
                     services.host.owner,
@@ -368,7 +369,7 @@ class LiveRun:
             break
         self._jobs[job.id] = job
         if job.state == State.SETTLED and not any(row["job_id"] == job.id for row in self._outputs):
-            rows = await asyncio.to_thread(self._ledger.outputs, self.id)  # somebody else brought them
+            rows = await in_thread(self._ledger.outputs, self.id)  # somebody else brought them
             self._outputs += [row for row in rows if row["job_id"] == job.id]
 
     async def _look_on(self, job: Job) -> Job:
@@ -376,7 +377,7 @@ class LiveRun:
         return await self._read(job.id)
 
     async def _read(self, job_id: str) -> Job:
-        job = await asyncio.to_thread(self._ledger.job, job_id)
+        job = await in_thread(self._ledger.job, job_id)
         assert job is not None
         self._jobs[job_id] = job
         self._tell(job, job.stage or job.state, job.progress, None)
@@ -394,10 +395,8 @@ class LiveRun:
             if (
                 state in BEFORE_SENDING or not job.outlives_caller
             ):  # nothing left, or what worked on it is gone
-                ended = await asyncio.wrap_future(
-                    self._ledger.move(job, State.ABANDONED, now, changes={"charged": 0})
-                )
-                await asyncio.to_thread(sweep, dict(self._row), job)
+                ended = await written(self._ledger.move(job, State.ABANDONED, now, changes={"charged": 0}))
+                await in_thread(sweep, dict(self._row), job)
                 return ended
             purchase = Purchase.of_job(job, services.offers())
             if not services.may_speak_for(job, purchase):
@@ -407,9 +406,9 @@ class LiveRun:
                     hint=f"Set {variables}, or resume it where that is set.", variable=purchase.offer.variables[0],
                     run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, charged=None,
                 )  # fmt: skip
-            await asyncio.to_thread(sweep, dict(self._row), job)
+            await in_thread(sweep, dict(self._row), job)
             host = services.host
-            return await asyncio.wrap_future(
+            return await written(
                 self._ledger.take(job, host.owner, host.name, host.process, now + LEASE, now)
             )
         except MovedMeanwhile:
@@ -442,7 +441,7 @@ class LiveRun:
             await self._release()
             return
         if self._wants_submit and (self._owes() or any(job.outlives_caller for job in self._jobs.values())):
-            await asyncio.wrap_future(
+            await written(
                 self._ledger.set_run(
                     self.id,
                     self._clock.now(),
@@ -461,11 +460,11 @@ class LiveRun:
         self._chosen = chosen["id"] if chosen is not None else None
         handed_over = {}
         if chosen is not None and self._target.named is not None and self._candidates > 1:
-            handed = await asyncio.to_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
+            handed = await in_thread(hand_over, self.id, Path(chosen["uri"]), self._target)
             self._notes += [handed.note] if handed.note else []
             handed_over = {"output": handed.uri}
             self._row = {**self._row, **handed_over}
-        await asyncio.wrap_future(
+        await written(
             self._ledger.end_run(
                 self.id,
                 "finished" if chosen else without_clip,
@@ -489,7 +488,7 @@ class LiveRun:
         from vidorch.selection import select_from
 
         try:
-            selection = await asyncio.to_thread(select_from, select, clips)
+            selection = await in_thread(select_from, select, clips)
         except VidorchError as error:
             self._notes.append(f"The first clip was taken, since the selection failed: {error.message}")
             return rows[0]
@@ -505,13 +504,13 @@ class LiveRun:
 
     async def _result(self, more: Sequence[VidorchError]) -> Result:
         if self.asked is None:
-            return await asyncio.to_thread(read_result, self._ledger, self.id, more)
+            return await in_thread(read_result, self._ledger, self.id, more)
         jobs = sorted(self._jobs.values(), key=lambda job: (job.candidate, job.attempt))
         return result_of({**self._now(), "estimate": self.asked.estimate}, jobs, self._outputs, more)
 
     async def _release(self) -> None:
         with contextlib.suppress(VidorchError):
-            await asyncio.wrap_future(
+            await written(
                 self._ledger.release(
                     self._services.host.owner, self._clock.now(), job_ids=list(self._jobs), run_ids=[self.id]
                 )
@@ -519,7 +518,7 @@ class LiveRun:
 
     async def _release_job(self, job: Job) -> None:
         with contextlib.suppress(VidorchError):
-            await asyncio.wrap_future(
+            await written(
                 self._ledger.release(
                     self._services.host.owner, self._clock.now(), job_ids=[job.id], run_ids=[]
                 )

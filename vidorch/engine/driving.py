@@ -42,6 +42,7 @@ from vidorch.errors import (
 from vidorch.ledger.ledger import Claimed, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State, find_move
 from vidorch.money import to_micros
+from vidorch.offloop import in_thread, written
 from vidorch.polling import after_lost_poll, deadline_after
 from vidorch.result import Job, Timings
 
@@ -444,7 +445,7 @@ class JobDriver:
                 timings=self._timings(dict(done.timings)),
             )
         except Overtaken:
-            await asyncio.to_thread(self._withdraw, brought)
+            await in_thread(self._withdraw, brought)
             raise
         self.outputs = rows
 
@@ -575,11 +576,11 @@ class JobDriver:
             return self._ledger.move(self.job, target, at, changes=changes, cost=cost, made=made, note=note)
 
         try:
-            self.job = await asyncio.wrap_future(attempt())
+            self.job = await written(attempt())
         except MovedMeanwhile:
             if not await self._caught_up():
                 self.job = await self._as_it_is_now(target)
-            self.job = await asyncio.wrap_future(attempt())
+            self.job = await written(attempt())
 
     async def _as_it_is_now(self, target: State) -> Job:
         """The job as somebody else left it, if our step may still be made from there: a lost race for a reply that we hold.
@@ -587,7 +588,7 @@ class JobDriver:
         Raises:
             Overtaken: it is theirs.
         """
-        now = await asyncio.to_thread(self._ledger.job, self.job.id)
+        now = await in_thread(self._ledger.job, self.job.id)
         ours = now is not None and now.owner == self._services.host.owner
         if now is None or State(now.state) in ENDS:
             raise Overtaken(now or self.job)
@@ -604,8 +605,8 @@ class JobDriver:
         self.job = self._on_disk
         for riding in self._riding:
             again = self._ledger.move(self.job, riding.target, riding.at, changes=riding.changes)
-            await asyncio.to_thread(self._ledger.flush)
-            self.job = await asyncio.wrap_future(again)
+            await in_thread(self._ledger.flush)
+            self.job = await written(again)
         return True
 
     async def _end(self, target: State, error: VidorchError | None, cost: Cost | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from vidorch.contract import Accepted, Context, Output, Provider
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.targets import Published, Target
 from vidorch.errors import BadMedia, VidorchError
+from vidorch.offloop import in_thread
 from vidorch.result import Job
 
 __all__ = ["Brought", "Porter"]
@@ -60,7 +60,7 @@ class Porter:
             for left in reversed(range(TRIES)):
                 try:
                     await self.provider.fetch(self.context(), output, temporary)
-                    return await asyncio.to_thread(self._finish, job, output, number, temporary)
+                    return await in_thread(self._finish, job, output, number, temporary)
                 except _NotPublished as error:
                     raise error.cause from error
                 except Exception as error:

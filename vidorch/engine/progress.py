@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from vidorch.contract import Clock
 from vidorch.ledger.moves import ENDS, State
+from vidorch.offloop import in_thread
 from vidorch.result import Progress
 
 __all__ = ["ProgressBoard"]
@@ -78,7 +79,7 @@ class ProgressBoard:
             self._wake.clear()
             if self._latest is not None:
                 try:
-                    await asyncio.to_thread(self._listener, self._latest)
+                    await in_thread(self._listener, self._latest)
                 except Exception as error:
                     if not self._warned:
                         self._warned = True

@@ -25,6 +25,7 @@ from vidorch.errors import InvalidRequest, KeyConflict, OverBudget
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
+from vidorch.offloop import in_thread, written
 from vidorch.request import Request
 from vidorch.result import Job
 
@@ -65,9 +66,7 @@ class Engine:
             OverBudget, LedgerUnavailable, InvalidRequest, KeyConflict, LiveCallInTest: nothing was sent.
         """
         call = asked.call
-        if call.key is not None and (
-            row := await asyncio.to_thread(self._ledger.run_by_key, call.scope, call.key)
-        ):
+        if call.key is not None and (row := await in_thread(self._ledger.run_by_key, call.scope, call.key)):
             return await self._join(row, asked)
         cap = call.max_cost if cap is None else cap
         without: set[int] = set()
@@ -77,7 +76,7 @@ class Engine:
                 # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
                 return await asyncio.shield(asyncio.ensure_future(self._begin(asked, cap, without, notes)))
             except KeyTaken as taken:
-                row = await asyncio.to_thread(self._ledger.run, taken.run_id or "")
+                row = await in_thread(self._ledger.run, taken.run_id or "")
                 if row is not None:
                     return await self._join(row, asked)
             except OverBudget as error:
@@ -95,7 +94,7 @@ class Engine:
         run_id = services.ids.new("run")
         refuge = Target(run_folder(services.home, run_id, now), None, False)
         target = target_of(asked.call.output, asked.call.overwrite, refuge.folder)
-        await asyncio.to_thread(target.check, asked.request.candidates)
+        await in_thread(target.check, asked.request.candidates)
         first = asked.entries[round_one[0][1]]
         row = run_row(
             run_id, asked.request, asked.call, asked.plan, asked.estimate, target, [*asked.plan.notes, *first.notes, *notes],
@@ -105,9 +104,7 @@ class Engine:
             job_row(run_id, candidate, 0, purchase, asked.call.scope, services, now)
             for candidate, _, purchase in round_one
         ]
-        jobs = await asyncio.wrap_future(
-            self._ledger.record(row, job_rows, cap=cap, budgets=services.budgets, at=now)
-        )
+        jobs = await written(self._ledger.record(row, job_rows, cap=cap, budgets=services.budgets, at=now))
         bought = {
             job.id: (purchase, entry) for job, (_, entry, purchase) in zip(jobs, round_one, strict=True)
         }
@@ -146,11 +143,11 @@ class Engine:
         """
         if (live := self.live.get(run_id)) is not None:
             return live
-        row = await asyncio.to_thread(self._ledger.run, run_id)
+        row = await in_thread(self._ledger.run, run_id)
         if row is None or row["kind"] != "generate":
             return None
-        jobs = await asyncio.to_thread(lambda: self._ledger.jobs(run_id=run_id))
-        outputs = await asyncio.to_thread(self._ledger.outputs, run_id)
+        jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
+        outputs = await in_thread(self._ledger.outputs, run_id)
         ended = row["state"] not in OPEN
         if row["state"] == "cancelled":
             asked = (
@@ -170,7 +167,7 @@ class Engine:
             for _, _, purchase in asked.first_round(services.ids):
                 must_be_payable(purchase, self._services)
         try:
-            row = await asyncio.wrap_future(
+            row = await written(
                 self._ledger.take_run(
                     run_id, row["version"], services.host.owner, now + LEASE, now, reopen=ended
                 )
@@ -192,10 +189,10 @@ class Engine:
 
     async def resume(self, run_id: str | None = None) -> list[LiveRun]:
         """Take up every run that nobody carries (or one). Nothing is submitted: it polls, fetches and settles."""
-        rows = await asyncio.to_thread(self._ledger.open_runs)
+        rows = await in_thread(self._ledger.open_runs)
         batches = [row["id"] for row in rows if row["kind"] == "batch"]
         # A run that was cancelled, or ended beside a lost submit, may still have something coming.
-        at_work = [job.run_id for job in await asyncio.to_thread(self._ledger.open_jobs)]
+        at_work = [job.run_id for job in await in_thread(self._ledger.open_jobs)]
         names = dict.fromkeys([*(row["id"] for row in rows if row["kind"] != "batch"), *at_work])
         taken = []
         for name in names:
@@ -213,9 +210,9 @@ class Engine:
         run_id = services.ids.new("run")
         row = batch_row(run_id, call, lines, services, now)
         try:
-            await asyncio.wrap_future(self._ledger.record(row, [], cap=None, budgets=(), at=now))
+            await written(self._ledger.record(row, [], cap=None, budgets=(), at=now))
         except KeyTaken as taken:
-            found = await asyncio.to_thread(self._ledger.run, taken.run_id or "")
+            found = await in_thread(self._ledger.run, taken.run_id or "")
             if found is None or found["kind"] != "batch":
                 raise KeyConflict(
                     f"The key {call.key!r} belongs to a run that is no batch.", run_id=taken.run_id
@@ -225,11 +222,11 @@ class Engine:
 
     async def close_batch(self, run_id: str) -> None:
         """End a batch whose lines have all ended."""
-        children = await asyncio.to_thread(self._ledger.children, run_id)
+        children = await in_thread(self._ledger.children, run_id)
         if not children or any(child["state"] in OPEN for child in children):
             return
         came = any(child["state"] == "finished" for child in children)
-        await asyncio.wrap_future(
+        await written(
             self._ledger.end_run(run_id, "finished" if came else "failed", self._services.clock.now())
         )
 
@@ -266,22 +263,18 @@ class Engine:
             await live.cancel()
             return
         services, now = self._services, self._services.clock.now()
-        jobs = await asyncio.to_thread(lambda: self._ledger.jobs(run_id=run_id))
+        jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
         at_work = [job for job in jobs if State(job.state) not in ENDS]
         if any(not job.outlives_caller for job in at_work):
             raise InvalidRequest(
                 f"The run {run_id} works inside another process and can only be stopped there.", field="run_id", value=run_id,
                 allowed="a run of this process, or one of a hosted model",
             )  # fmt: skip
-        await asyncio.wrap_future(
-            self._ledger.end_run(run_id, "cancelled", now)
-        )  # its owner begins nothing more
+        await written(self._ledger.end_run(run_id, "cancelled", now))  # its owner begins nothing more
         for job in at_work:
             if State(job.state) in BEFORE_SENDING:
                 with contextlib.suppress(MovedMeanwhile):
-                    await asyncio.wrap_future(
-                        self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0})
-                    )
+                    await written(self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0}))
             elif job.remote_id is not None:
                 purchase = Purchase.of_job(job, services.offers())
                 accepted = Accepted(job.remote_id, job.quote, dict(job.details))

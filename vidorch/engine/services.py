@@ -15,6 +15,7 @@ from vidorch.engine.hosts import Host
 from vidorch.engine.purchase import Purchase
 from vidorch.ledger.ledger import Ledger
 from vidorch.offer import Offer
+from vidorch.offloop import in_thread
 from vidorch.polling import Schedule
 from vidorch.result import Job
 
@@ -83,7 +84,7 @@ class Services:
         """Seconds that jobs like this took, newest first, read from the ledger every few minutes."""
         law = self._laws.get((offer.endpoint, offer.model, task))
         if law is None or self.clock.now() > law.read_at + FRESH_FOR:
-            seconds = await asyncio.to_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
+            seconds = await in_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
             law = self._laws[offer.endpoint, offer.model, task] = _Law(seconds, self.clock.now())
         return law.seconds
 
