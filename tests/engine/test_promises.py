@@ -13,6 +13,7 @@ import pytest
 from tests.engine.scripted import Scripted, VirtualClock, paid, video
 from vidorch import Budget
 from vidorch.client.aio import AsyncClient, AsyncRun
+from vidorch.clock import RealClock
 from vidorch.contract import Accepted, Done, Failed, FoundJob, LookFor, Output, Progress, Rejected
 from vidorch.errors import (
     BadMedia,
@@ -618,22 +619,23 @@ class TestLettingGo:
             (job,) = await run.jobs()
             return job
 
-        job = run(client_of(paid()), go)
+        job = run(client_of(paid(min_poll=0.01), clock=RealClock()), go)
         assert ("cancelled", None, 1) == (job.state, job.cost, provider.calls.count("cancel"))
 
     def test_a_run_of_another_owner_can_be_cancelled(self, client_of: Make, provider: Scripted) -> None:
         """The vendor is asked from here; whoever carries it sees the end."""
         provider.polls = [Progress("running", 0.1)]
+        offer = paid(min_poll=0.01)
 
         async def go(client: AsyncClient) -> str:
             mine = await client.submit("x", model="test/basic")
-            async with client_of(paid()) as other:
+            async with client_of(offer, clock=RealClock()) as other:
                 await (await other.run(mine.id)).cancel()
             with pytest.raises(ProviderFailed):
                 await mine.wait()
             return await mine.state()
 
-        assert "cancelled" == run(client_of(paid()), go)
+        assert "cancelled" == run(client_of(offer, clock=RealClock()), go)
 
     def test_past_its_deadline_it_stays_open(self, client_of: Make, provider: Scripted) -> None:
         """`TimedOut` has the vendor's id; the job is still there for a resume."""

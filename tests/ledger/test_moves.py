@@ -79,8 +79,8 @@ class TestTheTable:
         assert {S.SENDING} == states_that_may(S.UNKNOWN)
 
     def test_out_of_unknown(self) -> None:
-        """Unknown is left by being found, closed by hand, or lost; it is never sent again."""
-        assert {S.ACCEPTED, S.REJECTED, S.SETTLED, S.LOST} == {
+        """Unknown is left by being found, by an answer that came late, closed by hand, or lost; it is never sent again."""
+        assert {S.ACCEPTED, S.REJECTED, S.REFUSED, S.SETTLED, S.LOST} == {
             move.target for move in MOVES if move.source is S.UNKNOWN
         }
 

@@ -20,7 +20,15 @@ from vidorch.catalog import Catalog, load
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
 from vidorch.engine.asked import Asked
-from vidorch.errors import InvalidRequest, LedgerUnavailable, OverBudget, TimedOut, VidorchError, shown
+from vidorch.errors import (
+    InvalidRequest,
+    LedgerUnavailable,
+    OverBudget,
+    SubmissionUnknown,
+    TimedOut,
+    VidorchError,
+    shown,
+)
 from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.money import show_usd, usd
@@ -42,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncRun"]
 
 LOOK_EVERY = 0.5
+AT_ONCE = 256
+"""Lines of a batch that are under way at the same time."""
 
 Credentials = Callable[[str, str], "str | None"]
 """(scope, endpoint) -> secret, asked at use and never stored."""
@@ -262,11 +272,12 @@ class AsyncClient:
         call = lines[0][1]
         planned = [await in_thread(self._prepare, request, one) for request, one in lines]
         engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
-        _must_fit_together(call, planned, self._budgets)
-        parent = await engine.begin_batch(call, len(lines))
+        needed = _needed_together(call, planned, self._budgets)
+        parent = await engine.begin_batch(call, len(lines), needed)
+        gate = asyncio.Semaphore(AT_ONCE)
         results = await asyncio.gather(
             *(
-                self._line(parent, number, request, one, *planned[number])
+                self._line(gate, parent, number, request, one, *planned[number])
                 for number, (request, one) in enumerate(lines)
             )
         )
@@ -274,14 +285,24 @@ class AsyncClient:
         return results
 
     async def _line(
-        self, parent: str, number: int, request: Request, call: Call, plan: Plan, estimate: Estimate
+        self,
+        gate: asyncio.Semaphore,
+        parent: str,
+        number: int,
+        request: Request,
+        call: Call,
+        plan: Plan,
+        estimate: Estimate,
     ) -> Result | VidorchError:
         key = None if call.key is None else f"{call.key}/{number + 1}"
-        try:
-            run = await self._begin(Asked(request, replace(call, key=key), plan, estimate, parent, number))
-            return await run.wait(call.timeout)
-        except VidorchError as error:
-            return error
+        async with gate:
+            try:
+                run = await self._begin(
+                    Asked(request, replace(call, key=key), plan, estimate, parent, number)
+                )
+                return await run.wait(call.timeout)
+            except VidorchError as error:
+                return error
 
     async def check(self, endpoint: str) -> Health:
         """Whether an endpoint answers and takes the credential. Costs nothing.
@@ -300,6 +321,11 @@ class AsyncClient:
         return await self._begin(Asked(request, call, plan, estimate))
 
     async def _begin(self, asked: Asked) -> AsyncRun:
+        if asked.call.detach and not all(entry.offer.outlives_caller for entry in asked.entries):
+            raise InvalidRequest(
+                "detach=True is for hosted models: work inside this process ends with it. Nothing was made.", field="detach",
+                value=True, allowed="a hosted model",
+            )  # fmt: skip
         engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
         run_id = await engine.start(asked)
         return AsyncRun(self, run_id, engine.live.get(run_id), asked)
@@ -576,8 +602,12 @@ class AsyncRun:
         from vidorch.engine.waiting import waits_for_submit
 
         while True:
-            if self._live is not None:
-                return await self._live.wait()
+            if (live := self._live) is not None:
+                try:
+                    return await live.wait()
+                except (TimedOut, SubmissionUnknown):
+                    self._live = None  # whoever waits again has it looked for again
+                    raise
             row = await in_thread(self._ledger.run, self.id)
             if row is None or (row["state"] not in ("open", "waiting") and not await self._is_at_work()):
                 return await in_thread(read_result, self._ledger, self.id)
@@ -673,9 +703,9 @@ def _budgets(given: Budget | Sequence[Budget]) -> tuple[Budget, ...]:
     return many
 
 
-def _must_fit_together(
+def _needed_together(
     call: Call, planned: Sequence[tuple[Plan, Estimate]], budgets: Sequence[Budget]
-) -> None:
+) -> Decimal:
     """A batch is one call: what its lines may cost on their first offers fits all together, before the first is sent."""
     needed = sum(
         (
@@ -692,6 +722,7 @@ def _must_fit_together(
             f"{'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}. Nothing was sent.",
             hint=f"Pass max_cost='{needed}' to allow it.", needed=needed, available=cap,
         )  # fmt: skip
+    return needed
 
 
 def _can_write(folder: Path) -> bool:

@@ -52,6 +52,9 @@ TOUCH_EVERY = 2.0
 LIFETIME = 7 * 86_400.0
 """Seconds that an unclear or unfinished job is kept open where its vendor does not say how long results last."""
 WRITES_AGAIN = 6
+SUBMIT_SECONDS = 900.0
+SECRET = 6
+"""Letters that a credential has at least."""
 T = TypeVar("T")
 Report = Callable[[Job, str, "float | None", "float | None"], None]
 """(job, stage, fraction, eta)"""
@@ -134,6 +137,16 @@ class JobDriver:
         self._fraction = job.progress
         self._touched = services.clock.now()
         self._last_trouble = ""
+        self._p99: float | None = None
+        self._slots: asyncio.Semaphore | None = None
+        self._polls = job.polls
+
+    def _clean(self, error: VidorchError) -> VidorchError:
+        """The error without the credential of the moment, should the vendor have said it back to us."""
+        secret = self._services.secret_of(self._purchase.offer, self.job.scope)
+        if secret and len(secret) >= SECRET and secret in error.message:
+            error.args = (error.message.replace(secret, "***"), *error.args[1:])
+        return error
 
     def _context(self) -> Context:
         return self._services.context(self.job, self._purchase, self._refuge.folder)
@@ -163,12 +176,14 @@ class JobDriver:
                 return
             if State(self.job.state) not in ENDS:
                 done = await self._wait_until_done()
+                self._free_slot()
                 if done is not None and self.job.outlives_caller:
                     await self._collect(done)
                 elif done is not None:
                     # Worker threads cannot be cancelled: what is nearly a clip becomes one.
                     await unless_cancelled_first(self._collect(done))
         finally:
+            self._free_slot()
             self.submitted.set()
 
     async def cancel(self) -> None:
@@ -216,31 +231,43 @@ class JobDriver:
             await self._end(State.REJECTED, _typed(error, self.job.provider, sent=False))
             return False
         self._watch.lap("upload")
-        endpoint = self._services.endpoint(self.job.endpoint, self.job.provider)
-        async with self._services.slots(endpoint):
-            self._watch.lap("wait")
-            if self._cancelled:
-                await self._end(State.CANCELLED, None)
-                return False
-            # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.
-            return await unless_cancelled_first(self._submit(prepared))
+        # Read now: between the vendor's answer and its id on disk there is to be nothing that can fail.
+        self._p99 = _p99(await self._services.latencies(purchase.offer, self.job.task))
+        slots = self._services.slots(self._services.endpoint(self.job.endpoint, self.job.provider))
+        await slots.acquire()
+        self._slots = slots
+        self._watch.lap("wait")
+        if self._cancelled:
+            await self._end(State.CANCELLED, None)
+            return False
+        # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.
+        return await unless_cancelled_first(self._submit(prepared))
+
+    def _free_slot(self) -> None:
+        """Let the next in line go: the vendor works on this one no more."""
+        if self._slots is not None:
+            self._slots.release()
+            self._slots = None
 
     async def _submit(self, prepared: Any) -> bool:
         """Send it, once. True when it is accepted or unknown: there is something to look for."""
         await self._move(State.SENDING, lease_until=self._clock.now() + LEASE)
         try:
-            accepted = await self._provider.submit(self._context(), prepared)
+            async with asyncio.timeout(
+                SUBMIT_SECONDS
+            ):  # in real time: an adapter that hangs must not hold a closing client
+                accepted = await self._provider.submit(self._context(), prepared)
         except Rejected as rejected:
             self.retry_after = rejected.retry_after
             await self._end(
                 State.REFUSED if isinstance(rejected.cause, Refused) else State.REJECTED, rejected.cause
             )
             return False
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: the loop itself goes down
             if not self.job.outlives_caller:  # in our own process an exception is a clear answer
                 await self._end(State.REJECTED, _typed(error, self.job.provider, sent=False))
                 return False
-            self.error = _typed(error, self.job.provider, sent=True)
+            self.error = self._clean(_typed(error, self.job.provider, sent=True))
             await self._move(State.UNKNOWN, error=type(self.error).__name__, error_code=self.error.code,
                              error_text=str(self.error), request_id=self.error.request_id)  # fmt: skip
             return True
@@ -251,11 +278,10 @@ class JobDriver:
         """Get the vendor's id on disk, whatever it takes: it is the only way to what was paid for."""
         now = self._clock.now()
         offer = self._purchase.offer
-        latencies = await self._services.latencies(offer, self.job.task)
         changes: dict[str, Any] = {
             "remote_id": accepted.remote_id,
             "details": json.dumps(dict(accepted.details), default=str),
-            "deadline": deadline_after(offer, now, _p99(latencies)),
+            "deadline": deadline_after(offer, now, self._p99),
             "owner": self._services.host.owner,
             "lease_until": now + LEASE,
         }
@@ -268,10 +294,10 @@ class JobDriver:
                 break
             except (
                 Claimed
-            ):  # another job of ours was found under this id first: then this one's is still to be found
-                await self._move(
-                    State.UNKNOWN, error_text="Its id at the vendor was claimed by an equal job of ours."
-                )
+            ):  # another job of ours was found under this id first: this one's is still to be found
+                if self.job.state == State.SENDING:
+                    said = "Its id at the vendor was claimed by an equal job of ours."
+                    await self._move(State.UNKNOWN, error_text=said)
                 return
             except LedgerUnavailable as error:
                 if not left:
@@ -311,16 +337,19 @@ class JobDriver:
         assert self._accepted is not None
         offer, task, lost = self._purchase.offer, self.job.task, 0
         schedule = await self._services.schedule(offer, task)
+        if self._p99 is None:
+            self._p99 = _p99(await self._services.latencies(offer, task))
         began = self._clock.now()
         accepted_at = self.job.accepted_at or began
         # Whoever takes a job up gives it as much time again as one that has just begun.
-        deadline = max(self.job.deadline or 0.0, deadline_after(offer, began))
+        deadline = max(self.job.deadline or 0.0, deadline_after(offer, began, self._p99))
         if self.job.outlives_caller and began - accepted_at < 1.0:
             await self._clock.sleep(schedule.first())
         while True:
             if self._cancelled:
                 with contextlib.suppress(VidorchError):  # what cannot be cancelled goes on to its end
                     await self._stop_at_vendor()
+            self._polls += 1
             try:
                 found = await self._provider.poll(self._context(), self._accepted)
                 lost = 0
@@ -441,6 +470,7 @@ class JobDriver:
                 cost_basis=cost.basis,
                 charged=None if cost.charged is None else int(cost.charged),
                 progress=1.0,
+                polls=self._polls,
                 error_text="; ".join(reasons) or None,
                 timings=self._timings(dict(done.timings)),
             )
@@ -543,6 +573,7 @@ class JobDriver:
                 self.job,
                 now,
                 lease_until=now + LEASE,
+                polls=self._polls,
                 progress=self._fraction,
                 stage=found.detail or found.stage,
             )
@@ -611,7 +642,7 @@ class JobDriver:
 
     async def _end(self, target: State, error: VidorchError | None, cost: Cost | None = None) -> None:
         """Make the move that ends the job. Where the table has no such end from here, it failed."""
-        self.error = error
+        self.error = error = None if error is None else self._clean(error)
         changes: dict[str, Any] = {"timings": self._timings({})}
         if cost is not None:
             changes["cost_basis"] = cost.basis
@@ -654,7 +685,7 @@ def _p99(latencies: Any) -> float | None:
     return float(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))])
 
 
-def _typed(error: Exception, provider: str, *, sent: bool) -> VidorchError:
+def _typed(error: BaseException, provider: str, *, sent: bool) -> VidorchError:
     if isinstance(error, VidorchError):
         return error
     text = (

@@ -25,6 +25,7 @@ from vidorch.errors import InvalidRequest, KeyConflict, OverBudget
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
+from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.request import Request
 from vidorch.result import Job
@@ -196,7 +197,11 @@ class Engine:
         names = dict.fromkeys([*(row["id"] for row in rows if row["kind"] != "batch"), *at_work])
         taken = []
         for name in names:
-            if run_id in (None, name) and (live := await self.take_up(name)) is not None:
+            if (
+                name not in self.live
+                and run_id in (None, name)
+                and (live := await self.take_up(name)) is not None
+            ):
                 taken.append(live)
         for name in batches:
             await self.close_batch(name)
@@ -204,9 +209,23 @@ class Engine:
 
     # -- batches ---------------------------------------------------------------------------------------------------------
 
-    async def begin_batch(self, call: Call, lines: int) -> str:
-        """Write down the run over the lines of a batch, or find the one that has its key."""
+    async def begin_batch(self, call: Call, lines: int, needed: Decimal) -> str:
+        """Write down the run over the lines of a batch, or find the one that has its key.
+
+        Args:
+            needed: USD that all lines together may cost on their first offers.
+
+        Raises:
+            OverBudget: a budget cannot hold them. KeyConflict: the key belongs to something else.
+        """
         services, now = self._services, self._services.clock.now()
+        for state in await asyncio.to_thread(self._ledger.budgets, now, call.scope):
+            if needed > state.left:
+                raise OverBudget(
+                    f"These {lines} lines may cost up to {show_usd(needed)} together, and of the budget {state.budget.name!r} "
+                    f"{show_usd(state.left)} is left. Nothing was sent.",
+                    hint="Raise it, or ask for less.", needed=needed, available=state.left, budget=state.budget.name,
+                )  # fmt: skip
         run_id = services.ids.new("run")
         row = batch_row(run_id, call, lines, services, now)
         try:

@@ -73,7 +73,12 @@ MOVES: tuple[Move, ...] = (
     Move(S.SENDING, S.UNKNOWN, "bytes may have left and no clear answer came"),
     Move(S.SENDING, S.ABANDONED, "its process died, and the work with it", in_process_only=True),
     Move(S.UNKNOWN, S.ACCEPTED, "it was found at the vendor, or adopted by hand"),
-    Move(S.UNKNOWN, S.REJECTED, "closed by hand as not charged", by_hand=True),
+    Move(
+        S.UNKNOWN,
+        S.REJECTED,
+        "closed by hand as not charged, or its sender woke up with the vendor's rejection in hand",
+    ),
+    Move(S.UNKNOWN, S.REFUSED, "its sender woke up with the vendor's refusal in hand"),
     Move(S.UNKNOWN, S.SETTLED, "closed by hand with what it cost", by_hand=True),
     Move(S.UNKNOWN, S.LOST, "not found within the vendor's result lifetime; booked at its reserved high"),
     Move(S.ACCEPTED, S.RUNNING, "the vendor is at work", waits=False),
