@@ -219,7 +219,7 @@ class Engine:
             OverBudget: a budget cannot hold them. KeyConflict: the key belongs to something else.
         """
         services, now = self._services, self._services.clock.now()
-        for state in await asyncio.to_thread(self._ledger.budgets, now, call.scope):
+        for state in await in_thread(self._ledger.budgets, now, call.scope):
             if needed > state.left:
                 raise OverBudget(
                     f"These {lines} lines may cost up to {show_usd(needed)} together, and of the budget {state.budget.name!r} "
