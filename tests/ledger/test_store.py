@@ -163,7 +163,7 @@ class TestWhereNothingCanBeWritten:
 
     def test_read_only_from_now_on(self, ledger: Ledger) -> None:
         """A ledger that becomes read-only while it is open says so, and nothing is half-written."""
-        ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA query_only=ON")).result()
+        ledger._store.write(lambda db: db.raw.execute("PRAGMA query_only=ON")).result()
         with pytest.raises(LedgerUnavailable, match="read-only"):
             a_job(ledger)
         assert [] == ledger.runs()
@@ -199,7 +199,7 @@ class TestFull:
         """When there is room again, the same ledger goes on."""
         fill(ledger)
         assert ledger.record(run_row("run_2", request="x" * 1_000_000), at=NOW).exception() is not None
-        ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA max_page_count=100000")).result()
+        ledger._store.write(lambda db: db.raw.execute("PRAGMA max_page_count=100000")).result()
         a_job(ledger)
         assert ["run_1"] == [run["id"] for run in ledger.runs()]
 
@@ -237,7 +237,7 @@ class TestFull:
 
 def fill(ledger: Ledger) -> None:
     """Let the database grow no further than it is."""
-    ledger._store.write(lambda db: db.connection.exec_driver_sql("PRAGMA max_page_count=1")).result()
+    ledger._store.write(lambda db: db.raw.execute("PRAGMA max_page_count=1")).result()
 
 
 class TestLocked:
@@ -318,15 +318,18 @@ class TestTheWriterFails:
         """When even taking back fails, the batch and everything queued behind it fail, and so does every later write."""
         started, release = threading.Event(), threading.Event()
 
+        class NoWayBack:
+            """The writer's connection, which cannot take back."""
+
+            in_transaction = True
+
+            def rollback(self) -> None:
+                raise RuntimeError("no way back")
+
         def work(db: Session) -> None:
             started.set()
             release.wait(30)
-
-            def rollback() -> None:
-                raise RuntimeError("no way back")
-
-            monkeypatch.setattr(db.connection, "in_transaction", lambda: True)
-            monkeypatch.setattr(db.connection, "rollback", rollback)
+            monkeypatch.setattr(db, "raw", NoWayBack())
             raise _damaged()
 
         futures = [ledger._store.write(work)]
@@ -427,8 +430,5 @@ class TestSideBySide:
     def test_settings(self, ledger: Ledger, pragma: str, value: int) -> None:
         """The writer syncs each commit to the disk and holds rows to what they refer to."""
         assert (
-            value
-            == ledger._store.write(
-                lambda db: db.connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
-            ).result()
+            value == ledger._store.write(lambda db: db.raw.execute(f"PRAGMA {pragma}").fetchone()[0]).result()
         )

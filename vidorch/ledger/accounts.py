@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
@@ -28,13 +29,13 @@ EVERY_SCOPE = "*"
 
 _BUDGETS_OF = (
     select(budgets)
-    .where(or_(budgets.c.scope == bindparam("a_scope"), budgets.c.scope == EVERY_SCOPE))
+    .where(or_(budgets.c.scope == bindparam("b_scope"), budgets.c.scope == EVERY_SCOPE))
     .order_by(budgets.c.id)
     .with_for_update()
 )
 _ALL_BUDGETS = select(budgets).order_by(budgets.c.scope, budgets.c.name)
 _ONE_BUDGET = select(budgets).where(budgets.c.id == bindparam("b_id"))
-_ADD_BUDGET = insert(budgets)
+_ADD_BUDGET = insert(budgets).inline()
 _CHANGE_BUDGET = (
     update(budgets)
     .where(budgets.c.id == bindparam("b_id"))
@@ -55,8 +56,8 @@ _ADD_TO_BALANCE = (
     .where(balances.c.account == bindparam("b_account"), balances.c.day == bindparam("b_day"))
     .values(held=balances.c.held + bindparam("b_held"), settled=balances.c.settled + bindparam("b_settled"))
 )
-_NEW_BALANCE = insert(balances)
-_NEW_RESERVATION = insert(reservations)
+_NEW_BALANCE = insert(balances).inline()
+_NEW_RESERVATION = insert(reservations).inline()
 _RESERVED_FOR = select(reservations).where(reservations.c.job_id == bindparam("b_job"))
 _CLOSE_RESERVATION = (
     update(reservations)
@@ -95,9 +96,9 @@ def reserve(
     if not billed:
         return
     db.row(_LOCK_ROOT, {"b_root": root})
-    for budget in client:
-        put_budget(db, budget, at)
-    applying = db.rows(_BUDGETS_OF, {"a_scope": scope})
+    applying = db.rows(_BUDGETS_OF, {"b_scope": scope})
+    if _put_missing(db, client, applying, at):
+        applying = db.rows(_BUDGETS_OF, {"b_scope": scope})
     needed = sum(job["estimate_high"] for job in billed)
     _must_fit(db, root, needed, cap, applying, at)
     accounts = [(root, None), *((row["id"], row["id"]) for row in applying)]
@@ -114,6 +115,17 @@ def reserve(
             )  # fmt: skip
     for account, _ in accounts:
         _add_to_balance(db, account, day, held=needed, settled=0)
+
+
+def _put_missing(db: Session, client: Sequence[Budget], known: Iterable[Row], at: float) -> bool:
+    """Write down those of the client's budgets that the ledger has not as they are. Whether there were any."""
+    there = {(row["scope"], row["name"], row["per"], row["amount"]) for row in known}
+    missing = [
+        one for one in client if (_stored(one.scope), one.name, one.per, to_micros(one.amount)) not in there
+    ]
+    for budget in missing:
+        put_budget(db, budget, at)
+    return bool(missing)
 
 
 def _must_fit(
@@ -205,7 +217,12 @@ def _used(db: Session, account: str, per: str, at: float) -> tuple[int, int]:
 
 def day_of(at: float) -> str:
     """The day in UTC, such as "2027-01-15"."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    return _day(int(at // 86_400))
+
+
+@lru_cache(maxsize=8)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 def _span(per: str, at: float) -> tuple[str, str]:

@@ -12,8 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from vidorch.budget import Budget
 from vidorch.errors import InvalidRequest, VidorchError
@@ -31,12 +30,14 @@ from vidorch.result import Job
 __all__ = ["Claimed", "IllegalMove", "KeyTaken", "Ledger", "MovedMeanwhile", "NotOurs", "Pruned", "Spent"]
 
 _STAMPS = {state.value: f"{state.value}_at" for state in State if f"{state.value}_at" in jobs.c}
-_OPEN = ("open", "waiting")
+_IS_OPEN = or_(runs.c.state == "open", runs.c.state == "waiting")
 
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _LOCKED_RUN = _RUN.with_for_update()
 _KEY_OWNER = select(runs.c.id).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
-_NEW_RUN, _NEW_JOB, _NEW_EVENT, _NEW_OUTPUT = insert(runs), insert(jobs), insert(events), insert(outputs)
+_NEW_RUN, _NEW_JOB, _NEW_EVENT, _NEW_OUTPUT = (
+    insert(table).inline() for table in (runs, jobs, events, outputs)
+)
 _MOVE = update(jobs).where(
     jobs.c.id == bindparam("b_id"),
     jobs.c.state == bindparam("b_state"),
@@ -63,7 +64,9 @@ _TAKE = (
 _SCORE = update(outputs).where(outputs.c.id == bindparam("b_id")).values(scores=bindparam("b_scores"))
 _RUN_BY_ID = update(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_AT = _RUN_BY_ID.where(runs.c.version == bindparam("b_version"))
-_OPEN_RUN = _RUN_BY_ID.where(runs.c.state.in_(_OPEN))
+_OPEN_RUN_AT = _RUN_AT.where(_IS_OPEN)
+_OPEN_RUN = _RUN_BY_ID.where(_IS_OPEN).values(version=runs.c.version + 1)
+_OPEN_RUN_OF = _OPEN_RUN.where(runs.c.owner == bindparam("b_owner"))
 _RENEW = {
     table.name: update(table)
     .where(table.c.owner == bindparam("b_owner"))
@@ -174,7 +177,7 @@ class Ledger(Reader):
         try:
             with db.savepoint():
                 db.run(_NEW_RUN, row)
-        except IntegrityError as error:
+        except db.integrity_error as error:
             owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
             if owner is None:
                 raise
@@ -222,7 +225,7 @@ class Ledger(Reader):
         Args:
             owner: change it only if this owner drives it. columns: plain values; lists and mappings become JSON.
         """
-        values = column_values(columns) | {"updated_at": at, "version": runs.c.version + 1}
+        values = column_values(columns) | {"updated_at": at}
         return self._store.write(lambda db: _change_open_run(db, run_id, owner, values))
 
     def end_run(
@@ -230,7 +233,7 @@ class Ledger(Reader):
     ) -> Future[bool]:
         """Close a run as finished, failed or cancelled. The future is False when it was closed already, or not `owner`'s."""
         ended = {"state": state, "ended_at": at, "owner": None, "lease_until": None}
-        values = column_values(columns) | ended | {"updated_at": at, "version": runs.c.version + 1}
+        values = column_values(columns) | ended | {"updated_at": at}
         return self._store.write(lambda db: _change_open_run(db, run_id, owner, values))
 
     # -- moves ------------------------------------------------------------------------------------------------------
@@ -278,12 +281,12 @@ class Ledger(Reader):
         if target in ENDS:
             values |= {"ended_at": at, "owner": None, "lease_until": None, "cost": micros}
         rows = [column_values(row) for row in made]
+        where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
 
         def work(db: Session) -> Job:
-            where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
             try:
-                changed = db.run(_MOVE.values(values), where)
-            except IntegrityError as error:
+                changed = db.run(_MOVE, where)
+            except db.integrity_error as error:
                 if not _broke(error, "jobs_remote", "jobs.endpoint, jobs.account, jobs.remote_id"):
                     raise
                 raise Claimed(
@@ -307,8 +310,8 @@ class Ledger(Reader):
     def touch(self, job: Job, at: float, **changes: Any) -> None:
         """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on."""
         values = column_values(changes) | {"updated_at": at}
-        where = {"b_id": job.id, "b_state": job.state, "b_version": job.version}
-        self._store.write(lambda db: db.run(_MOVE.values(values), where), waits=False)
+        where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
+        self._store.write(lambda db: db.run(_MOVE, where), waits=False)
 
     def correct(self, job_id: str, cost: Decimal | None, at: float) -> Future[Job]:
         """Book a person's word on what a job cost, where vidorch could only assume it or not tell. It stays in its state.
@@ -341,7 +344,7 @@ class Ledger(Reader):
                 "version": job.version + 1,
                 "updated_at": at,
             }
-            db.run(_JOB_BY_ID.values(values), {"b_id": job_id})
+            db.run(_JOB_BY_ID, {**values, "b_id": job_id})
             after = job_with(job, values)
             said = {"from": None if job.cost is None else str(job.cost), "to": str(after.cost)}
             _add_event(db, at, job, "correction", None, None, after.version, said)
@@ -397,10 +400,10 @@ class Ledger(Reader):
         values = {
             "state": "open", "owner": owner, "lease_until": until, "ended_at": None, "version": version + 1, "updated_at": at,
         }  # fmt: skip
-        statement = _RUN_AT if reopen else _RUN_AT.where(runs.c.state.in_(_OPEN))
+        statement = _RUN_AT if reopen else _OPEN_RUN_AT
 
         def work(db: Session) -> dict[str, Any]:
-            changed = db.run(statement.values(values), {"b_id": run_id, "b_version": version})
+            changed = db.run(statement, {**values, "b_id": run_id, "b_version": version})
             row = db.row(_RUN, {"b_id": run_id})
             if not changed or row is None:
                 state = "gone" if row is None else f"{row['state']}, at version {row['version']},"
@@ -492,10 +495,9 @@ def _insert_jobs(db: Session, rows: Sequence[Mapping[str, Any]], at: float) -> l
 
 
 def _change_open_run(db: Session, run_id: str, owner: str | None, values: Mapping[str, Any]) -> bool:
-    statement = _OPEN_RUN.values(values)
-    if owner is not None:
-        statement = statement.where(runs.c.owner == owner)
-    return bool(db.run(statement, {"b_id": run_id}))
+    if owner is None:
+        return bool(db.run(_OPEN_RUN, {**values, "b_id": run_id}))
+    return bool(db.run(_OPEN_RUN_OF, {**values, "b_id": run_id, "b_owner": owner}))
 
 
 def _settle(db: Session, job: Job, before: Decimal | None, cost: int | None, at: float) -> None:
@@ -541,6 +543,6 @@ def _event(
     }  # fmt: skip
 
 
-def _broke(error: IntegrityError, name: str, columns: str) -> bool:
+def _broke(error: Exception, name: str, columns: str) -> bool:
     """Whether it is this constraint that was broken: PostgreSQL says its name, SQLite its columns."""
-    return name in str(error.orig) or columns in str(error.orig)
+    return name in str(error) or columns in str(error)

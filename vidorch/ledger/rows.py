@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from vidorch.ledger.session import Values
@@ -40,6 +40,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
 """What a column's value is on a `Job`, where it is not the same."""
 
 _FIELDS = tuple(Job.__dataclass_fields__)
+_PLACES = {name: place for place, name in enumerate(_FIELDS)}
+_VALUES = attrgetter(*_FIELDS)
 _PLAIN = frozenset((str, int, float, type(None)))
 
 
@@ -56,13 +58,14 @@ def job_of(row: Values) -> Job:
 
 
 def job_with(job: Job, changes: Mapping[str, Any]) -> Job:
-    """The job after columns of its row have changed."""
-    fields = {
-        name: _READ[name](value) if name in _READ else value
-        for name, value in changes.items()
-        if name in Job.__dataclass_fields__
-    }
-    return replace(job, **fields)
+    """The job after columns of its row have changed. (`dataclasses.replace` takes three times as long.)"""
+    values = list(_VALUES(job))
+    for name, value in changes.items():
+        place = _PLACES.get(name)
+        if place is not None:
+            convert = _READ.get(name)
+            values[place] = value if convert is None else convert(value)
+    return Job(*values)
 
 
 def column_values(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ back alone. Whoever needs a write on disk waits for its future; the others ride 
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -33,6 +35,8 @@ Work = Callable[[Session], T]
 
 LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
+QUEUE_SECONDS = 0.03  # as long as a turn takes among thirty busy processes
+DIALECT = sqlite.dialect(dbapi=sqlite3, paramstyle="named")
 BUSY_SECONDS = 30.0  # eight processes that commit in 5 ms each never come near it
 
 
@@ -49,6 +53,7 @@ class Store:
 
     def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self._busy_seconds = busy_seconds
         self._writer_engine = _engine(path, busy_seconds, writer=True)
         self._reader_engine = None if path is None else _engine(path, busy_seconds, writer=False)
         self._condition = threading.Condition()
@@ -92,7 +97,8 @@ class Store:
             self._queue.append((work, future))
             if waits:
                 self._urgent += 1
-            self._condition.notify()
+            if waits or len(self._queue) == 1:  # the writer knows already that something rides
+                self._condition.notify()
         return future
 
     def read(self, work: Work[T]) -> T:
@@ -106,8 +112,11 @@ class Store:
         if self._queue and not self._closed:  # whoever wrote reads what was written
             self.flush()
         try:
-            with self._reader_engine.connect() as connection:
-                return work(Session(connection))
+            raw = self._reader_engine.raw_connection()
+            try:
+                return self._in_one_view(raw.driver_connection, work)
+            finally:
+                raw.close()
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise explain(error, self.path) from error
 
@@ -140,11 +149,22 @@ class Store:
             self._urgent = 0 if not self._queue else max(self._urgent, 1)
             return batch
 
+    def _in_one_view(self, raw: Any, work: Work[T]) -> T:
+        """Read in a transaction, so that several queries see the same moment."""
+        raw.execute("BEGIN")
+        try:
+            return work(Session(raw, DIALECT))
+        finally:
+            raw.rollback()
+
     def _write_loop(self) -> None:
         try:
             with self._writer_engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.execute("PRAGMA busy_timeout=0")  # see `_begin`
+                session = Session(raw, DIALECT)
                 while batch := self._take():
-                    self._commit(connection, batch)
+                    self._commit(session, batch)
         except (
             BaseException
         ) as error:  # nobody writes any more: whoever waits, and whoever comes, must hear it
@@ -161,30 +181,27 @@ class Store:
             if future.set_running_or_notify_cancel():
                 future.set_exception(failure)
 
-    def _commit(self, connection: Connection, batch: list[tuple[Work[Any], Future[Any] | None]]) -> None:
+    def _commit(self, session: Session, batch: list[tuple[Work[Any], Future[Any] | None]]) -> None:
         outcomes: list[tuple[Future[Any] | None, Any, BaseException | None]] = []
         broken: BaseException | None = None
         try:
-            with connection.begin():
-                session = Session(connection)
-                for work, future in batch:
-                    try:
-                        with connection.begin_nested():
-                            outcomes.append((future, work(session), None))
-                    except Exception as error:
-                        # A full disk makes SQLite roll back everything at once, savepoints included: then all have failed.
-                        if _file_trouble(error) is not None or not _in_transaction(connection):
-                            raise
-                        outcomes.append(
-                            (future, None, error)
-                        )  # the caller's error: the batch goes on without it
+            self._begin(session.raw)
+            for work, future in batch:
+                try:
+                    with session.savepoint():
+                        outcomes.append((future, work(session), None))
+                except Exception as error:
+                    # A full disk makes SQLite roll back everything at once, savepoints included: then all have failed.
+                    if _file_trouble(error) is not None or not session.raw.in_transaction:
+                        raise
+                    outcomes.append((future, None, error))  # the caller's error: the batch goes on without it
+            session.raw.commit()
         except BaseException as error:  # nothing of this batch is on disk: everybody who waits must hear it
             failure = explain(error, self.path)
             failure.__cause__ = error
             outcomes = [(future, None, failure) for _, future in batch]
             try:
-                if connection.in_transaction():
-                    connection.rollback()
+                session.raw.rollback()
             except Exception as worse:
                 broken = worse
         for future, value, problem in outcomes:
@@ -196,6 +213,30 @@ class Store:
                 future.set_result(value)
         if broken is not None:  # in what state the connection is, nobody knows
             raise broken
+
+    def _begin(self, raw: Any) -> None:
+        """Become the one process that writes.
+
+        SQLite's own waiting sleeps up to a tenth of a second between looks, which is long beside a commit of a
+        millisecond: among many processes, some would always come too late.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - began
+                if _file_trouble(error) != sqlite3.SQLITE_BUSY or waited >= self._busy_seconds:
+                    raise
+            time.sleep(_pause(waited) * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def _pause(waited: float) -> float:
+    """Seconds until the next look at a file that others write to: whoever has waited longer looks more often."""
+    if waited < QUEUE_SECONDS:
+        return 0.001 - 0.0009 * waited / QUEUE_SECONDS
+    return min(0.0001 + (waited - QUEUE_SECONDS) / 20, 0.02)
 
 
 def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
@@ -316,10 +357,6 @@ def _file_trouble(error: BaseException | None) -> int | None:
             return int(code & 0xFF)
         error = error.__context__
     return None
-
-
-def _in_transaction(connection: Connection) -> bool:
-    return bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
 
 
 def _after(failure: LedgerUnavailable) -> LedgerUnavailable:
