@@ -224,9 +224,13 @@ class Request:
         seen = {name: _plain(value) for name, value in self.given().items()}
         return seen | {name: without_secrets(seen[name]) for name in _FOREIGN & seen.keys()}
 
-    def fingerprint(self) -> str:
-        """SHA-256 of what was asked, before defaults: what a key is compared by."""
-        seen = self.describe()
+    def fingerprint(self, described: Mapping[str, Any] | None = None) -> str:
+        """SHA-256 of what was asked, before defaults: what a key is compared by.
+
+        Args:
+            described: what `describe` gave, where that is at hand.
+        """
+        seen = dict(self.describe() if described is None else described)
         for name in sorted(_FOREIGN & seen.keys()):
             if (exact := _plain(getattr(self, name))) != seen[
                 name

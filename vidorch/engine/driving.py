@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ from vidorch.errors import (
     TimedOut,
     VidorchError,
 )
+from vidorch.frozen import changed
 from vidorch.ledger.ledger import Claimed, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State, find_move
 from vidorch.money import to_micros
@@ -323,7 +324,7 @@ class JobDriver:
         async for found in seek(self.job, self._purchase, self._services, self._provider, self._context):
             if isinstance(found, tuple):
                 self._ledger.touch(self.job, self._clock.now(), possible_ids=json.dumps(found))
-                self.job = replace(self.job, possible_ids=found)
+                self.job = changed(self.job, possible_ids=found)
                 continue
             await self._accept(found)
             if self.job.state == State.ACCEPTED:
@@ -593,7 +594,7 @@ class JobDriver:
                 lambda done: done.exception()
             )  # looked at below, by the next step that waits
             self._riding.append(_Riding(future, target, at, changes))
-            self.job = replace(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
+            self.job = changed(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
         else:
             await self._move_and_wait(target, at, made or [], cost, note, changes)
             self._on_disk, self._riding = self.job, []

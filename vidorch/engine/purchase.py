@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from vidorch.frozen import changed
 from vidorch.offer import Offer, Price, Route
 from vidorch.planning import PlannedOffer
 from vidorch.request import Request
@@ -23,7 +24,7 @@ class Purchase:
         request: as bought; None where only the ledger is left of it, and then nothing can be submitted any more.
         settings: the request as it is written down. samples: clips that this one job is to yield.
         duration: seconds of each clip, None where the inputs decide. size: pixels. trim_to: seconds to cut to.
-        low, expected, high: USD for the whole job.
+        low, expected, high: USD for the whole job. fingerprint: of the request as bought.
     """
 
     offer: Offer
@@ -37,20 +38,22 @@ class Purchase:
     low: Decimal
     expected: Decimal
     high: Decimal
+    fingerprint: str
 
     @classmethod
     def of_plan(cls, planned: PlannedOffer, *, samples: int, seed: int | None) -> Purchase:
         """What is bought for `samples` candidates, the first of them with `seed`."""
         request = planned.request
         if seed is not None and request.seed != seed:
-            request = request.with_(seed=seed)
+            request = changed(request, seed=seed)
         settings = request.describe()
+        fingerprint = request.fingerprint(settings)
         if planned.trim_to is not None:
             settings["trim_to"] = planned.trim_to
         cost = planned.cost.times(samples)
         return cls(
             planned.offer, planned.route, request, settings, samples, request.duration, request.size, planned.trim_to,
-            cost.low, cost.expected, cost.high,
+            cost.low, cost.expected, cost.high, fingerprint,
         )  # fmt: skip
 
     @classmethod
@@ -71,7 +74,7 @@ class Purchase:
         return cls(
             replace(offer, outlives_caller=job.outlives_caller), offer.routes.get(job.task), None, settings, job.samples,
             settings.get("duration"), (int(size[0]), int(size[1])) if size else None, settings.get("trim_to"),
-            job.estimate_low, job.estimate, job.estimate_high,
+            job.estimate_low, job.estimate, job.estimate_high, job.settings_hash,
         )  # fmt: skip
 
 

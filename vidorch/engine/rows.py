@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidorch.call import Call
@@ -32,9 +32,9 @@ def models_of(call: Call) -> list[Any]:
     return [model.describe() if isinstance(model, Choice) else model for model in call.models]
 
 
-def asked_hash(request: Request, call: Call) -> str:
+def asked_hash(request: Request, call: Call, described: Mapping[str, Any] | None = None) -> str:
     """SHA-256 of what was asked, before defaults: what a key is compared by."""
-    words = [request.fingerprint(), models_of(call), call.spread]
+    words = [request.fingerprint(described), models_of(call), call.spread]
     return hashlib.sha256(as_json(words).encode()).hexdigest()
 
 
@@ -43,6 +43,7 @@ def run_row(
     services: Services, *, parent: str | None, position: int | None, now: float,
 ) -> dict[str, Any]:  # fmt: skip
     """The row of a run that begins."""
+    described = request.describe()
     options = {
         "output": call.output, "overwrite": call.overwrite, "timeout": call.timeout, "models": models_of(call),
         "select": call.select if isinstance(call.select, str) or call.select is None else "a function of the caller",
@@ -51,7 +52,7 @@ def run_row(
     }  # fmt: skip
     return {
         "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,
-        "state": "open", "version": 0, "request": as_json(request.describe()), "request_hash": asked_hash(request, call),
+        "state": "open", "version": 0, "request": as_json(described), "request_hash": asked_hash(request, call, described),
         "plan": as_json(plan.describe()), "estimate": as_json(estimate.to_dict()), "options": as_json(options),
         "tags": as_json(dict(call.tags)), "notes": as_json(list(notes)), "candidates": request.candidates,
         "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
@@ -86,7 +87,7 @@ def job_row(
         "id": services.ids.new("job"), "run_id": run_id, "candidate": candidate, "attempt": attempt, "scope": scope,
         "endpoint": offer.endpoint, "account": endpoint.account, "provider": offer.provider, "model": offer.model,
         "task": purchase.route.task, "route": purchase.route.path, "state": State.RESERVED.value, "version": 0,
-        "settings": as_json(purchase.settings), "settings_hash": request.fingerprint(), "samples": purchase.samples,
+        "settings": as_json(purchase.settings), "settings_hash": purchase.fingerprint, "samples": purchase.samples,
         "seed": request.seed, "token": services.ids.token(), "outlives_caller": int(offer.outlives_caller),
         "find": offer.find, "owner": host.owner, "lease_until": now + LEASE, "host": host.name, "process": host.process,
         "polls": 0, "estimate_low": to_micros(purchase.low, up=True), "estimate": to_micros(purchase.expected, up=True),

@@ -42,6 +42,7 @@ class Engine:
         self._services = services
         self._ledger = services.ledger
         self.live: dict[str, LiveRun] = {}
+        self._can_write = False  # to the home folder, which is looked at once
         services.host.enter()
         self._heart = asyncio.create_task(self._beat(), name="vidorch-leases")
 
@@ -95,7 +96,9 @@ class Engine:
         run_id = services.ids.new("run")
         refuge = Target(run_folder(services.home, run_id, now), None, False)
         target = target_of(asked.call.output, asked.call.overwrite, refuge.folder)
-        await in_thread(target.check, asked.request.candidates)
+        if asked.call.output is not None or not self._can_write:
+            await in_thread(target.check, asked.request.candidates)
+            self._can_write = True
         first = asked.entries[round_one[0][1]]
         row = run_row(
             run_id, asked.request, asked.call, asked.plan, asked.estimate, target, [*asked.plan.notes, *first.notes, *notes],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
+from vidorch.frozen import changed
 from vidorch.ledger.session import Values
 from vidorch.money import from_micros, to_micros
 from vidorch.result import Job, Timings
@@ -40,8 +40,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 """What a column's value is on a `Job`, where it is not the same."""
 
 _FIELDS = tuple(Job.__dataclass_fields__)
-_PLACES = {name: place for place, name in enumerate(_FIELDS)}
-_VALUES = attrgetter(*_FIELDS)
+_NAMES = frozenset(_FIELDS)
 _PLAIN = frozenset((str, int, float, type(None)))
 
 
@@ -58,14 +57,13 @@ def job_of(row: Values) -> Job:
 
 
 def job_with(job: Job, changes: Mapping[str, Any]) -> Job:
-    """The job after columns of its row have changed. (`dataclasses.replace` takes three times as long.)"""
-    values = list(_VALUES(job))
+    """The job after columns of its row have changed."""
+    fields: dict[str, Any] = {}
     for name, value in changes.items():
-        place = _PLACES.get(name)
-        if place is not None:
+        if name in _NAMES:
             convert = _READ.get(name)
-            values[place] = value if convert is None else convert(value)
-    return Job(*values)
+            fields[name] = value if convert is None else convert(value)
+    return changed(job, **fields)
 
 
 def column_values(changes: Mapping[str, Any]) -> dict[str, Any]:
