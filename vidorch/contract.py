@@ -91,7 +91,7 @@ class Context:
         http: the only sockets (None for a provider that needs none).
         job_id: our id, sent as external id where the vendor takes one. folder: where temporary files may go.
         route: the way this offer does the task, as the plan chose it. samples: how many clips this one submit is to yield.
-        webhook: a callback URL with the job's token in it, where one was asked for.
+        webhook: a callback URL with the job's token in it, where one was asked for. scope: whose call it is.
     """
 
     endpoint: Endpoint
@@ -103,6 +103,7 @@ class Context:
     route: Route | None = None
     samples: int = 1
     webhook: str | None = None
+    scope: str = "default"
 
     def __repr__(self) -> str:
         return f"Context(endpoint={self.endpoint.name!r}, job_id={self.job_id!r})"

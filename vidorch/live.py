@@ -1,12 +1,19 @@
-"""Whether a paid submit may leave from here: never from inside a test run that did not ask for it."""
+"""Whether something may leave from here: no paid submit from a test run that did not ask for it, and nothing from a mock."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from vidorch.errors import LiveCallInTest
 
-__all__ = ["must_not_be_a_test"]
+__all__ = ["keep_inside", "must_not_be_a_test", "must_not_be_mocked"]
+
+VARIABLE = "VIDORCH_LIVE"
+"""Set to anything, it allows paid submits in a test run; `pytest --vidorch-live` sets it."""
+
+RUNNERS = frozenset({"unittest.__main__", "unittest"})
+_mocked = False
 
 
 def must_not_be_a_test(offer_name: str) -> None:
@@ -15,8 +22,35 @@ def must_not_be_a_test(offer_name: str) -> None:
     Raises:
         LiveCallInTest: nothing was sent.
     """
-    if "PYTEST_CURRENT_TEST" in os.environ and not os.environ.get("VIDORCH_LIVE"):
+    if _in_a_test() and not os.environ.get(VARIABLE):
         raise LiveCallInTest(
             f"A test was about to pay for a clip of {offer_name}. Nothing was sent.",
             hint="Use vidorch.testing.mock(), or run pytest with --vidorch-live.",
         )
+
+
+def _in_a_test() -> bool:
+    if "PYTEST_CURRENT_TEST" in os.environ:
+        return True
+    main = sys.modules.get("__main__")
+    return getattr(getattr(main, "__spec__", None), "name", None) in RUNNERS
+
+
+def must_not_be_mocked(host: str) -> None:
+    """Stop a connection of vidorch's own under a mock.
+
+    Raises:
+        LiveCallInTest: nothing was sent.
+    """
+    if _mocked:
+        raise LiveCallInTest(
+            f"vidorch was about to connect to {host} under a mock. Nothing was sent.",
+            hint="Under a mock every hosted model is scripted; give files as paths or bytes rather than URLs.",
+        )
+
+
+def keep_inside(inside: bool) -> bool:
+    """Whether from now on vidorch connects to nobody. Gives back whether it was so before."""
+    global _mocked
+    before, _mocked = _mocked, inside
+    return before

@@ -31,10 +31,11 @@ class Watcher(Protocol):
 _watcher: Watcher | None = None
 
 
-def watch(watcher: Watcher | None) -> None:
-    """Tell `watcher` from now on; None ends it."""
+def watch(watcher: Watcher | None) -> Watcher | None:
+    """Tell `watcher` from now on, or nobody. Gives back who was told before."""
     global _watcher
-    _watcher = watcher
+    before, _watcher = _watcher, watcher
+    return before
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -37,6 +37,7 @@ from vidorch.cli.options import (
 )
 from vidorch.cli.say import as_json, aside, error_document, print_anything, show_error
 from vidorch.errors import VidorchError
+from vidorch.surroundings import surroundings
 
 __all__ = ["app", "run"]
 
@@ -222,6 +223,7 @@ def run() -> None:
     wants_json = "--json" in sys.argv[1:]
     try:
         try:
+            surroundings()  # VIDORCH_MOCK holds for commands that make no client, too
             app(prog_name="vidorch")
         finally:
             sys.stdout.flush()  # here, where a closed pipe is caught; at exit Python would print a traceback

@@ -95,7 +95,8 @@ def show_job(word: str, *, as_document: bool) -> None:
                         "candidates",
                         "cost",
                     )
-                },
+                }
+                | {"mock": bool(run["mock"])},
                 "jobs": [one.to_dict() for one in jobs],
                 "outputs": outputs,
                 "events": [
@@ -122,6 +123,8 @@ def show_job(word: str, *, as_document: bool) -> None:
     others = {name: value for name, value in request.items() if name not in ("prompt", "task", "candidates")}
     if others:
         out.print(f"  with: {', '.join(f'{name}={value}' for name, value in others.items())}", markup=False)
+    if run["mock"]:
+        out.print("  mock: nothing of this was made or paid by a real provider", markup=False)
     for note in run["notes"] or ():
         out.print(f"  note: {note}", markup=False)
     for one in jobs:

@@ -39,6 +39,7 @@ from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Result
 from vidorch.routing import make_plan
+from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
     from vidorch.engine.byhand import ByHand
@@ -87,14 +88,15 @@ class AsyncClient:
         resume: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self._home = home_folder(home)
+        world = surroundings()
+        self._home = home_folder(world.home if world is not None and home is None else home)
         self._ledger_path = ledger_path(ledger, self._home)
         self._catalog_argument = catalog
-        self._registry = Registry(providers)
+        self._registry = Registry(providers if world is None else world.providers(providers))
         self._credentials = credentials
         self._budgets = _budgets(budget)
         self._resumes = resume
-        self._clock: Clock = clock or RealClock()
+        self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._ids = Ids(self._clock)
         self._catalog: Catalog | None = None
         self._by_name: dict[str, Offer] | None = None
@@ -102,6 +104,9 @@ class AsyncClient:
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._world = world
+        if world is not None:
+            world.made(self)
 
     # -- before anything is spent -----------------------------------------------------------------------------------
 
@@ -165,7 +170,8 @@ class AsyncClient:
     def catalog(self) -> Catalog:
         """All offers, in their layers."""
         if self._catalog is None:
-            self._catalog = load(self._catalog_argument)
+            given = self._catalog_argument
+            self._catalog = load(given) if self._world is None else self._world.catalog(given)
         return self._catalog
 
     def _today(self) -> date:
@@ -335,6 +341,8 @@ class AsyncClient:
 
         plan = self._plan(request, call, to_run=True)
         plan.require()
+        if self._world is not None:
+            self._world.planned(plan)
         _look_inside(request)
         # A taken name is said before anybody is asked to pay; the run of a key may have put its own clip there.
         target_of(call.output, call.overwrite, self._home, again=call.key is not None)
@@ -377,6 +385,7 @@ class AsyncClient:
                     secret_of=self._secret,
                     offers=self._offers_by_name,
                     budgets=self._budgets,
+                    mock=self._world is not None,
                 )
             )
             if self._resumes:

@@ -73,7 +73,7 @@ class Services:
         return Context(
             endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
             secret=self.secret_of(purchase.offer, job.scope), http=self.http(), route=purchase.route,
-            samples=purchase.samples,
+            samples=purchase.samples, scope=job.scope,
         )  # fmt: skip
 
     def may_speak_for(self, job: Job, purchase: Purchase) -> bool:
