@@ -220,22 +220,23 @@ class Mock:
                     "A vidorch mock is active already, and there can be only one in a process. Use that one, or leave it first."
                 )
             _active = self
+        self._undo.callback(_forget)
+        self._undo.callback(_swap_default_client, _swap_default_client(None))
         try:
-            self._set_up()
+            self.set_up()
         except BaseException:
             self._tear_down()
             raise
         return self
 
-    def _set_up(self) -> None:
+    def set_up(self) -> None:
+        """Have clients stand on it from now on: what entering does, but for the client behind `vidorch.generate`."""
         undo = self._undo
-        undo.callback(_forget)
         variables = {name for offer in self.catalog(None).offers for name in offer.variables}
         own = {"VIDORCH_HOME": str(self.home), "VIDORCH_CATALOG": str(OWN_OFFERS)}
         if not os.environ.get(world.VARIABLE):
             own[world.VARIABLE] = "1"  # for processes that are started in here
         undo.callback(_change_environment(dict.fromkeys(variables, CREDENTIAL) | own))
-        undo.callback(_swap_default_client, _swap_default_client(None))
         undo.callback(world.enter, world.enter(self))
         undo.callback(offloop.watch, offloop.watch(self.clock))
         undo.callback(live.keep_inside, live.keep_inside(True))

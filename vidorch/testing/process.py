@@ -37,4 +37,4 @@ def begin(value: str) -> None:
         mock = Mock(home=home, free=True, start=start)
         if value != "1":
             follow(mock, Path(value))
-        mock._set_up()
+        mock.set_up()
