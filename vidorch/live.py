@@ -7,13 +7,13 @@ import sys
 
 from vidorch.errors import LiveCallInTest
 
-__all__ = ["keep_inside", "must_not_be_a_test", "must_not_be_mocked"]
+__all__ = ["connect_only_to", "must_not_be_a_test", "must_not_be_mocked"]
 
 VARIABLE = "VIDORCH_LIVE"
 """Set to anything, it allows paid submits in a test run; `pytest --vidorch-live` sets it."""
 
 RUNNERS = frozenset({"unittest.__main__", "unittest"})
-_mocked = False
+_only: frozenset[str] | None = None
 
 
 def must_not_be_a_test(offer_name: str) -> None:
@@ -37,20 +37,21 @@ def _in_a_test() -> bool:
 
 
 def must_not_be_mocked(host: str) -> None:
-    """Stop a connection of vidorch's own under a mock.
+    """Stop a connection of vidorch's own under a mock that does not allow this host.
 
     Raises:
         LiveCallInTest: nothing was sent.
     """
-    if _mocked:
+    if _only is not None and host not in _only:
         raise LiveCallInTest(
             f"vidorch was about to connect to {host} under a mock. Nothing was sent.",
-            hint="Under a mock every hosted model is scripted; give files as paths or bytes rather than URLs.",
+            hint="Under a mock hosted models are scripted. "
+            f"For a server of the test's own: vidorch.testing.mock(allow=[{host!r}]).",
         )
 
 
-def keep_inside(inside: bool) -> bool:
-    """Whether from now on vidorch connects to nobody. Gives back whether it was so before."""
-    global _mocked
-    before, _mocked = _mocked, inside
+def connect_only_to(hosts: frozenset[str] | None) -> frozenset[str] | None:
+    """The hosts that vidorch may connect to from now on; None for any. Gives back what held before."""
+    global _only
+    before, _only = _only, hosts
     return before

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError
 from vidorch.inputs import without_query
+from vidorch.live import must_not_be_mocked
 
 __all__ = ["check", "fetch", "holds", "is_url", "put", "remove", "usable_url"]
 
@@ -153,6 +154,8 @@ def remove(url: str) -> None:
 def _open(url: str, field: str = "output") -> tuple[Any, str]:
     """fsspec's file system and the path in it. fsspec keeps the file system itself, one a thread."""
     scheme = url.partition("://")[0].lower()
+    if scheme != "memory":
+        must_not_be_mocked(urlsplit(url).netloc)
     try:
         import fsspec
         from fsspec.registry import get_filesystem_class, known_implementations

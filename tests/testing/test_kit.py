@@ -100,6 +100,24 @@ class TestAWorldOfItsOwn:
             live.must_not_be_mocked("example.com")
         live.must_not_be_mocked("example.com")
 
+    def test_but_to_a_server_of_the_test(self) -> None:
+        """One that `allow` names."""
+        with mock(allow=["127.0.0.1"]):
+            live.must_not_be_mocked("127.0.0.1")
+            with pytest.raises(vidorch.LiveCallInTest, match=r"mock\(allow=\['10.0.0.1'\]\)"):
+                live.must_not_be_mocked("10.0.0.1")
+
+    def test_clips_go_to_no_real_bucket(self, m: Mock) -> None:
+        """It is said before anything is submitted."""
+        with pytest.raises(vidorch.LiveCallInTest, match="ads-bucket"):
+            vidorch.generate("a ball", model="test/basic", output="s3://ads-bucket/clips/")
+        assert [] == m.requests
+
+    def test_memory_is_no_connection(self, m: Mock) -> None:
+        """fsspec's own store for tests works as always."""
+        clip = vidorch.generate("a ball", model="test/basic", seed=1, output="memory://clips/").clip
+        assert clip.uri.startswith("memory://clips/")
+
 
 class TestWhatItRemembers:
     def test_requests(self, m: Mock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,14 @@ def test_one(vidorch_mock, number):
 """
     done = run(content, "-n", "3", "-W", "error")
     assert "6 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_guide_is_a_test_file(run: Run) -> None:
+    """The examples of docs/testing.md run as they stand, those for pytest under pytest."""
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    done = run("".join(blocks))
+    assert "1 passed" in done.stdout, done.stdout
 
 
 def test_live_calls_need_an_option(run: Run) -> None:

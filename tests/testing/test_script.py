@@ -66,6 +66,13 @@ class TestFile:
         with pytest.raises(vidorch.Refused):
             vidorch.generate("a forbidden ball", model="test/slow")
 
+    def test_the_one_of_the_guide(self, m: Mock, tmp_path: Path) -> None:
+        """docs/testing.md shows one that works."""
+        page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+        (path := tmp_path / "guide.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+        follow(m, path)
+        assert "1.20" == str(vidorch.generate("a ball", model="veo-3.1-fast", seed=1).cost)
+
     def test_python(self, m: Mock, tmp_path: Path) -> None:
         """A file with a function `script(m)`, for what data cannot say."""
         path = tmp_path / "script.py"

@@ -54,7 +54,7 @@ class Mock:
     Args:
         catalog: a layer over the frozen catalog, for all clients: a file or a mapping.
         home: a folder instead of a temporary one. free: let time go on by itself; see `VirtualClock`.
-        start: seconds since 1970 at which it begins.
+        start: seconds since 1970 at which it begins. allow: hosts, or buckets, that vidorch may connect to all the same.
 
     Attributes:
         home: where ledger and clips are. They stay there as long as this object does.
@@ -67,7 +67,9 @@ class Mock:
         home: str | os.PathLike[str] | None = None,
         free: bool = False,
         start: float = START,
+        allow: Collection[str] = (),
     ) -> None:
+        self._allowed = frozenset([allow] if isinstance(allow, str) else allow)
         if home is None:
             folder = tempfile.mkdtemp(prefix="vidorch-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -239,7 +241,7 @@ class Mock:
         undo.callback(_change_environment(dict.fromkeys(variables, CREDENTIAL) | own))
         undo.callback(world.enter, world.enter(self))
         undo.callback(offloop.watch, offloop.watch(self.clock))
-        undo.callback(live.keep_inside, live.keep_inside(True))
+        undo.callback(live.connect_only_to, live.connect_only_to(self._allowed))
 
     def _tear_down(self) -> None:
         try:
@@ -281,13 +283,15 @@ class Mock:
 def mock(
     *,
     catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    allow: Collection[str] = (),
 ) -> Mock:
     """A world for tests, to be entered with `with`. See `Mock`.
 
     Args:
         catalog: a layer over the frozen catalog, for all clients in it: a file or a mapping.
+        allow: hosts, or buckets, that vidorch may connect to all the same: a server of the test's own.
     """
-    return Mock(catalog=catalog)
+    return Mock(catalog=catalog, allow=allow)
 
 
 def _forget() -> None:
