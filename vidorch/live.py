@@ -23,9 +23,12 @@ def must_not_be_a_test(offer_name: str) -> None:
         LiveCallInTest: nothing was sent.
     """
     if _in_a_test() and not os.environ.get(VARIABLE):
+        early = "This client was made before the mock was entered: make it inside it."
         raise LiveCallInTest(
             f"A test was about to pay for a clip of {offer_name}. Nothing was sent.",
-            hint="Use vidorch.testing.mock(), or run pytest with --vidorch-live.",
+            hint=early
+            if _only is not None
+            else "Use vidorch.testing.mock(), or run pytest with --vidorch-live.",
         )
 
 

@@ -162,6 +162,35 @@ class TestWorkOnOtherThreads:
             thread.join()
         assert [("a", 1), ("b", 2), ("b", 3), ("a", 5), ("a", 8), ("b", 10)] == order
 
+    def test_a_loop_that_stands_is_not_waited_for(
+        self, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A blocking call in one loop, for something that happens on another, comes to its end."""
+        monkeypatch.setattr("vidorch.testing.clock.STUCK_AFTER", 0.01)
+
+        async def main() -> None:
+            alarm = asyncio.create_task(clock.sleep(600))
+            await asyncio.sleep(0)
+            elsewhere = threading.Thread(target=lambda: asyncio.run(clock.sleep(30)))
+            elsewhere.start()
+            elsewhere.join()  # this loop does not turn meanwhile
+            assert START + 30 == clock.now()
+            alarm.cancel()
+
+        asyncio.run(main())
+
+    def test_a_loop_that_ended_is_forgotten(self, clock: VirtualClock) -> None:
+        """What slept there does not hold up others."""
+        asyncio.run(clock.sleep(1))
+        loop = asyncio.new_event_loop()
+        left = loop.create_task(clock.sleep(5))
+        loop.run_until_complete(asyncio.sleep(0))
+        asyncio.run(clock.sleep(30))
+        assert START + 31 == clock.now()
+        left.cancel()
+        loop.run_until_complete(asyncio.gather(left, return_exceptions=True))
+        loop.close()
+
 
 class TestPatience:
     def test_time_stands_until_somebody_waits(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.engine.scripted import Scripted, VirtualClock, catalog, offer
 from vidorch import Client, live
 from vidorch.errors import LiveCallInTest
+from vidorch.testing import mock
 
 PRICED = {"source": "a test", "row": [{"per_second": 1}]}
 
@@ -34,6 +35,14 @@ class TestPaidSubmitsInTests:
                 client.generate("x", model="test/basic")
             assert [] == client.jobs()
         assert "submit" not in provider.calls
+
+    def test_by_a_client_from_outside_a_mock(self, tmp_path: Path) -> None:
+        """A client that was made before stands outside, and the error says so."""
+        settings: dict[str, Any] = {"catalog": catalog(offer(price=PRICED)), "providers": {"test": Real()}}
+        client = Client(home=tmp_path / "h", **settings)
+        with mock(), pytest.raises(LiveCallInTest, match="made before the mock was entered"):
+            client.generate("x", model="test/basic")
+        client.close()
 
     def test_are_let_through_where_they_are_meant(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As `--vidorch-live` does it."""

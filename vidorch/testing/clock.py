@@ -274,8 +274,8 @@ class VirtualClock:
             _drop_gone(self._patient)
             target = min((way.target for way in self._advances), default=self._now)
             horizon = target
-            if self._sleepers and (self._free or self._wanted):
-                horizon = max(horizon, self._sleepers[0].due)
+            if self._free or self._wanted:
+                horizon = max(horizon, self._next_of_a_turning_loop())
             first = min((heap[0].due for heap in (self._sleepers, self._patient) if heap), default=None)
             if first is not None and first <= horizon:
                 self._now = max(self._now, first)
@@ -292,6 +292,14 @@ class VirtualClock:
                 _call(sleeper.loop, sleeper.wake)
         if woken:
             self._stir(None)
+
+    def _next_of_a_turning_loop(self) -> float:
+        """When the first sleeper is due that can wake at all: one in a loop that stands moves no clock."""
+        turning = {loop for loop, known in self._turning() if not known.stuck}
+        if self._sleepers and self._sleepers[0].loop in turning:
+            return self._sleepers[0].due
+        able = (one.due for one in self._sleepers if one.loop in turning and not one.future.done())
+        return min(able, default=self._now)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

@@ -82,9 +82,10 @@ class Mock:
         self._layer = catalog
         self._rules = Rules()
         self._remote = Remote(self.clock, self._rules)
-        self._catalogs: dict[int, Catalog] = {}
+        self._base: Catalog | None = None
+        self._names: set[str] = set()
         self._clients: list[weakref.ref[AsyncClient]] = []
-        self._ledgers: dict[Path, Ledger | None] = {}
+        self._ledgers: set[Path] = set()
         self._undo = contextlib.ExitStack()
 
     # -- what vendors do ------------------------------------------------------------------------------------------------
@@ -108,11 +109,8 @@ class Mock:
         Raises:
             InvalidRequest: a model that no catalog here has, or a value that cannot be used.
         """
-        return self._rules.on(self._known(), model=model, prompt=prompt, scope=scope, call=call)
-
-    def _known(self) -> Collection[str]:
-        catalogs = list(self._catalogs.values()) or [self.catalog(None)]
-        return [name for catalog in catalogs for name in catalog.names()]
+        self.catalog(None)
+        return self._rules.on(self._names, model=model, prompt=prompt, scope=scope, call=call)
 
     # -- time -----------------------------------------------------------------------------------------------------------
 
@@ -175,9 +173,7 @@ class Mock:
             if client._ledger is not None:
                 yield client._ledger
         open_now = {client._ledger_path for client in self._living() if client._ledger is not None}
-        for path in list(self._ledgers):
-            if path in open_now or not path.exists():
-                continue
+        for path in sorted(path for path in self._ledgers - open_now if path.exists()):
             ledger = Ledger(path)
             try:
                 yield ledger
@@ -191,8 +187,11 @@ class Mock:
 
     def catalog(self, argument: Any) -> Catalog:
         """The frozen catalog with a client's own layer, or the mock's."""
+        if argument is None and self._base is not None:
+            return self._base
         catalog = frozen(self._layer if argument is None else argument)
-        self._catalogs[id(argument)] = catalog
+        self._base = catalog if argument is None else self._base
+        self._names.update(catalog.names())
         return catalog
 
     def providers(self, given: Mapping[str, Provider] | None) -> Mapping[str, Provider]:
@@ -206,7 +205,7 @@ class Mock:
     def made(self, client: AsyncClient) -> None:
         """A client was made in here."""
         self._clients.append(weakref.ref(client))
-        self._ledgers[client._ledger_path] = None
+        self._ledgers.add(client._ledger_path)
 
     def planned(self, plan: Plan) -> None:
         """A plan was made to be carried out."""
