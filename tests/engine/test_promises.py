@@ -148,6 +148,37 @@ class TestRejections:
         assert [InvalidRequest, MissingCredentials] == [type(error) for error in caught.value.exceptions]
         assert caught.value.charged is False
 
+    def test_a_credential_that_fails_at_the_last_moment_sends_nothing(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """The vault answered for the plan and the upload, and not for the submit: rejected, not unknown."""
+        asked: list[str] = []
+
+        def vault(scope: str, endpoint: str) -> str:
+            if "prepare" in provider.calls:
+                raise ConnectionError("the vault is gone")
+            asked.append(endpoint)
+            return "secret-of-the-test"
+
+        with pytest.raises(ProviderFailed, match="the vault is gone") as caught:
+            generate(client_of(paid(variables=["TEST_KEY"]), credentials=vault))
+        assert (False, 0) == (caught.value.charged, provider.calls.count("submit"))
+        assert asked
+
+    def test_a_credential_that_the_vendor_says_back_is_masked(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """Neither the error nor the ledger holds it."""
+        provider.on_submit = one_by_one(
+            Rejected(MissingCredentials("the key secret-of-the-test is not valid"))
+        )
+        client = client_of(
+            paid(variables=["TEST_KEY"]), credentials=lambda scope, endpoint: "secret-of-the-test"
+        )
+        with pytest.raises(MissingCredentials, match=r"the key \*\*\* is not valid"):
+            generate(client)
+        assert "secret-of-the-test" not in (jobs_of(client_of(paid()))[0].error_text or "")
+
 
 class TestALostAnswer:
     def test_is_never_sent_again(self, client_of: Make, provider: Scripted) -> None:

@@ -138,19 +138,22 @@ class JobDriver:
         self._fraction = job.progress
         self._touched = services.clock.now()
         self._last_trouble = ""
+        self._secret: str | None = None
         self._p99: float | None = None
         self._slots: asyncio.Semaphore | None = None
         self._polls = job.polls
 
     def _clean(self, error: VidorchError) -> VidorchError:
         """The error without the credential of the moment, should the vendor have said it back to us."""
-        secret = self._services.secret_of(self._purchase.offer, self.job.scope)
+        secret = self._secret
         if secret and len(secret) >= SECRET and secret in error.message:
             error.args = (error.message.replace(secret, "***"), *error.args[1:])
         return error
 
     def _context(self) -> Context:
-        return self._services.context(self.job, self._purchase, self._refuge.folder)
+        context = self._services.context(self.job, self._purchase, self._refuge.folder)
+        self._secret = context.secret
+        return context
 
     async def drive(self) -> None:
         """Take the job to its end, from wherever it is. Ends are moves in the ledger; errors are kept there, not raised.
@@ -252,12 +255,19 @@ class JobDriver:
 
     async def _submit(self, prepared: Any) -> bool:
         """Send it, once. True when it is accepted or unknown: there is something to look for."""
+        try:
+            context = (
+                self._context()
+            )  # asks for the credential, which may fail: before anything is said to be on its way
+        except Exception as error:
+            await self._end(State.REJECTED, _typed(error, self.job.provider, sent=False))
+            return False
         await self._move(State.SENDING, lease_until=self._clock.now() + LEASE)
         try:
             async with asyncio.timeout(
                 SUBMIT_SECONDS
             ):  # in real time: an adapter that hangs must not hold a closing client
-                accepted = await self._provider.submit(self._context(), prepared)
+                accepted = await self._provider.submit(context, prepared)
         except Rejected as rejected:
             self.retry_after = rejected.retry_after
             await self._end(
@@ -425,7 +435,8 @@ class JobDriver:
         """Fetch, check and publish every output, then settle."""
         assert self._accepted is not None
         porter = Porter(
-            self._provider, self._context, self._purchase, self._target, self._refuge, self._candidates, self._services.ids.new
+            self._provider, self._context, self._purchase, self._target, self._refuge, self._candidates, self._services.ids.new,
+            self._clock,
         )  # fmt: skip
         brought: list[Brought] = []
         bad: list[BadMedia] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidorch.contract import Accepted, Context, Output, Provider
+from vidorch.contract import Accepted, Clock, Context, Output, Provider
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.targets import Published, Target
 from vidorch.errors import BadMedia, VidorchError
@@ -46,6 +46,7 @@ class Porter:
     refuge: Target
     candidates: int
     new_id: Callable[[str], str]
+    clock: Clock
 
     async def bring(self, job: Job, accepted: Accepted, output: Output) -> Brought:
         """Fetch one output, again with a renewed link when that fails, check it, and publish it.
@@ -69,7 +70,7 @@ class Porter:
                         raise
                 with contextlib.suppress(Exception):  # where it cannot be renewed the old link is tried again
                     output = await self.provider.refresh(self.context(), accepted, output)
-                await self.context().clock.sleep(delay)
+                await self.clock.sleep(delay)
                 delay = min(delay * 2, 30.0)
             raise AssertionError  # the loop returns or raises
         finally:
