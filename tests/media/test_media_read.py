@@ -176,7 +176,7 @@ class TestOrientation:
             ({"mirrored": True}, np.fliplr),
             ({"rotation": 180, "mirrored": True}, np.flipud),
         ],
-        ids=str,
+        ids=["90", "180", "270", "mirrored", "180-mirrored"],
     )
     def test_frames_are_upright(
         self, clips: Any, turned: dict[str, Any], shown: Callable[[Any], Any]
