@@ -225,6 +225,17 @@ class TestHold:
             assert handle.wait().clip.path is not None
         assert 1 == len(m.requests)
 
+    def test_what_is_held_can_be_cancelled(self, m: Mock) -> None:
+        """Its end is seen at once."""
+        m.on(model="test/basic").hold()
+        run = vidorch.submit("a ball", model="test/basic")
+        m.advance(60)
+        run.cancel()
+        with pytest.raises(vidorch.VidorchError, match="cancelled"):
+            run.wait()
+        assert ["cancelled"] == states(m)
+        assert Decimal("0.50") == m.spend  # its billing rule: in full
+
     def test_others_go_on(self, m: Mock) -> None:
         """Other jobs have their time meanwhile."""
         m.on(prompt="wait").hold()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from weakref import WeakSet
 
 from vidorch.contract import (
     Accepted,
@@ -61,6 +62,7 @@ class Order:
 
     Attributes:
         at: when it was accepted. latency: seconds that it takes. cancelled: whether it was called off before it was done.
+        looks: how often it was polled. watchers: tasks that poll it while it is held. fetches: by output.
     """
 
     submission: Submission
@@ -70,6 +72,7 @@ class Order:
     latency: float
     cancelled: bool = False
     looks: int = 0
+    watchers: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
     fetches: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -177,7 +180,9 @@ class Remote(Provider):
             rule = order.behaviour.rule
             assert rule is not None
             self._clock.hold(task)
-            rule.when_released(lambda: self._clock.release(task))
+            if task is not None:
+                order.watchers.add(task)
+            rule.when_released(order.remote_id, lambda: self._let_go(order))
             return _progress(elapsed, max(order.latency, elapsed * 1.25))
         if elapsed < order.latency:
             return _progress(elapsed, order.latency)
@@ -187,7 +192,12 @@ class Remote(Provider):
         order = self._order(accepted, context)
         done = self._clock.now() - order.at >= order.latency and not order.behaviour.held
         order.cancelled = not done
+        self._let_go(order)
         return Cancelled(not done)
+
+    def _let_go(self, order: Order) -> None:
+        for task in list(order.watchers):
+            self._clock.release(task)
 
     def find_mode(self, offer: Any) -> Any:
         return offer.find

@@ -96,7 +96,7 @@ class Rule:
     _words: dict[str, dict[str, Any]] = field(default_factory=dict)
     _seen: int = 0
     _throttles_left: int = 0
-    _released: list[Callable[[], None]] = field(default_factory=list)
+    _released: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     # -- what may happen ------------------------------------------------------------------------------------------------
 
@@ -178,8 +178,8 @@ class Rule:
         if "hold" not in self._words:
             raise _bad("release()", None, "a rule with hold()")
         self.held = False
-        listeners, self._released = self._released, []
-        for listener in listeners:
+        listeners, self._released = self._released, {}
+        for listener in listeners.values():
             listener()
 
     # -- how it is read -------------------------------------------------------------------------------------------------
@@ -201,9 +201,9 @@ class Rule:
         end = next((word for word in self._words if word in ENDS), "succeed")
         return Behaviour(end=end, lose_reply="lose the reply" in self._words, rule=self, **data)
 
-    def when_released(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at the next release."""
-        self._released.append(listener)
+    def when_released(self, remote_id: str, listener: Callable[[], None]) -> None:
+        """Call `listener`, the one of that job, at the next release."""
+        self._released[remote_id] = listener
 
     def _add(self, word: str, **data: Any) -> Self:
         for other in self._words:
