@@ -33,8 +33,8 @@ class Surroundings(Protocol):
     def catalog(self, argument: Any) -> Any:
         """What to load as the catalog, with the caller's own layer on top."""
 
-    def providers(self, given: Mapping[str, Provider] | None) -> Mapping[str, Provider]:
-        """Providers by name, those that the caller brought before the others."""
+    def providers(self, given: Mapping[str, Provider] | None, catalog: Any = None) -> Mapping[str, Provider]:
+        """Providers by name, those that the caller brought before the others; for a client with its own catalog layer."""
 
     def made(self, client: Any) -> None:
         """Told of every client that is made."""

@@ -49,6 +49,19 @@ class TestAWorldOfItsOwn:
             m.on(model="test/own").succeed(latency=3)
             assert Decimal("1.0") == vidorch.generate("a ball", model="test/own", seed=1).cost
 
+    def test_a_layer_of_a_client(self, m: Mock) -> None:
+        """Vendors that only its own offers name are scripted as well."""
+        own = {
+            "like": "test/basic",
+            "endpoint": "acme",
+            "provider": "acme",
+            "as_of": _day(),
+            "price": _price("0.3"),
+        }
+        with vidorch.Client(catalog={"offer": [own]}) as client:
+            assert Decimal("1.5") == client.generate("a ball", model="acme/basic", seed=1).cost
+        m.on(model="acme/basic")
+
     @pytest.mark.parametrize("model", ["veo-3.1-fast", "kling-3.0-pro", "gen4.5"])
     def test_shipped_models_are_scripted(self, m: Mock, model: str) -> None:
         """Their real capabilities and prices, and nobody asked."""
@@ -147,6 +160,13 @@ class TestWhatItRemembers:
         assert ["test/basic", "test/slow"] == [plan.entries[0].offer.name for plan in m.plans]
         assert ["basic", "slow"] == [job.model for job in m.jobs]
         assert Decimal("1.00") == m.spend
+
+    def test_clients_that_share_a_ledger(self, m: Mock) -> None:
+        """Each job counts once."""
+        vidorch.generate("one", model="test/basic", seed=1)
+        with vidorch.Client() as client:
+            client.generate("two", model="test/basic", seed=1)
+            assert (2, Decimal("1.00")) == (len(m.jobs), m.spend)
 
     def test_after_it_was_left(self) -> None:
         """What happened, and the clips, can still be looked at."""

@@ -92,7 +92,7 @@ class AsyncClient:
         self._home = home_folder(world.home if world is not None and home is None else home)
         self._ledger_path = ledger_path(ledger, self._home)
         self._catalog_argument = catalog
-        self._registry = Registry(providers if world is None else world.providers(providers))
+        self._registry = Registry(providers if world is None else world.providers(providers, catalog))
         self._credentials = credentials
         self._budgets = _budgets(budget)
         self._resumes = resume

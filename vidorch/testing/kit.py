@@ -21,6 +21,7 @@ from vidorch import surroundings as world
 from vidorch.catalog import Catalog
 from vidorch.client import AsyncClient, Client, blocking
 from vidorch.contract import Provider
+from vidorch.errors import CatalogError
 from vidorch.ledger.ledger import Ledger
 from vidorch.planning import Plan
 from vidorch.registry import GROUP
@@ -168,12 +169,14 @@ class Mock:
             raise AssertionError("\n".join(["Paid twice:", *wrong, "All submits:", *submits]))
 
     def _open_ledgers(self) -> Iterator[Ledger]:
-        """Those of clients that are open, through them, and the others again from their files."""
+        """Each once: through a client that has it open, or else from its file."""
+        open_now: dict[Path, Ledger] = {}
         for client in self._living():
             if client._ledger is not None:
-                yield client._ledger
-        open_now = {client._ledger_path for client in self._living() if client._ledger is not None}
-        for path in sorted(path for path in self._ledgers - open_now if path.exists()):
+                client._ledger.flush()
+                open_now[client._ledger_path] = client._ledger
+        yield from open_now.values()
+        for path in sorted(path for path in self._ledgers - open_now.keys() if path.exists()):
             ledger = Ledger(path)
             try:
                 yield ledger
@@ -194,10 +197,12 @@ class Mock:
         self._names.update(catalog.names())
         return catalog
 
-    def providers(self, given: Mapping[str, Provider] | None) -> Mapping[str, Provider]:
+    def providers(self, given: Mapping[str, Provider] | None, catalog: Any = None) -> Mapping[str, Provider]:
         """Every hosted provider is the scripted one; those that work in this process are themselves."""
         names = {point.name for point in entry_points(group=GROUP)}
-        names |= {offer.provider for offer in self.catalog(None).offers}
+        for layer in (None, catalog):
+            with contextlib.suppress(CatalogError):  # said when the catalog is read
+                names |= {offer.provider for offer in self.catalog(layer).offers}
         hosted: dict[str, Provider] = dict.fromkeys(names - IN_PROCESS, self._remote)
         inside: dict[str, Provider] = {name: InProcess(name, self.clock) for name in names & IN_PROCESS}
         return {**hosted, **inside, **(given or {})}
