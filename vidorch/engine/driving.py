@@ -463,7 +463,7 @@ class JobDriver:
         await self._settle(done, brought, bad)
 
     async def _settle(self, done: Done, brought: list[Brought], bad: list[BadMedia]) -> None:
-        cost = self._cost(done, len(brought))
+        cost = self._cost(done, len(brought) + len(bad))  # what came spoilt was made all the same
         rows = [one.row for one in brought]
         now = self._clock.now()
         for row, share in zip(rows, shares(cost.usd, len(rows)), strict=True):
