@@ -647,6 +647,9 @@ class JobDriver:
             return False
         self.job = self._on_disk
         for riding in self._riding:
+            if riding.future.exception() is None:
+                self.job = riding.future.result()
+                continue
             again = self._ledger.move(self.job, riding.target, riding.at, changes=riding.changes)
             await in_thread(self._ledger.flush)
             self.job = await written(again)
