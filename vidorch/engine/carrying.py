@@ -396,7 +396,7 @@ class LiveRun:
                 state in BEFORE_SENDING or not job.outlives_caller
             ):  # nothing left, or what worked on it is gone
                 ended = await written(self._ledger.move(job, State.ABANDONED, now, changes={"charged": 0}))
-                await in_thread(sweep, dict(self._row), job)
+                await in_thread(sweep, dict(self._row), job, self._target, self._refuge)
                 return ended
             purchase = Purchase.of_job(job, services.offers())
             if not services.may_speak_for(job, purchase):
@@ -406,7 +406,7 @@ class LiveRun:
                     hint=f"Set {variables}, or resume it where that is set.", variable=purchase.offer.variables[0],
                     run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, charged=None,
                 )  # fmt: skip
-            await in_thread(sweep, dict(self._row), job)
+            await in_thread(sweep, dict(self._row), job, self._target, self._refuge)
             host = services.host
             return await written(
                 self._ledger.take(job, host.owner, host.name, host.process, now + LEASE, now)

@@ -55,12 +55,18 @@ def target_again(run: dict[str, Any]) -> Target | None:
     return replace(target, overwrite=bool((run.get("options") or {}).get("overwrite")))
 
 
-def sweep(run: dict[str, Any], job: Job) -> None:
-    """Remove the unfinished files of a job that nobody will finish; they carry its id, so they are nobody else's."""
-    target = target_again(run)
-    if target is None:
-        return
-    for folder in {target.folder} | ({target.file.parent} if target.file is not None else set()):
+def sweep(run: dict[str, Any], job: Job, *targets: Target) -> None:
+    """Remove the unfinished files of a job that nobody will finish; they carry its id, so they are nobody else's.
+
+    Args:
+        targets: where else it may have been worked on: whoever took it up before worked in the home of this machine.
+    """
+    first = target_again(run)
+    places = targets if first is None else (first, *targets)
+    folders = {place.folder for place in places} | {
+        place.file.parent for place in places if place.file is not None
+    }
+    for folder in folders:
         for word in (job.id, job.run_id):
             for file in folder.glob(f".*{word}*.part"):
                 with contextlib.suppress(OSError):
