@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,10 @@ class LiveRun:
 
     async def _carry_out(self) -> Result:
         groups = self._groups()
-        await asyncio.gather(*(self._serve(first, count) for first, count in groups))
+        await all_of(
+            *(self._serve(first, count) for first, count in groups),
+            *(self._look_for_older(job) for job in self._older(groups)),
+        )
         await self._board.aclose()
         await self._close_books()
         more = [*self._errors, *self._questions()]
@@ -200,6 +203,17 @@ class LiveRun:
             found.append((candidate, count))
             candidate += count
         return found
+
+    def _older(self, groups: Sequence[tuple[int, int]]) -> list[Job]:
+        """Open jobs that another one followed: unknown ones, of a caller who had the next offer paid all the same."""
+        newest = {history[-1].id for first, _ in groups if (history := self._history(first))}
+        return [job for job in self._jobs.values() if State(job.state) not in ENDS and job.id not in newest]
+
+    async def _look_for_older(self, job: Job) -> None:
+        try:
+            await self._see_through(job)
+        except VidorchError as error:
+            self._errors.append(error)
 
     def _history(self, candidate: int) -> list[Job]:
         """The jobs that were, or are, to give this candidate, oldest first."""
@@ -229,7 +243,7 @@ class LiveRun:
                 await self._clock.sleep(again.delay)
             jobs = await self._buy(again, left)
             if jobs is not None:
-                await asyncio.gather(*(self._serve(job.candidate, job.samples) for job in jobs))
+                await all_of(*(self._serve(job.candidate, job.samples) for job in jobs))
                 return
 
     def _has_clip(self, candidate: int) -> bool:
@@ -523,3 +537,25 @@ class LiveRun:
                     self._services.host.owner, self._clock.now(), job_ids=[job.id], run_ids=[]
                 )
             )
+
+
+async def all_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side, every one to its end: also when one fails, and when this is cancelled.
+
+    (`asyncio.gather` returns with the first that was cancelled, while others may still be writing down what was paid for.)
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    cancelled: asyncio.CancelledError | None = None
+    if tasks:
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    if errors:
+        raise errors[0]
+    if cancelled is not None:
+        raise cancelled

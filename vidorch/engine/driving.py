@@ -680,12 +680,17 @@ class JobDriver:
 
 
 async def unless_cancelled_first(step: Coroutine[Any, Any, T]) -> T:
-    """Run `step` to its end even when the caller is cancelled meanwhile; then let the cancellation through."""
+    """Run `step` to its end even when the caller is cancelled meanwhile; then let the cancellation through.
+
+    What `step` raises goes before: that an id could not be written down must not be lost in a cancellation.
+    """
     task = asyncio.ensure_future(step)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error from None
         raise
 
 
