@@ -502,13 +502,16 @@ class LiveRun:
         from vidorch.selection import select_from
 
         try:
-            selection = await in_thread(select_from, select, clips)
+            image: Any = self.asked.request.image if self.asked is not None else None
+            selection = await in_thread(select_from, select, clips, image=image)
         except VidorchError as error:
             self._notes.append(f"The first clip was taken, since the selection failed: {error.message}")
             return rows[0]
         self._notes += selection.notes
-        reports = list(zip(rows, selection.reports, strict=True))
-        self._ledger.score({row["id"]: report.to_dict() for row, report in reports if report is not None})
+        said = zip(rows, selection.reports, strict=True)
+        scores = {row["id"]: report.to_dict() for row, report in said if report is not None}
+        self._ledger.score(scores)
+        self._outputs = [{**row, "scores": scores.get(row["id"])} for row in self._outputs]
         chosen: Mapping[str, Any] = rows[selection.chosen]
         return chosen
 

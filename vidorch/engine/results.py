@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -163,6 +164,7 @@ def _clip(row: Mapping[str, Any], job: Job, run: Mapping[str, Any]) -> Clip:
         width=row["width"], height=row["height"], frames=row["frames"], fps=Fraction(row["fps"]) if row["fps"] else None,
         duration=row["duration"], has_audio=bool(row["has_audio"]), media_type=row["media_type"],
         run_id=row["run_id"], job_id=row["job_id"], candidate=job.candidate + row["number"], sha256=row["sha256"] or "",
+        report=json.loads(scores) if isinstance(scores := row["scores"], str) else scores,
     )  # fmt: skip
 
 
