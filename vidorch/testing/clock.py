@@ -23,7 +23,7 @@ START = 1_795_348_800.0
 
 MOST_ROUNDS = 64
 """Turns of a loop after which it counts as idle although something is always ready: it runs in circles of its own."""
-STUCK_AFTER = 1.0
+STUCK_AFTER = 3.0
 """Real seconds after which a loop that does not turn is not waited for: a blocking call stands in it."""
 
 
@@ -92,7 +92,7 @@ class Advance:
 
 
 class VirtualClock:
-    """A clock that jumps.
+    """A clock that jumps. Outside a mock, `vidorch.offloop.watch(clock)` has it told of work on other threads.
 
     Args:
         start: seconds since 1970.
