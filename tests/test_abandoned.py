@@ -93,10 +93,10 @@ def test_a_run_that_is_just_being_closed_is_left_to_its_owner(monkeypatch: pytes
 
     close, closing, free = LiveRun._close_books, threading.Event(), threading.Event()
 
-    async def slowly(self: LiveRun) -> None:
+    async def slowly(self: LiveRun, without_clip: str = "failed") -> None:
         closing.set()
         await asyncio.to_thread(free.wait, 30)
-        await close(self)
+        await close(self, without_clip)
 
     monkeypatch.setattr(LiveRun, "_close_books", slowly)
     with (

@@ -611,6 +611,27 @@ class TestLettingGo:
         assert Decimal(1) == run(client_of(paid()), resume).cost
         assert 1 == provider.calls.count("submit")
 
+    def test_a_client_closed_while_throttled_leaves_it_waiting(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing was sent, and the repeat was still to come: it is sent by whoever goes on, and by nobody alone."""
+        provider.on_submit = one_by_one(rejected(60.0), None)
+
+        async def begin(client: AsyncClient) -> str:
+            return (await client.submit("x", model="test/basic")).id
+
+        run_id = run(client_of(paid(), clock=RealClock()), begin)
+
+        async def go_on(client: AsyncClient) -> tuple[str, Decimal]:
+            assert [] == await client.resume()
+            handle = await client.run(run_id)
+            before = await handle.state()
+            await handle.proceed()
+            return before, (await handle.wait()).cost
+
+        assert ("waiting", Decimal(1)) == run(client_of(paid()), go_on)
+        assert 2 == provider.calls.count("submit")
+
     def test_detach_gives_it_back_at_once(self, client_of: Make, provider: Scripted) -> None:
         """While the first client lives, another one carries it on."""
         provider.polls = [Progress("running", 0.1)] * 5 + [Done((Output(0, "r"),))]

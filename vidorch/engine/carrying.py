@@ -12,7 +12,7 @@ from vidorch.call import SELECTORS
 from vidorch.contract import Accepted
 from vidorch.engine.asked import Asked, chunks
 from vidorch.engine.deciding import Again, Attempt, Tally, nothing_was_sent, what_next
-from vidorch.engine.driving import JobDriver, Overtaken
+from vidorch.engine.driving import JobDriver, Overtaken, unless_cancelled_first
 from vidorch.engine.handover import hand_over, sweep
 from vidorch.engine.hosts import LEASE, is_orphan
 from vidorch.engine.paying import must_be_payable
@@ -169,14 +169,17 @@ class LiveRun:
         for driver in self.drivers.values():
             await driver.leave()
             self._jobs[driver.job.id] = driver.job
-        if self._jobs and all(State(job.state) in ENDS for job in self._jobs.values()) and not self._owes():
-            await self._end("cancelled")
-        else:
-            await self._release()
+        self._wants_submit = not self._cancelled and any(
+            not self._has_clip(one) and nothing_was_sent(self._history(one))
+            for one in range(self._candidates)
+        )
+        await self._close_books("cancelled")
 
-    def _owes(self) -> bool:
-        """Whether somebody with the run's key may still want to send what was not sent."""
-        return self._row["key"] is not None
+    def _waits(self) -> bool:
+        """Whether somebody may still want to send what was not sent. Work inside a process that ended is simply made again."""
+        return self._wants_submit and (
+            self._row["key"] is not None or any(job.outlives_caller for job in self._jobs.values())
+        )
 
     # -- serving candidates ---------------------------------------------------------------------------------------------
 
@@ -299,24 +302,27 @@ class LiveRun:
         if again.counts:
             setattr(self._tally, again.counts, getattr(self._tally, again.counts) + len(planned))
         try:
-            jobs = await written(
-                self._ledger.add_jobs(
-                    self.id,
-                    services.host.owner,
-                    [row for _, row in planned],
-                    cap=self._cap,
-                    budgets=services.budgets,
-                    at=now,
-                )
-            )
+            return await unless_cancelled_first(self._write_down(planned, again.entry, now))
         except OverBudget as error:
             self._pass_over(again.entry, error)
             return None
         except NotOurs:  # cancelled or taken over by somebody else: whoever has it goes on, or nobody does
             return []
+
+    async def _write_down(
+        self, planned: Sequence[tuple[Purchase, dict[str, Any]]], entry: int, now: float
+    ) -> list[Job]:
+        """Reserve further jobs. What is in the ledger is known here too, also by a run that is let go at this moment."""
+        services = self._services
+        rows = [row for _, row in planned]
+        jobs = await written(
+            self._ledger.add_jobs(
+                self.id, services.host.owner, rows, cap=self._cap, budgets=services.budgets, at=now
+            )
+        )
         for job, (purchase, _) in zip(jobs, planned, strict=True):
             self._jobs[job.id] = job
-            self._bought[job.id] = (purchase, again.entry)
+            self._bought[job.id] = (purchase, entry)
         return jobs
 
     def _pass_over(self, entry: int, why: VidorchError) -> None:
@@ -449,12 +455,12 @@ class LiveRun:
             if job.state == State.UNKNOWN
         ]  # fmt: skip
 
-    async def _close_books(self) -> None:
+    async def _close_books(self, without_clip: str = "failed") -> None:
         """Choose among what came, hand it over, and end the run; or leave it open for what is still to come."""
         if any(State(job.state) not in ENDS for job in self._jobs.values()):
             await self._release()
             return
-        if self._wants_submit and (self._owes() or any(job.outlives_caller for job in self._jobs.values())):
+        if self._waits():
             await written(
                 self._ledger.set_run(
                     self.id,
@@ -467,7 +473,7 @@ class LiveRun:
             await self._release()
             return
         cancelled = self._cancelled or any(job.state == State.CANCELLED for job in self._jobs.values())
-        await self._end("cancelled" if cancelled else "failed")
+        await self._end("cancelled" if cancelled else without_clip)
 
     async def _end(self, without_clip: str) -> None:
         chosen = await self._choose()
@@ -557,8 +563,9 @@ async def all_of(*works: Coroutine[Any, Any, None]) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    if errors:
-        raise errors[0]
+    problems = [task.exception() for task in tasks if not task.cancelled()]
+    for problem in problems:
+        if problem is not None:
+            raise problem
     if cancelled is not None:
         raise cancelled

@@ -47,7 +47,7 @@ from vidorch.offloop import in_thread, written
 from vidorch.polling import after_lost_poll, deadline_after
 from vidorch.result import Job, Timings
 
-__all__ = ["JobDriver", "Overtaken"]
+__all__ = ["JobDriver", "Overtaken", "unless_cancelled_first"]
 
 TOUCH_EVERY = 2.0
 LIFETIME = 7 * 86_400.0

@@ -160,7 +160,7 @@ class Engine:
         at_work = any(State(job.state) not in ENDS for job in jobs)
         if ended and not at_work and (asked is None or not _has_unsent(row, jobs)):
             return None
-        if row["state"] == "waiting" and asked is None:
+        if row["state"] == "waiting" and asked is None and not at_work:
             return None
         services, now = self._services, self._services.clock.now()
         if not ended and row["state"] == "open" and not is_orphan(row["owner"], row["lease_until"], now):
