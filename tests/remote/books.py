@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Books:
             ":memory:" if path is None else path, isolation_level=None, timeout=30.0, check_same_thread=False
         )
         if path is not None:
-            self._db.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(self._db)
             self._db.execute("PRAGMA synchronous=OFF")  # a killed process loses nothing of what it wrote
         self._db.executescript(_SCHEMA)
 
@@ -177,3 +178,16 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return json.dumps(
         {name: value for name, value in settings.items() if value is not None}, sort_keys=True, default=str
     )
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite's own patience does not hold for this one, and eight processes may begin together."""
+    until = time.monotonic() + 30.0
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+        else:
+            return
