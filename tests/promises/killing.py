@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import functools
 import json
 import os
@@ -32,6 +33,9 @@ from vidorch.errors import VidorchError
 from vidorch.ledger.ledger import Ledger
 
 __all__ = ["Case", "Mother"]
+
+MOST_SECONDS = 90.0
+"""A child that lives longer says where its threads stand, and ends: what hangs is a finding, not a test run that never ends."""
 
 CALLS = ("prepare", "submit", "poll", "fetch", "refresh", "cancel", "find")
 VERBS = ("record", "add_jobs", "end_run", "set_run", "take", "take_run", "release")
@@ -231,6 +235,7 @@ async def _live(case: Case, killer: Killer, said: list[str]) -> None:
 def _child(case: Case, diary: Path, words: Path) -> None:
     said: list[str] = []
     status = 0
+    faulthandler.dump_traceback_later(MOST_SECONDS, exit=True)
     try:
         asyncio.run(_live(case, Killer(case, diary), said))
     except BaseException:
