@@ -52,7 +52,7 @@ def test(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Tests that take more than a few seconds each."""
     _install(session)
-    session.run("pytest", "-m", "slow and not torch", *session.posargs)
+    session.run("pytest", "-n", "2", "-m", "slow and not torch", *session.posargs)
 
 
 @nox.session

@@ -23,7 +23,7 @@ SLOWLY = {"latency": 0.03}
 SCENES: dict[str, Case] = {
     "success": Case("", fates=(SLOWLY,)),
     "done at the first look": Case("", fates=({"latency": 0.0},)),
-    "reply lost": Case("", fates=({"answer": "silent"},)),
+    "reply lost": Case("", fates=({"answer": "silent", **SLOWLY},)),
     "throttled once": Case("", fates=({"answer": "throttled"}, SLOWLY)),
     "rejected": Case("", fates=({"answer": "rejected"},)),
     "input refused": Case("", fates=({"answer": "refused"},)),
@@ -31,8 +31,8 @@ SCENES: dict[str, Case] = {
     "failed later": Case("", fates=({**SLOWLY, "ending": "failed", "charged": False}, SLOWLY), options={"retries": 1}),
     "output refused at once": Case("", fates=({"latency": 0.0, "ending": "refused", "charged": True},)),
     "output refused later": Case("", fates=({**SLOWLY, "ending": "refused", "charged": None},)),
-    "cancelled": Case("", fates=({"latency": 60.0},), cancels=True),
-    "cancelled while it runs": Case("", fates=({"latency": 60.0, "lost_polls": 1},), cancels=True),
+    "cancelled": Case("", fates=({"latency": 2.0},), cancels=True),
+    "cancelled while it runs": Case("", fates=({"latency": 2.0, "lost_polls": 1},), cancels=True),
     "file cut once": Case("", fates=({"latency": 0.0, "bad_files": 1},)),
     "file always cut": Case("", fates=({"latency": 0.0, "bad_files": -1},)),
     "link expired": Case("", fates=({"latency": 0.0, "link": "expired"},)),
@@ -155,6 +155,15 @@ def test_the_points_are_those_of_the_table_of_moves(mother: Mother, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["exact", "blind"])
+@pytest.mark.parametrize("scene", SCENES)
+def test_killed_all_along_the_way(mother: Mother, tmp_path: Path, scene: str, model: str) -> None:
+    """Whatever becomes of the submit, on a vendor that can be searched and one that cannot, at every fourth point."""
+    case = Case(**{**SCENES[scene].__dict__, "model": (f"north/{model}",), "key": "order-1"})
+    kill_everywhere(mother, case, tmp_path, only=4)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("key", [None, "order-1"], ids=["without key", "with key"])
 @pytest.mark.parametrize("model", ["exact", "listed", "blind"])
 @pytest.mark.parametrize("candidates", [1, 5])
@@ -165,12 +174,21 @@ def test_killed_at_every_point(
     """Whatever becomes of the submit, however it can be found again, alone or with several clips, with and without key."""
     name = f"north/{'many-' if candidates > 1 else ''}{model}"
     case = Case(**{**SCENES[scene].__dict__, "model": (name,), "candidates": candidates, "key": key})
-    kill_everywhere(mother, case, tmp_path, only=1 if scene == "success" else 3)
+    kill_everywhere(mother, case, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["north/exact", "north/listed", "north/many-blind"])
-def test_killed_twice(mother: Mother, tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "every"),
+    [
+        pytest.param("north/exact", 5, marks=pytest.mark.slow),
+        pytest.param("north/many-blind", 5, marks=pytest.mark.slow),
+        *(
+            pytest.param(f"north/{name}", 1, marks=pytest.mark.exhaustive)
+            for name in ("exact", "listed", "many-blind")
+        ),
+    ],
+)
+def test_killed_twice(mother: Mother, tmp_path: Path, model: str, every: int) -> None:
     """Whoever takes up the work of the dead may die over it."""
     case = Case("", model=(model,), candidates=2, key="order-1", fates=(SLOWLY,))
     wrong = []
@@ -187,7 +205,7 @@ def test_killed_twice(mother: Mother, tmp_path: Path, model: str) -> None:
         first = at(case, tmp_path / f"{number}", point)
         mother.run(first)
         points = mother.run(first.then("resume"))[0].points
-        for place in range(len(points)):
+        for place in range(number % every, len(points), every):
             nth = points[: place + 1].count(points[place])
             again = at(case, tmp_path / f"{number}-{place}", point)
             assert -9 == mother.run(again)[0].status
@@ -201,13 +219,18 @@ def test_killed_twice(mother: Mother, tmp_path: Path, model: str) -> None:
     assert [] == wrong
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["north/exact", "north/listed", "north/blind"])
-def test_taken_up_by_many_at_once(mother: Mother, tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "every"),
+    [
+        *(pytest.param(f"north/{name}", 4, marks=pytest.mark.slow) for name in ("exact", "listed", "blind")),
+        *(pytest.param(f"north/{name}", 1, marks=pytest.mark.exhaustive) for name in ("exact", "listed", "blind")),
+    ],
+)  # fmt: skip
+def test_taken_up_by_many_at_once(mother: Mother, tmp_path: Path, model: str, every: int) -> None:
     """Four that resume and four with the key fall upon the work of a dead process together: one submit, one clip."""
     case = Case("", model=(model,), key="order-1", fates=(SLOWLY,))
     wrong = []
-    for number, (point, nth) in enumerate(passed(mother, case, tmp_path / "whole")):
+    for number, (point, nth) in enumerate(passed(mother, case, tmp_path / "whole")[::every]):
         doomed = at(case, tmp_path / str(number), point, nth)
         if -9 != mother.run(doomed)[0].status:
             continue
