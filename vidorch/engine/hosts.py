@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from vidorch.clock import Ids
 
-__all__ = ["HEARTBEAT", "LEASE", "Host", "is_orphan", "this_host"]
+__all__ = ["HEARTBEAT", "LEASE", "Host", "is_orphan", "machine", "this_host"]
 
 LEASE = 60.0
 HEARTBEAT = 20.0  # two beats may be missed on a machine that swaps before anybody takes a lease for given up
 
+FIRST_SPACE = "4026531836"
+"""The process numbers of a machine itself: PROC_PID_INIT_INO (0xEFFFFFFC) in Linux's include/linux/proc_ns.h."""
+
 _living: set[str] = set()
 """Owners of this process that still drive; a process that got our number after a restart is not among them."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_living.clear)  # what the parent drives ends with the parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,21 @@ class Host:
 
 def this_host(ids: Ids) -> Host:
     """A new owner in this process."""
-    name = socket.gethostname()
+    name = machine()
     return Host(name, os.getpid(), f"{name}:{os.getpid()}:{ids.token()[:8]}")
+
+
+def machine() -> str:
+    """What tells our process numbers from others': the host, and in a container its own count of processes.
+
+    Two containers may share a host's name and a ledger; number 7 of one says nothing of number 7 of the other.
+    """
+    name = socket.gethostname()
+    with contextlib.suppress(OSError):
+        space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+        if space != FIRST_SPACE:
+            return f"{name}~{space}"
+    return name
 
 
 def is_orphan(owner: str | None, lease_until: float | None, now: float) -> bool:
@@ -50,9 +71,7 @@ def is_orphan(owner: str | None, lease_until: float | None, now: float) -> bool:
         return True
     host, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
-    if (
-        host != socket.gethostname() or not process.isdigit() or os.name == "nt"
-    ):  # on Windows os.kill would end it
+    if host != machine() or not process.isdigit() or os.name == "nt":  # on Windows os.kill would end it
         return False
     return int(process) == os.getpid() or not _alive(int(process))
 
