@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests import remote
 from tests.engine.scripted import Scripted, catalog, offer, video
 from vidorch import Client
 from vidorch.contract import Accepted, Context, Done, Output, Polled, Prepared, Progress
@@ -96,6 +97,69 @@ class StopsAt(Scripted):
 def stay(state: str, output: str) -> None:
     """Starts a job, brings it to `state`, says so, and waits to be killed."""
     client_of(StopsAt(state)).generate("x", model="test/basic", output=output)
+
+
+def hosted(home: str, latency: str = "0.2") -> Client:
+    """A client on the vendor that remembers, whose books and whose ledger lie in `home`."""
+    vendor = remote.Remote(
+        remote.Books(Path(home) / "vendor.db"), lambda *_: remote.Fate(latency=float(latency))
+    )
+    return Client(home=home, catalog=remote.catalog(min_poll=0.01), providers={"remote": vendor})
+
+
+def leave_hosted(home: str) -> None:
+    """Ends while a job is at work at its vendor, without a word to the client."""
+    say(hosted(home, "0.5").submit("a ball", model="north/exact", seed=1).id)
+
+
+def leave_while_waiting(home: str) -> None:
+    """Waits for a clip on a worker thread, and ends meanwhile."""
+    client = hosted(home, "3600")
+    begun = threading.Event()
+    threading.Thread(
+        target=lambda: client.generate("a ball", model="north/exact", on_progress=lambda _: begun.set()), daemon=True
+    ).start()  # fmt: skip
+    begun.wait(30)
+    say("waiting")
+
+
+def order(home: str) -> None:
+    """What a worker process does: asks for the clip of an order."""
+    say(str(hosted(home).generate("a ball", model="north/exact", key="order-1").cost))
+
+
+def spawn(home: str) -> None:
+    """Has a client at work itself, and starts two workers that ask for the same, each with clients of their own."""
+    import multiprocessing
+
+    with hosted(home) as client:
+        run = client.submit("a ball", model="north/exact", key="order-1")
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=order, args=(home,)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        say(f"{run.wait().cost} {[worker.exitcode for worker in workers]}")
+
+
+def interrupt(home: str) -> None:
+    """Is interrupted (by the signal of Ctrl-C) while it waits for a clip."""
+    import signal
+
+    client = hosted(home, "3600")
+    at_work = threading.Event()
+    threading.Thread(
+        target=lambda: (at_work.wait(30), os.kill(os.getpid(), signal.SIGINT)), daemon=True
+    ).start()  # fmt: skip
+    try:
+        client.generate(
+            "a ball",
+            model="north/exact",
+            on_progress=lambda one: at_work.set() if one.stage == "running" else None,
+        )
+    except KeyboardInterrupt as error:
+        say(" ".join(error.__notes__))
 
 
 if __name__ == "__main__":

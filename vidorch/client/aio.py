@@ -603,6 +603,12 @@ class AsyncRun:
                 hint=f"Get it back with client.run({self.id!r}).wait(), or from anywhere with: vidorch jobs resume {self.id}",
                 run_id=self.id,
             ) from None
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note(
+                f"Only the waiting for the run {self.id} ended. Hosted work goes on and is paid for; get it back with "
+                f"client.run({self.id!r}).wait(), or from anywhere with: vidorch jobs resume {self.id}"
+            )
+            raise
         return await self._chosen(result)
 
     async def _finished(self) -> Result:

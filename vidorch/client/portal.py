@@ -12,6 +12,7 @@ __all__ = ["Portal"]
 
 T = TypeVar("T")
 SLICE = 0.2  # seconds until Ctrl-C is noticed at the latest
+LAST_WORDS = 2.0  # seconds that an interrupted call has for saying what goes on without it
 
 
 class Portal:
@@ -30,7 +31,8 @@ class Portal:
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run `function(*args, **kwargs)` on the loop and return what it returns.
 
-        Ctrl-C cancels the waiting only: the coroutine is told, what it shields goes on.
+        Ctrl-C cancels the waiting only: the coroutine is told, what it shields goes on, and what it notes on its
+        `CancelledError` (how to get back what was paid for) is noted on the `KeyboardInterrupt`.
 
         Raises:
             RuntimeError: called from the loop itself, or closed by another thread meanwhile.
@@ -40,8 +42,20 @@ class Portal:
                 "A blocking vidorch call was made from vidorch's own event loop, which would wait for itself. "
                 "Use AsyncClient there."
             )
+        notes: list[str] = []
+        ended = threading.Event()
+
+        async def work() -> T:
+            try:
+                return await function(*args, **kwargs)
+            except asyncio.CancelledError as cancelled:
+                notes.extend(getattr(cancelled, "__notes__", ()))
+                raise
+            finally:
+                ended.set()
+
         with self._lock:  # scheduled before a close can ask the loop to stop, so nobody is left waiting
-            future: Future[T] = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._running())
+            future: Future[T] = asyncio.run_coroutine_threadsafe(work(), self._running())
         try:
             # In slices: a wait without an end cannot be interrupted on Windows, nor where a signal reaches another thread.
             while not wait([future], timeout=SLICE).done:
@@ -49,8 +63,11 @@ class Portal:
             return future.result()
         except CancelledError:
             raise RuntimeError("This client was closed by another thread before the call was done.") from None
-        except BaseException:
-            future.cancel()
+        except BaseException as error:
+            if future.cancel():
+                ended.wait(LAST_WORDS)
+            for note in notes:
+                error.add_note(note)
             raise
 
     def _running(self) -> asyncio.AbstractEventLoop:
