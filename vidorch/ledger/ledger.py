@@ -6,7 +6,8 @@ Everything that belongs together (a job, its event, its reservation, the run's t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
@@ -74,6 +75,9 @@ class Ledger(Reader, Owning):
     def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._store = Store(path, busy_seconds=busy_seconds)
+        self._touching = threading.Lock()
+        self._touched: dict[str, dict[str, Any]] = {}
+        """By job, what is to be noted on it with the next commit."""
 
     @property
     def durable(self) -> bool:
@@ -106,9 +110,12 @@ class Ledger(Reader, Owning):
         """
 
         def work(db: Session) -> list[Job]:
-            self._insert_run(db, run)
+            if run.get("key") is not None:
+                _must_be_free(db, run)
+            # What refuses goes before what writes: then nothing has to be taken back.
             root = run.get("parent_id") or run["id"]
             reserve(db, root=root, scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at)
+            self._insert_run(db, run)
             return _insert_jobs(db, new_jobs, at)
 
         return self._store.write(work)
@@ -122,13 +129,9 @@ class Ledger(Reader, Owning):
         try:
             with db.savepoint():
                 db.run(_NEW_RUN, row)
-        except db.integrity_error as error:
-            owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
-            if owner is None:
-                raise
-            raise KeyTaken(
-                f"The key {run['key']!r} is taken in scope {run['scope']!r}.", run_id=owner["id"]
-            ) from error
+        except db.integrity_error:  # somebody else was first, on a database where two write at the same time
+            _must_be_free(db, run)
+            raise
 
     def add_jobs(
         self,
@@ -253,10 +256,31 @@ class Ledger(Reader, Owning):
         return self._store.write(work, waits=step.waits)
 
     def touch(self, job: Job, at: float, **changes: Any) -> None:
-        """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on."""
+        """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on.
+
+        Of several notes on one job only what is newest is written.
+        """
         values = column_values(changes) | {"updated_at": at}
-        where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
-        self._store.write(lambda db: db.run(_MOVE, where), waits=False)
+        values |= {"b_id": job.id, "b_state": job.state, "b_version": job.version}
+        with self._touching:
+            first = not self._touched
+            before = self._touched.get(job.id)
+            newer = before is not None and before["b_version"] == job.version
+            self._touched[job.id] = {**before, **values} if newer and before is not None else values
+        if first:
+            self._store.ride(self._notes_on_jobs())
+
+    def _notes_on_jobs(self) -> Callable[[Session], None]:
+        taken: list[dict[str, Any]] = []
+
+        def work(db: Session) -> None:
+            with self._touching:
+                taken.extend(self._touched.values())
+                self._touched.clear()
+            for values in taken:
+                db.run(_MOVE, values)
+
+        return work
 
     def correct(self, job_id: str, cost: Decimal | None, at: float) -> Future[Job]:
         """Book a person's word on what a job cost, where vidorch could only assume it or not tell. It stays in its state.
@@ -301,7 +325,7 @@ class Ledger(Reader, Owning):
     def score(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
         """Note what a selection said of outputs, by their ids; rides with the next commit."""
         rows = [{"b_id": name, "b_scores": json.dumps(dict(report))} for name, report in reports.items()]
-        self._store.write(lambda db: [db.run(_SCORE, row) for row in rows], waits=False)
+        self._store.ride(lambda db: [db.run(_SCORE, row) for row in rows])
 
     # -- budgets and housekeeping -----------------------------------------------------------------------------------
 
@@ -330,7 +354,7 @@ class Ledger(Reader, Owning):
     def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event that is not a move; rides with the next commit."""
         row = event_row(at, run_id, job_id, kind, None, None, None, data)
-        self._store.write(lambda db: db.run(NEW_EVENT, row), waits=False)
+        self._store.ride(lambda db: db.run(NEW_EVENT, row))
 
     def flush(self) -> None:
         """Wait until everything written so far is on disk."""
@@ -339,6 +363,12 @@ class Ledger(Reader, Owning):
     def close(self) -> None:
         """Write what waits and let go of the file."""
         self._store.close()
+
+
+def _must_be_free(db: Session, run: Mapping[str, Any]) -> None:
+    owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
+    if owner is not None:
+        raise KeyTaken(f"The key {run['key']!r} is taken in scope {run['scope']!r}.", run_id=owner["id"])
 
 
 def _insert_jobs(db: Session, rows: Sequence[Mapping[str, Any]], at: float) -> list[Job]:

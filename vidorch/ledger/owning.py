@@ -120,7 +120,7 @@ class Owning:
             for statement in _RENEW.values():
                 db.run(statement, values)
 
-        self._store.write(work, waits=False)
+        self._store.ride(work)
 
     def release(
         self,
