@@ -89,16 +89,16 @@ def test_work_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_that_is_just_being_closed_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the end of the last job and the end of the run, whoever waits elsewhere goes on waiting."""
-    from vidorch.engine.carrying import LiveRun
+    from vidorch.engine.closing import Closing
 
-    close, closing, free = LiveRun._close_books, threading.Event(), threading.Event()
+    close, closing, free = Closing.close, threading.Event(), threading.Event()
 
-    async def slowly(self: LiveRun, without_clip: str = "failed") -> None:
+    async def slowly(self: Closing, without_clip: str = "failed") -> None:
         closing.set()
         await asyncio.to_thread(free.wait, 30)
         await close(self, without_clip)
 
-    monkeypatch.setattr(LiveRun, "_close_books", slowly)
+    monkeypatch.setattr(Closing, "close", slowly)
     with (
         client_of(Scripted([Failed(ProviderFailed("no", charged=False), cancelled=True)])) as owner,
         client_of(Scripted()) as other,

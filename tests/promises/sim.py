@@ -145,6 +145,9 @@ class _Store(Store):
             self._due = loop.call_later(0.001 if waits else LAZY_SECONDS, self._turn)
         return future
 
+    def ride(self, work: Any) -> None:
+        self.write(work, waits=False)
+
     def _turn(self) -> None:
         self._due = None
         if not self._process.stands(self._turn):

@@ -12,6 +12,7 @@ from typing import Any
 from vidorch.call import Call
 from vidorch.contract import Accepted
 from vidorch.engine.asked import Asked
+from vidorch.engine.carried import Carried
 from vidorch.engine.carrying import LiveRun
 from vidorch.engine.deciding import nothing_was_sent
 from vidorch.engine.handover import target_again
@@ -122,10 +123,11 @@ class Engine:
         self, row: Mapping[str, Any], jobs: Sequence[Job], outputs: Sequence[Mapping[str, Any]], asked: Asked | None,
         bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None, *, fresh: bool,
     ) -> LiveRun:  # fmt: skip
-        run = LiveRun(
-            row, self._services, jobs=jobs, outputs=outputs, asked=asked, bought=bought, target=target, refuge=refuge, cap=cap,
-            fresh=fresh,
+        carried = Carried(
+            row, self._services, {job.id: job for job in jobs}, list(outputs), asked, dict(bought), target, refuge,
+            notes=list(row["notes"] or ()),
         )  # fmt: skip
+        run = LiveRun(carried, cap=cap, fresh=fresh)
         self.live[run.id] = run
         run.task.add_done_callback(lambda _: self.live.pop(run.id, None))
         return run

@@ -6,7 +6,8 @@ Everything that belongs together (a job, its event, its reservation, the run's t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
@@ -15,13 +16,16 @@ from typing import Any
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from vidorch.budget import Budget
-from vidorch.errors import InvalidRequest, VidorchError
+from vidorch.errors import InvalidRequest
 from vidorch.ledger.accounts import book, put_budget, remove_budget, reserve
+from vidorch.ledger.history import NEW_EVENT, add_event, event_row, moved_meanwhile
 from vidorch.ledger.moves import ENDS, State, find_move
+from vidorch.ledger.owning import Owning
 from vidorch.ledger.pruning import Pruned, prune
 from vidorch.ledger.reading import Reader, Spent, job_row
-from vidorch.ledger.rows import column_values, job_of, job_with, run_of
-from vidorch.ledger.schema import events, jobs, outputs, runs
+from vidorch.ledger.refusals import Claimed, IllegalMove, KeyTaken, MovedMeanwhile, NotOurs
+from vidorch.ledger.rows import column_values, job_of, job_with
+from vidorch.ledger.schema import jobs, outputs, runs
 from vidorch.ledger.session import Session
 from vidorch.ledger.store import BUSY_SECONDS, Store
 from vidorch.money import from_micros, to_micros
@@ -35,53 +39,17 @@ _IS_OPEN = or_(runs.c.state == "open", runs.c.state == "waiting")
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _LOCKED_RUN = _RUN.with_for_update()
 _KEY_OWNER = select(runs.c.id).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
-_NEW_RUN, _NEW_JOB, _NEW_EVENT, _NEW_OUTPUT = (
-    insert(table).inline() for table in (runs, jobs, events, outputs)
-)
+_NEW_RUN, _NEW_JOB, _NEW_OUTPUT = (insert(table).inline() for table in (runs, jobs, outputs))
 _MOVE = update(jobs).where(
     jobs.c.id == bindparam("b_id"),
     jobs.c.state == bindparam("b_state"),
     jobs.c.version == bindparam("b_version"),
 )
 _JOB_BY_ID = update(jobs).where(jobs.c.id == bindparam("b_id"))
-_TAKE = (
-    update(jobs)
-    .where(
-        jobs.c.id == bindparam("b_id"),
-        jobs.c.version == bindparam("b_version"),
-        jobs.c.ended_at.is_(None),
-        jobs.c.owner.is_not_distinct_from(bindparam("b_owner")),
-    )
-    .values(
-        owner=bindparam("b_new_owner"),
-        lease_until=bindparam("b_until"),
-        host=bindparam("b_host"),
-        process=bindparam("b_process"),
-        version=jobs.c.version + 1,
-        updated_at=bindparam("b_at"),
-    )
-)
 _SCORE = update(outputs).where(outputs.c.id == bindparam("b_id")).values(scores=bindparam("b_scores"))
 _RUN_BY_ID = update(runs).where(runs.c.id == bindparam("b_id"))
-_RUN_AT = _RUN_BY_ID.where(runs.c.version == bindparam("b_version"))
-_OPEN_RUN_AT = _RUN_AT.where(_IS_OPEN)
 _OPEN_RUN = _RUN_BY_ID.where(_IS_OPEN).values(version=runs.c.version + 1)
 _OPEN_RUN_OF = _OPEN_RUN.where(runs.c.owner == bindparam("b_owner"))
-_RENEW = {
-    table.name: update(table)
-    .where(table.c.owner == bindparam("b_owner"))
-    .values(lease_until=bindparam("b_until"))
-    for table in (jobs, runs)
-}
-_RELEASE = {
-    table.name: update(table)
-    .where(table.c.owner == bindparam("b_owner"))
-    .values(owner=None, lease_until=None, updated_at=bindparam("b_at"))
-    for table in (jobs, runs)
-}
-_RELEASE_ONE = {
-    table.name: _RELEASE[table.name].where(table.c.id == bindparam("b_id")) for table in (jobs, runs)
-}
 _ADD_TO_RUN = {
     name: _RUN_BY_ID.values(
         {runs.c[name]: runs.c[name] + bindparam("b_added"), runs.c.updated_at: bindparam("b_at")}
@@ -90,29 +58,7 @@ _ADD_TO_RUN = {
 }
 
 
-class IllegalMove(VidorchError):
-    """A step that is not in the table of moves: a mistake in vidorch, never in the request."""
-
-
-class MovedMeanwhile(VidorchError):
-    """Somebody else moved the job or run first. The one who lost the race looks again; nothing is done twice."""
-
-    default_retryable = True
-
-
-class Claimed(VidorchError):
-    """Another job of ours already owns this job at the vendor. Nothing was changed."""
-
-
-class KeyTaken(VidorchError):
-    """The scope already has a run with this key; `run_id` says which. Nothing was written."""
-
-
-class NotOurs(VidorchError):
-    """The run is not open, or another owner drives it: nothing may be added to it here. Nothing was written."""
-
-
-class Ledger(Reader):
+class Ledger(Reader, Owning):
     """The durable record. Thread-safe; one writer thread per process.
 
     Every verb returns a future that is done when its transaction is on disk, or holds the error that rolled it back alone;
@@ -129,6 +75,9 @@ class Ledger(Reader):
     def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._store = Store(path, busy_seconds=busy_seconds)
+        self._touching = threading.Lock()
+        self._touched: dict[str, dict[str, Any]] = {}
+        """By job, what is to be noted on it with the next commit."""
 
     @property
     def durable(self) -> bool:
@@ -161,9 +110,12 @@ class Ledger(Reader):
         """
 
         def work(db: Session) -> list[Job]:
-            self._insert_run(db, run)
+            if run.get("key") is not None:
+                _must_be_free(db, run)
+            # What refuses goes before what writes: then nothing has to be taken back.
             root = run.get("parent_id") or run["id"]
             reserve(db, root=root, scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at)
+            self._insert_run(db, run)
             return _insert_jobs(db, new_jobs, at)
 
         return self._store.write(work)
@@ -177,13 +129,9 @@ class Ledger(Reader):
         try:
             with db.savepoint():
                 db.run(_NEW_RUN, row)
-        except db.integrity_error as error:
-            owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
-            if owner is None:
-                raise
-            raise KeyTaken(
-                f"The key {run['key']!r} is taken in scope {run['scope']!r}.", run_id=owner["id"]
-            ) from error
+        except db.integrity_error:  # somebody else was first, on a database where two write at the same time
+            _must_be_free(db, run)
+            raise
 
     def add_jobs(
         self,
@@ -296,9 +244,9 @@ class Ledger(Reader):
                     remote_id=values.get("remote_id"),
                 ) from error
             if not changed:
-                raise _moved_meanwhile(db, job)
+                raise moved_meanwhile(db, job)
             after = job_with(job, values)
-            _add_event(db, at, job, "move", job.state, target.value, after.version, note)
+            add_event(db, at, job, "move", job.state, target.value, after.version, note)
             for row in rows:
                 db.run(_NEW_OUTPUT, row)
             if target in ENDS:
@@ -308,10 +256,31 @@ class Ledger(Reader):
         return self._store.write(work, waits=step.waits)
 
     def touch(self, job: Job, at: float, **changes: Any) -> None:
-        """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on."""
+        """Note progress or a renewed lease on a job; rides with the next commit, and is dropped if the job has moved on.
+
+        Of several notes on one job only what is newest is written.
+        """
         values = column_values(changes) | {"updated_at": at}
-        where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
-        self._store.write(lambda db: db.run(_MOVE, where), waits=False)
+        values |= {"b_id": job.id, "b_state": job.state, "b_version": job.version}
+        with self._touching:
+            first = not self._touched
+            before = self._touched.get(job.id)
+            newer = before is not None and before["b_version"] == job.version
+            self._touched[job.id] = {**before, **values} if newer and before is not None else values
+        if first:
+            self._store.ride(self._notes_on_jobs())
+
+    def _notes_on_jobs(self) -> Callable[[Session], None]:
+        taken: list[dict[str, Any]] = []
+
+        def work(db: Session) -> None:
+            with self._touching:
+                taken.extend(self._touched.values())
+                self._touched.clear()
+            for values in taken:
+                db.run(_MOVE, values)
+
+        return work
 
     def correct(self, job_id: str, cost: Decimal | None, at: float) -> Future[Job]:
         """Book a person's word on what a job cost, where vidorch could only assume it or not tell. It stays in its state.
@@ -347,7 +316,7 @@ class Ledger(Reader):
             db.run(_JOB_BY_ID, {**values, "b_id": job_id})
             after = job_with(job, values)
             said = {"from": None if job.cost is None else str(job.cost), "to": str(after.cost)}
-            _add_event(db, at, job, "correction", None, None, after.version, said)
+            add_event(db, at, job, "correction", None, None, after.version, said)
             _settle(db, after, job.cost, micros, at)
             return after
 
@@ -356,94 +325,7 @@ class Ledger(Reader):
     def score(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
         """Note what a selection said of outputs, by their ids; rides with the next commit."""
         rows = [{"b_id": name, "b_scores": json.dumps(dict(report))} for name, report in reports.items()]
-        self._store.write(lambda db: [db.run(_SCORE, row) for row in rows], waits=False)
-
-    # -- ownership --------------------------------------------------------------------------------------------------
-
-    def take(self, job: Job, owner: str, host: str, process: int, until: float, at: float) -> Future[Job]:
-        """Become the owner of a job, if nobody moved or took it since `job` was read.
-
-        Raises (in the future):
-            MovedMeanwhile: somebody did.
-        """
-
-        def work(db: Session) -> Job:
-            where = {
-                "b_id": job.id, "b_version": job.version, "b_owner": job.owner, "b_new_owner": owner, "b_until": until,
-                "b_host": host, "b_process": process, "b_at": at,
-            }  # fmt: skip
-            if not db.run(_TAKE, where):
-                raise _moved_meanwhile(db, job)
-            values = {
-                "owner": owner, "lease_until": until, "host": host, "process": process, "version": job.version + 1,
-                "updated_at": at,
-            }  # fmt: skip
-            _add_event(db, at, job, "lease", None, None, job.version + 1, {"owner": owner, "from": job.owner})
-            return job_with(job, values)
-
-        return self._store.write(work)
-
-    def take_run(
-        self, run_id: str, version: int, owner: str, until: float, at: float, *, reopen: bool = False
-    ) -> Future[dict[str, Any]]:
-        """Become the owner of a run that was at `version`, which is open from then on.
-
-        Args:
-            reopen: also take one that has ended.
-
-        Returns:
-            A future of the run's row, as `run()` gives it.
-
-        Raises (in the future):
-            MovedMeanwhile: it is at another version, has ended, or is gone.
-        """
-        values = {
-            "state": "open", "owner": owner, "lease_until": until, "ended_at": None, "version": version + 1, "updated_at": at,
-        }  # fmt: skip
-        statement = _RUN_AT if reopen else _OPEN_RUN_AT
-
-        def work(db: Session) -> dict[str, Any]:
-            changed = db.run(statement, {**values, "b_id": run_id, "b_version": version})
-            row = db.row(_RUN, {"b_id": run_id})
-            if not changed or row is None:
-                state = "gone" if row is None else f"{row['state']}, at version {row['version']},"
-                raise MovedMeanwhile(f"The run {run_id} is {state} by now.", run_id=run_id)
-            return run_of(row)
-
-        return self._store.write(work)
-
-    def renew(self, owner: str, until: float) -> None:
-        """Renew every lease of an owner, whatever its jobs do meanwhile; rides with the next commit."""
-        values = {"b_owner": owner, "b_until": until}
-
-        def work(db: Session) -> None:
-            for statement in _RENEW.values():
-                db.run(statement, values)
-
-        self._store.write(work, waits=False)
-
-    def release(
-        self,
-        owner: str,
-        at: float,
-        *,
-        job_ids: Iterable[str] | None = None,
-        run_ids: Iterable[str] | None = None,
-    ) -> Future[None]:
-        """Give up what `owner` owns: the jobs and runs named, or everything when neither is given."""
-        named = {"jobs": job_ids, "runs": run_ids}
-        everything = job_ids is None and run_ids is None
-        chosen = {table: list(ids or ()) for table, ids in named.items()}
-
-        def work(db: Session) -> None:
-            where = {"b_owner": owner, "b_at": at}
-            for table, ids in chosen.items():
-                if everything:
-                    db.run(_RELEASE[table], where)
-                for one in ids:
-                    db.run(_RELEASE_ONE[table], where | {"b_id": one})
-
-        return self._store.write(work)
+        self._store.ride(lambda db: [db.run(_SCORE, row) for row in rows])
 
     # -- budgets and housekeeping -----------------------------------------------------------------------------------
 
@@ -471,8 +353,8 @@ class Ledger(Reader):
 
     def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event that is not a move; rides with the next commit."""
-        row = _event(at, run_id, job_id, kind, None, None, None, data)
-        self._store.write(lambda db: db.run(_NEW_EVENT, row), waits=False)
+        row = event_row(at, run_id, job_id, kind, None, None, None, data)
+        self._store.ride(lambda db: db.run(NEW_EVENT, row))
 
     def flush(self) -> None:
         """Wait until everything written so far is on disk."""
@@ -483,13 +365,19 @@ class Ledger(Reader):
         self._store.close()
 
 
+def _must_be_free(db: Session, run: Mapping[str, Any]) -> None:
+    owner = db.row(_KEY_OWNER, {"b_scope": run["scope"], "b_key": run["key"]})
+    if owner is not None:
+        raise KeyTaken(f"The key {run['key']!r} is taken in scope {run['scope']!r}.", run_id=owner["id"])
+
+
 def _insert_jobs(db: Session, rows: Sequence[Mapping[str, Any]], at: float) -> list[Job]:
     written = []
     for row in rows:
         plain = column_values(row)
         db.run(_NEW_JOB, plain)
         job = job_of(plain)
-        _add_event(db, at, job, "move", None, State.RESERVED.value, job.version, None)
+        add_event(db, at, job, "move", None, State.RESERVED.value, job.version, None)
         written.append(job)
     return written
 
@@ -506,41 +394,11 @@ def _settle(db: Session, job: Job, before: Decimal | None, cost: int | None, at:
         reserved = book(db, job.id, cost, job.cost_basis, at)
         if cost is not None and cost > reserved:
             said = {"reserved": str(from_micros(reserved)), "cost": str(from_micros(cost))}
-            _add_event(db, at, job, "overrun", None, None, job.version, said)
+            add_event(db, at, job, "overrun", None, None, job.version, said)
     added = (cost or 0) - (0 if before is None else to_micros(before))
     if added:
         statement = _ADD_TO_RUN["cost" if job.billed else "imputed"]
         db.run(statement, {"b_id": job.run_id, "b_added": added, "b_at": at})
-
-
-def _moved_meanwhile(db: Session, job: Job) -> MovedMeanwhile:
-    now = job_row(db, job.id)
-    is_now = "gone" if now is None else now.state
-    was = (
-        job.state
-        if now is None or now.state != job.state
-        else f"where it was: {now.owner or 'nobody'} has it"
-    )
-    return MovedMeanwhile(
-        f"The job {job.id} is {is_now} by now, not {was}.", job_id=job.id, run_id=job.run_id
-    )
-
-
-def _add_event(
-    db: Session, at: float, job: Job, kind: str, source: str | None, target: str | None, version: int | None,
-    data: Mapping[str, Any] | None,
-) -> None:  # fmt: skip
-    db.run(_NEW_EVENT, _event(at, job.run_id, job.id, kind, source, target, version, data))
-
-
-def _event(
-    at: float, run_id: str, job_id: str | None, kind: str, source: str | None, target: str | None, version: int | None,
-    data: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "at": at, "run_id": run_id, "job_id": job_id, "kind": kind, "source": source, "target": target, "version": version,
-        "data": None if not data else json.dumps(dict(data), default=str),
-    }  # fmt: skip
 
 
 def _broke(error: Exception, name: str, columns: str) -> bool:

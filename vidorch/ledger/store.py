@@ -1,9 +1,8 @@
 """The database under the ledger: one writer thread per process, and readers beside it.
 
-Writes wait in a queue; the writer takes all that wait, runs each inside a savepoint of one transaction and commits once
-(group commit), so that a hundred jobs that move at the same time cost one sync of the disk. A write that fails is rolled
-back alone. Whoever needs a write on disk waits for its future; the others ride with the next commit, at most
-`LAZY_SECONDS` later.
+Writes wait in a queue; the writer takes all that wait, carries them out in one transaction and commits once (group commit),
+so that a hundred jobs that move at the same time cost one sync of the disk. A write that fails is taken back alone. Whoever
+needs a write on disk waits for its future; the others ride with the next commit, at most `LAZY_SECONDS` later.
 """
 
 from __future__ import annotations
@@ -32,6 +31,9 @@ __all__ = ["Store"]
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
+"""What is to be done inside a transaction. It may be done more than once, and only the last time counts."""
+_Waiting = tuple[Work[Any], Future[Any] | None]
+_Outcome = tuple[Future[Any] | None, Any, BaseException | None]
 
 LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
@@ -57,7 +59,8 @@ class Store:
         self._writer_engine = _engine(path, busy_seconds, writer=True)
         self._reader_engine = None if path is None else _engine(path, busy_seconds, writer=False)
         self._condition = threading.Condition()
-        self._queue: deque[tuple[Work[Any], Future[Any] | None]] = deque()
+        self._queue: deque[_Waiting] = deque()
+        self._riding: list[Work[Any]] = []
         self._urgent = 0
         self._closed = False
         self._failure: LedgerUnavailable | None = None
@@ -101,6 +104,15 @@ class Store:
                 self._condition.notify()
         return future
 
+    def ride(self, work: Work[object]) -> None:
+        """Queue a write that nobody waits for: it goes with the next commit, after all that was queued before it."""
+        with self._condition:
+            if self._closed or self._failure is not None or self._pid != os.getpid():
+                return
+            self._riding.append(work)
+            if not self._queue and len(self._riding) == 1:
+                self._condition.notify()
+
     def read(self, work: Work[T]) -> T:
         """Run a reading function on a connection of its own.
 
@@ -109,7 +121,7 @@ class Store:
         """
         if self._reader_engine is None:
             return self.write(work).result()
-        if self._queue and not self._closed:  # whoever wrote reads what was written
+        if (self._queue or self._riding) and not self._closed:  # whoever wrote reads what was written
             self.flush()
         try:
             raw = self._reader_engine.raw_connection()
@@ -137,9 +149,9 @@ class Store:
             if self._reader_engine is not None:
                 self._reader_engine.dispose()
 
-    def _take(self) -> list[tuple[Work[Any], Future[Any] | None]]:
+    def _take(self) -> list[_Waiting]:
         with self._condition:
-            while not self._queue and not self._closed:
+            while not self._queue and not self._riding and not self._closed:
                 self._condition.wait()
             if not self._urgent and not self._closed:
                 until = time.monotonic() + LAZY_SECONDS
@@ -147,6 +159,9 @@ class Store:
                     self._condition.wait(left)
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
             self._urgent = 0 if not self._queue else max(self._urgent, 1)
+            if not self._queue:
+                batch += [(work, None) for work in self._riding]
+                self._riding.clear()
             return batch
 
     def _in_one_view(self, raw: Any, work: Work[T]) -> T:
@@ -177,24 +192,21 @@ class Store:
             self._failure = failure
             left = [future for _, future in self._queue if future is not None]
             self._queue.clear()
+            self._riding.clear()
         for future in left:
             if future.set_running_or_notify_cancel():
                 future.set_exception(failure)
 
-    def _commit(self, session: Session, batch: list[tuple[Work[Any], Future[Any] | None]]) -> None:
-        outcomes: list[tuple[Future[Any] | None, Any, BaseException | None]] = []
+    def _commit(self, session: Session, batch: list[_Waiting]) -> None:
+        outcomes: list[_Outcome] | None = None
         broken: BaseException | None = None
         try:
             self._begin(session.raw)
-            for work, future in batch:
-                try:
-                    with session.savepoint():
-                        outcomes.append((future, work(session), None))
-                except Exception as error:
-                    # A full disk makes SQLite roll back everything at once, savepoints included: then all have failed.
-                    if _file_trouble(error) is not None or not session.raw.in_transaction:
-                        raise
-                    outcomes.append((future, None, error))  # the caller's error: the batch goes on without it
+            outcomes = _carry_out(session, batch)
+            if outcomes is None:  # rare, so that a savepoint around each is not worth its price
+                session.raw.rollback()
+                self._begin(session.raw)
+                outcomes = _carry_out_apart(session, batch)
             session.raw.commit()
         except BaseException as error:  # nothing of this batch is on disk: everybody who waits must hear it
             failure = explain(error, self.path)
@@ -230,6 +242,41 @@ class Store:
                 if _file_trouble(error) != sqlite3.SQLITE_BUSY or waited >= self._busy_seconds:
                     raise
             time.sleep(_pause(waited) * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def _carry_out(session: Session, batch: list[_Waiting]) -> list[_Outcome] | None:
+    """What comes of each write. None: one of them failed half-way, and nothing of this transaction can be kept."""
+    raw = session.raw
+    outcomes: list[_Outcome] = []
+    for work, future in batch:
+        before = raw.total_changes
+        try:
+            outcomes.append((future, work(session), None))
+        except Exception as error:
+            _must_be_the_callers(error, raw)
+            if raw.total_changes != before:
+                return None
+            outcomes.append((future, None, error))  # it changed nothing: the batch goes on without it
+    return outcomes
+
+
+def _carry_out_apart(session: Session, batch: list[_Waiting]) -> list[_Outcome]:
+    """The same, each write inside a savepoint, so that what failed half-way is taken back alone."""
+    outcomes: list[_Outcome] = []
+    for work, future in batch:
+        try:
+            with session.savepoint():
+                outcomes.append((future, work(session), None))
+        except Exception as error:
+            _must_be_the_callers(error, session.raw)
+            outcomes.append((future, None, error))
+    return outcomes
+
+
+def _must_be_the_callers(error: Exception, raw: Any) -> None:
+    """A full disk makes SQLite roll back everything at once, savepoints included: then all have failed."""
+    if _file_trouble(error) is not None or not raw.in_transaction:
+        raise error
 
 
 def _pause(waited: float) -> float:

@@ -1,0 +1,303 @@
+"""One job under way: where it is in the ledger, how it gets one step further there, and what every part of its life needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from vidorch.contract import Accepted, Cancelled, Clock, Context, Progress
+from vidorch.engine.costing import Cost
+from vidorch.engine.hosts import LEASE
+from vidorch.engine.purchase import Purchase
+from vidorch.engine.services import Services
+from vidorch.errors import LedgerUnavailable, ProviderFailed, VidorchError
+from vidorch.frozen import changed
+from vidorch.ledger.ledger import MovedMeanwhile
+from vidorch.ledger.moves import ENDS, State, find_move
+from vidorch.offloop import in_thread, written
+from vidorch.result import Job, Timings
+
+__all__ = ["Errand", "Overtaken", "Report", "typed"]
+
+TOUCH_EVERY = 2.0
+LIFETIME = 7 * 86_400.0
+"""Seconds that an unclear or unfinished job is kept open where its vendor does not say how long results last."""
+SECRET = 6
+"""Letters that a credential has at least."""
+Report = Callable[[Job, str, "float | None", "float | None"], None]
+"""(job, stage, fraction, eta)"""
+
+
+class Overtaken(Exception):
+    """Somebody else drives this job by now. Nothing was done twice; whoever is told looks on."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.id)
+        self.job = job
+
+
+@dataclass
+class Stopwatch:
+    """Measures the stages of a job on the monotonic clock."""
+
+    clock: Clock
+    started: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap towards `stage`."""
+        now = self.clock.monotonic()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.started
+        self.started = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Riding:
+    """A step that was not waited for: it rides with the next commit."""
+
+    future: Future[Job]
+    target: State
+    at: float
+    changes: dict[str, Any]
+
+
+class Errand:
+    """A job that we drive, as far as it is known here.
+
+    Args:
+        job: as the ledger has it, and ours. folder: where temporary files may go.
+        report: told about every step, for progress displays.
+
+    Attributes:
+        accepted: what the vendor said when it took the job, None before. error: why it gave no clip.
+        cancelled: whether its end was asked for; answer: what its vendor said to that.
+        watch: where the time went. fraction: 0 to 1, None while nothing is known. polls: how often it was looked at.
+        p99: seconds that such a job takes at most, but for one in a hundred; None while too few are known.
+    """
+
+    def __init__(
+        self, job: Job, purchase: Purchase, services: Services, *, folder: Path, report: Report
+    ) -> None:
+        self.job = job
+        self.purchase = purchase
+        self.services = services
+        self.clock = services.clock
+        self.ledger = services.ledger
+        self.provider = services.provider_of(job.provider)
+        self.accepted = _accepted_of(job)
+        self.error: VidorchError | None = None
+        self.cancelled = False
+        self.answer: Cancelled | None = None
+        self.watch = Stopwatch(services.clock)
+        self.fraction = job.progress
+        self.polls = job.polls
+        self.p99: float | None = None
+        self._folder = folder
+        self._report = report
+        self._on_disk = job
+        self._riding: list[_Riding] = []
+        self._touched = services.clock.now()
+        self._secret: str | None = None
+        self._asked_to_stop = False
+
+    # -- at the vendor ----------------------------------------------------------------------------------------------
+
+    def context(self) -> Context:
+        """What one call to the provider may use, with the credential of the moment."""
+        context = self.services.context(self.job, self.purchase, self._folder)
+        self._secret = context.secret
+        return context
+
+    def clean(self, error: VidorchError) -> VidorchError:
+        """The error without the credential of the moment, should the vendor have said it back to us."""
+        secret = self._secret
+        if secret and len(secret) >= SECRET and secret in error.message:
+            error.args = (error.message.replace(secret, "***"), *error.args[1:])
+        return error
+
+    async def learn_latency(self) -> None:
+        """Read `p99` from what the ledger knows of such jobs."""
+        self.p99 = _p99(await self.services.latencies(self.purchase.offer, self.job.task))
+
+    async def stop_at_vendor(self) -> None:
+        """Ask the vendor to end it, where it has it and was not asked before.
+
+        Raises:
+            VidorchError: it could not be asked, or cannot cancel; the job goes on.
+        """
+        if self.accepted is None or self._asked_to_stop:
+            return
+        if State(self.job.state) not in (State.ACCEPTED, State.RUNNING):
+            return
+        # Asked once: at some vendors the same call made on a finished job deletes its result.
+        self._asked_to_stop = True
+        self.answer = await self.provider.cancel(self.context(), self.accepted)
+
+    # -- how it ends ------------------------------------------------------------------------------------------------
+
+    async def end(self, target: State, error: VidorchError | None, cost: Cost | None = None) -> None:
+        """Make the move that ends the job. Where the table has no such end from here, it failed."""
+        self.error = error = None if error is None else self.clean(error)
+        changes: dict[str, Any] = {"timings": self.timings({})}
+        if cost is not None:
+            changes["cost_basis"] = cost.basis
+        if error is not None:
+            changes |= {
+                "error": type(error).__name__,
+                "error_code": error.code,
+                "error_stage": getattr(error, "stage", None),
+                "error_text": str(error),
+                "charged": None if error.charged is None else int(error.charged),
+                "request_id": error.request_id,
+            }
+        if find_move(State(self.job.state), target) is None:
+            target = State.FAILED
+        await self.move(
+            target,
+            cost=cost.usd if cost is not None and (cost.usd or cost.basis == "reported") else None,
+            **changes,
+        )
+
+    def is_over_for_good(self) -> bool:
+        """Whether its vendor keeps nothing of it any more."""
+        since = self.job.deadline or self.job.sending_at or self.job.created_at
+        return self.clock.now() > since + (self.purchase.offer.result_lifetime or LIFETIME)
+
+    async def lose(self, why: str) -> None:
+        """End it as lost, booked at what was reserved for it until a person says better."""
+        job, high = self.job, self.purchase.high
+        lost = ProviderFailed(
+            f"{why} It is booked at the {high} USD that were reserved.",
+            hint=f"When you know what it cost: vidorch jobs settle {job.id} --charged USD (or --not-charged)",
+            charged=None, run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, provider=job.provider,
+        )  # fmt: skip
+        await self.end(State.LOST, lost, Cost(high, "assumed", None))
+
+    def timings(self, details: dict[str, float]) -> str:
+        """Where the time went, as it is written down."""
+        return json.dumps(Timings(**self.watch.seconds, details=details).to_dict())
+
+    # -- steps in the ledger ----------------------------------------------------------------------------------------
+
+    def tell(self, found: Progress) -> None:
+        """Note how far it is, and tell whoever wants to hear."""
+        if found.fraction is not None:  # vendors sometimes count backwards; people should not see that
+            self.fraction = max(self.fraction or 0.0, min(found.fraction, 1.0))
+        now = self.clock.now()
+        if now >= self._touched + TOUCH_EVERY:  # renews the lease, and lets other processes see how far it is
+            self._touched = now
+            self.ledger.touch(
+                self.job,
+                now,
+                lease_until=now + LEASE,
+                polls=self.polls,
+                progress=self.fraction,
+                stage=found.detail or found.stage,
+            )
+        self._report(self.job, found.detail or found.stage, self.fraction, found.eta)
+
+    async def move(
+        self, target: State, *, made: list[dict[str, Any]] | None = None, cost: Decimal | None = None,
+        note: dict[str, Any] | None = None, **changes: Any,
+    ) -> None:  # fmt: skip
+        """Move the job by one step of the table, and wait for it to be on disk where the table says so.
+
+        Args:
+            made, cost, note: as in `Ledger.move`. changes: further columns of the job.
+
+        Raises:
+            Overtaken: somebody else drives it by now. Claimed: its id at the vendor belongs to another job.
+            LedgerUnavailable: it could not be written.
+        """
+        at = self.clock.now()
+        step = find_move(State(self.job.state), target)
+        if step is not None and not step.waits:
+            future = self.ledger.move(
+                self.job, target, at, changes=changes, cost=cost, made=made or (), note=note
+            )
+            future.add_done_callback(
+                lambda done: done.exception()
+            )  # looked at below, by the next step that waits
+            self._riding.append(_Riding(future, target, at, changes))
+            self.job = changed(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
+        else:
+            await self._move_and_wait(target, at, made or [], cost, note, changes)
+            self._on_disk, self._riding = self.job, []
+        self._report(self.job, self.job.state, self.fraction, None)
+
+    async def _move_and_wait(
+        self, target: State, at: float, made: list[dict[str, Any]], cost: Decimal | None, note: dict[str, Any] | None,
+        changes: dict[str, Any],
+    ) -> None:  # fmt: skip
+        def attempt() -> Future[Job]:
+            return self.ledger.move(self.job, target, at, changes=changes, cost=cost, made=made, note=note)
+
+        try:
+            self.job = await written(attempt())
+        except MovedMeanwhile:
+            if not await self._caught_up():
+                self.job = await self._as_it_is_now(target)
+            self.job = await written(attempt())
+
+    async def _as_it_is_now(self, target: State) -> Job:
+        """The job as somebody else left it, if our step may still be made from there: a lost race for a reply that we hold.
+
+        Raises:
+            Overtaken: it is theirs.
+        """
+        now = await in_thread(self.ledger.job, self.job.id)
+        ours = now is not None and now.owner == self.services.host.owner
+        if now is None or State(now.state) in ENDS:
+            raise Overtaken(now or self.job)
+        # Taken for lost while we slept: it is `unknown` to them, and we know. An answer in hand is worth more than a lease.
+        knows = self.job.state == State.SENDING and now.state == State.UNKNOWN and target is not State.UNKNOWN
+        if not (ours or knows) or find_move(State(now.state), target) is None:
+            raise Overtaken(now)
+        return now
+
+    async def _caught_up(self) -> bool:
+        """Make the steps again that rode with a commit which failed. False: nothing of that kind happened."""
+        if not any(isinstance(riding.future.exception(), LedgerUnavailable) for riding in self._riding):
+            return False
+        self.job = self._on_disk
+        for riding in self._riding:
+            if riding.future.exception() is None:
+                self.job = riding.future.result()
+                continue
+            again = self.ledger.move(self.job, riding.target, riding.at, changes=riding.changes)
+            await in_thread(self.ledger.flush)
+            self.job = await written(again)
+        return True
+
+
+def _accepted_of(job: Job) -> Accepted | None:
+    return None if job.remote_id is None else Accepted(job.remote_id, job.quote, dict(job.details))
+
+
+def _p99(latencies: Any) -> float | None:
+    if len(latencies) < 5:
+        return None
+    ordered = sorted(latencies)
+    return float(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))])
+
+
+def typed(error: BaseException, provider: str, *, sent: bool) -> VidorchError:
+    """What a provider raised, as one of ours. `sent`: whether money may have been taken by then."""
+    if isinstance(error, VidorchError):
+        return error
+    text = (
+        f"{provider} failed: {type(error).__name__}: {error}"
+        if str(error)
+        else f"{provider} failed: {type(error).__name__}"
+    )
+    wrapped = ProviderFailed(text, charged=None if sent else False, provider=provider)
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,94 @@
+"""Looking at a job that its vendor works on, until it is over there or nothing more is to be expected."""
+
+from __future__ import annotations
+
+import contextlib
+
+from vidorch.contract import Done, Failed, Progress
+from vidorch.engine.errand import Errand
+from vidorch.errors import TimedOut, VidorchError
+from vidorch.ledger.moves import State
+from vidorch.polling import after_lost_poll, deadline_after
+
+__all__ = ["Lookout"]
+
+
+class Lookout:
+    """Polls one job."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
+        self._last_trouble = ""
+
+    async def until_over(self) -> Done | Failed | None:
+        """Poll until the vendor says that it is over. None: it was given up, and that is written down.
+
+        Raises:
+            TimedOut: its deadline passed; the job stays open.
+        """
+        errand = self._errand
+        assert errand.accepted is not None
+        offer, task, lost = errand.purchase.offer, errand.job.task, 0
+        schedule = await errand.services.schedule(offer, task)
+        if errand.p99 is None:
+            await errand.learn_latency()
+        began = errand.clock.now()
+        accepted_at = errand.job.accepted_at or began
+        # Whoever takes a job up gives it as much time again as one that has just begun.
+        deadline = max(errand.job.deadline or 0.0, deadline_after(offer, began, errand.p99))
+        if errand.job.outlives_caller and began - accepted_at < 1.0:
+            await errand.clock.sleep(schedule.first())
+        while True:
+            if errand.cancelled:
+                with contextlib.suppress(VidorchError):  # what cannot be cancelled goes on to its end
+                    await errand.stop_at_vendor()
+            errand.polls += 1
+            try:
+                found = await errand.provider.poll(errand.context(), errand.accepted)
+                lost = 0
+            except Exception as error:  # a lost look says nothing about the job
+                lost += 1
+                self._last_trouble = str(error) or type(error).__name__
+                found = Progress("running", errand.fraction)
+            if isinstance(found, Done | Failed):
+                errand.watch.lap("run")
+                if isinstance(found, Done):
+                    errand.services.took(offer, task, errand.clock.now() - accepted_at)
+                return found
+            if found.stage == "running" and errand.job.state == State.ACCEPTED and not lost:
+                errand.watch.lap("queue")
+                await errand.move(State.RUNNING)
+            errand.tell(found)
+            now = errand.clock.now()
+            if now > deadline:
+                if await self._give_up():
+                    return None
+                raise self._too_late(now - accepted_at)
+            await errand.clock.sleep(
+                after_lost_poll(offer, lost) if lost else schedule.next(now - accepted_at, found)
+            )
+
+    async def _give_up(self) -> bool:
+        """Whether the job is over: nobody could take it up again, or the vendor keeps nothing any more."""
+        errand = self._errand
+        if not errand.job.outlives_caller:
+            with contextlib.suppress(VidorchError):
+                await errand.stop_at_vendor()
+            await errand.end(State.FAILED, self._too_late(0))
+            return True
+        if errand.is_over_for_good():
+            await errand.lose("No end of it was seen within the time that the vendor keeps results.")
+            return True
+        return False
+
+    def _too_late(self, seconds: float) -> TimedOut:
+        job = self._errand.job
+        goes_on = job.outlives_caller
+        minutes = f" {seconds / 60:.0f} minutes after it was accepted" if seconds else " within its time"
+        trouble = f" The last look at it failed: {self._last_trouble}." if self._last_trouble else ""
+        return TimedOut(
+            f"The job {job.id} has not finished{minutes}.{trouble} {'It stays open.' if goes_on else 'It was stopped.'}",
+            hint=f"Look for it again with: vidorch jobs resume {job.run_id}" if goes_on else "",
+            charged=None if goes_on else False,
+            run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, provider=job.provider,
+        )  # fmt: skip
