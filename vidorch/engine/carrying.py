@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidorch.call import SELECTORS
-from vidorch.contract import Accepted
+from vidorch.contract import Accepted, Cancelled
 from vidorch.engine.asked import Asked, chunks
 from vidorch.engine.deciding import Again, Attempt, Tally, nothing_was_sent, what_next
 from vidorch.engine.driving import JobDriver, Overtaken, unless_cancelled_first
@@ -82,6 +82,8 @@ class LiveRun:
         self._chosen: str | None = row.get("chosen_output")
         self._passed_over: set[int] = set()
         self._cancelled = False
+        self._called_off: set[str] = set()
+        self._asked_to_stop: dict[str, Cancelled | None] = {}
         self._wants_submit = False
         self._errors: list[VidorchError] = []
         self._notes: list[str] = list(row["notes"] or ())
@@ -134,29 +136,38 @@ class LiveRun:
             charged=False if inside else None, run_id=self.id,
         )  # fmt: skip
 
-    async def cancel(self) -> None:
-        """Ask every open job to end, and begin no other.
+    async def cancel(self, job_id: str | None = None) -> None:
+        """Ask every open job to end, and begin no other; or one job alone, and the others go on.
 
         Raises:
             VidorchError: what the provider said when it could not be asked; every job was asked all the same.
         """
-        self._cancelled = True
-        asked = [driver.cancel() for driver in self.drivers.values()]
+        if job_id is None:
+            self._cancelled = True
+        else:
+            self._called_off.add(job_id)
+        asked = [driver.cancel() for name, driver in self.drivers.items() if job_id in (None, name)]
         asked += [
-            self._cancel_elsewhere(job)
+            self._cancel_undriven(job)
             for job in self._jobs.values()
-            if job.id not in self.drivers and State(job.state) in (State.ACCEPTED, State.RUNNING)
-        ]
+            if job_id in (None, job.id) and job.id not in self.drivers and job.id not in self._asked_to_stop
+            and State(job.state) in (State.ACCEPTED, State.RUNNING)
+        ]  # fmt: skip
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def _cancel_elsewhere(self, job: Job) -> None:
-        """A job that another process drives: the vendor is asked from here, and its owner will see it."""
+    async def _cancel_undriven(self, job: Job) -> None:
+        """A job that another process drives, or that we have not taken over yet: whoever drives it will see the end.
+
+        It is noted that the vendor was asked, since at some vendors a second time deletes the result of a finished job.
+        """
+        self._asked_to_stop[job.id] = None
         purchase = Purchase.of_job(job, self._services.offers())
         provider = self._services.provider_of(job.provider)
         accepted = Accepted(job.remote_id or "", job.quote, dict(job.details))
-        await provider.cancel(self._services.context(job, purchase, self._refuge.folder), accepted)
+        answer = await provider.cancel(self._services.context(job, purchase, self._refuge.folder), accepted)
+        self._asked_to_stop[job.id] = answer
 
     async def leave(self) -> None:
         """Let go: in-process work is abandoned, everything else stays open in the ledger for whoever takes it up.
@@ -369,7 +380,9 @@ class LiveRun:
                 if State(job.state) in ENDS:
                     break
             driver = self.drivers.get(job.id) or self._driver(job)
-            if self._cancelled:
+            if job.id in self._asked_to_stop:
+                driver.was_asked_to_stop(self._asked_to_stop[job.id])
+            elif self._cancelled or job.id in self._called_off:
                 with contextlib.suppress(VidorchError):
                     await driver.cancel()
             try:

@@ -199,6 +199,10 @@ class JobDriver:
         self._cancelled = True
         await self._stop_at_vendor()
 
+    def was_asked_to_stop(self, answer: Cancelled | None) -> None:
+        """The vendor was asked already, before this driver was made."""
+        self._cancelled, self._asked_to_stop, self._answer = True, True, answer
+
     async def _stop_at_vendor(self) -> None:
         if self._accepted is None or self._asked_to_stop:
             return
