@@ -61,7 +61,8 @@ def adopt(word: str, remote_id: str, *, as_document: bool) -> None:
     with reading() as ledger:
         job_id = find_job(ledger, word)
     job = asyncio.run(_with_client(lambda client: client.adopt(job_id, remote_id)))
-    aside(f"{job.id} is {remote_id.strip()} at {job.endpoint}. To fetch it: vidorch jobs resume {job.run_id}")
+    aside(f"{job.id} is {remote_id.strip()} at {job.endpoint}.")
+    aside(f"To fetch it: vidorch jobs resume {job.run_id}")
     if as_document:
         as_json(job.to_dict())
 

@@ -71,16 +71,16 @@ def remove_budget(name: str, *, scope: str | None, as_document: bool) -> None:
 
 
 def _no_such(name: str, scope: str | None, known: list[Budget]) -> InvalidRequest:
-    whose = "of all scopes" if scope is None else f"of scope {scope!r}"
+    whose = "" if scope is None else f" of scope {scope!r}"
     elsewhere = [one.scope for one in known if one.name == name]
     if elsewhere:
-        where = ", ".join("all (leave --scope out)" if one is None else one for one in elsewhere)
-        hint = f"There is one of that name, of scope: {where}."
+        where = " or ".join("without --scope" if one is None else f"with --scope {one}" for one in elsewhere)
+        hint = f"There is one of that name: say it {where}."
     else:
         meant = nearest_name(name, [one.name for one in known])
         hint = f"Did you mean {meant}?" if meant else "See: vidorch budget list"
     return InvalidRequest(
-        f"There is no budget {name!r} {whose}. Nothing was changed.", hint=hint, field="name", value=name,
+        f"There is no budget {name!r}{whose}. Nothing was changed.", hint=hint, field="name", value=name,
         allowed="a name from `vidorch budget list`",
     )  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vidorch.cli.books import find_one, find_run, reading
+from vidorch.cli.books import find_one, find_run, now, reading
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.cli.standing import tell_unknown
-from vidorch.cli.words import amount, clock, took, when
+from vidorch.cli.words import amount, clock, lately, took, when
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
@@ -51,7 +51,14 @@ def list_jobs(
         )
     else:
         rows = [
-            [job.id, when(job.created_at), f"{job.endpoint}/{job.model}", job.state, amount(job), took(job)]
+            [
+                job.id,
+                lately(job.created_at, now()),
+                f"{job.endpoint}/{job.model}",
+                job.state,
+                amount(job),
+                took(job),
+            ]
             for job in found
         ]
         console().print(table_of("", ["!job", "made", "offer", "state", ">cost", ">took"], rows))
@@ -59,9 +66,9 @@ def list_jobs(
         aside("(In brackets: reserved, until it is known.)")
     for job in found:
         if job.state == State.UNKNOWN:
-            aside(f"What can be done about {job.id}: vidorch jobs show {job.id}")
+            aside(f"Nobody knows of it, what to do: vidorch jobs show {job.id}")
     for run_id in waiting:
-        aside(f"{run_id} was not sent to its end: vidorch jobs proceed {run_id}")
+        aside(f"Not all of it was sent; to do so: vidorch jobs proceed {run_id}")
 
 
 def _waiting(ledger: Ledger, run_id: str | None, scope: str | None) -> list[str]:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidorch.errors import Retired, Unsupported, VidorchError
@@ -39,9 +40,26 @@ def console(*, stderr: bool = False) -> Console:
 def aside(text: str) -> None:
     """A line for people, on stderr. Where nobody reads it any more (a closed terminal), what is being done still goes on."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(_fitted(text), file=sys.stderr, flush=True)
     except (OSError, ValueError):
         mute(sys.stderr)
+
+
+def _fitted(text: str) -> str:
+    """Broken between words where a terminal would break within one; whole for everything that is no terminal."""
+    if not sys.stderr.isatty():
+        return text
+    try:
+        width = max(os.get_terminal_size(sys.stderr.fileno()).columns, 20)
+    except OSError:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
 
 
 def mute(stream: TextIO) -> None:

@@ -135,19 +135,24 @@ def tell(standing: Standing, *, quiet: bool = False) -> None:
             for place in places:
                 print(place, flush=True)
     elif standing.error is not None and not standing.unknown:
-        aside(f"{run_id}: {standing.error}")
+        aside(f"{run_id}: {standing.error.message if standing.at_work else standing.error}")
     if standing.at_work:
         where = " and ".join(dict.fromkeys(job.endpoint for job in standing.at_work))
-        aside(f"{many(len(standing.at_work), 'job')} of {run_id} at {where}{_reserved(standing.at_work)}. "
-              f"Get it back with: vidorch jobs resume {run_id}")  # fmt: skip
+        goes = "goes" if len(standing.at_work) == 1 else "go"
+        aside(
+            f"{many(len(standing.at_work), 'job')} of {run_id} {goes} on at {where}{_reserved(standing.at_work)}."
+        )
+        aside(f"Get it back with: vidorch jobs resume {run_id}")
     for job in standing.unknown:
         tell_unknown(job)
     if standing.state == "waiting" and standing.unsent:
-        which = "Nothing" if standing.unsent == standing.candidates else (
-            f"{standing.unsent} of {standing.candidates} candidates"
-        )  # fmt: skip
-        was = "was sent" if which == "Nothing" else "were not sent"
-        aside(f"{which} of {run_id} {was}; that cost nothing. To send it: vidorch jobs proceed {run_id}")
+        if standing.unsent == standing.candidates:
+            aside(f"Nothing of {run_id} was sent, and it cost nothing.")
+        else:
+            aside(
+                f"{standing.unsent} of {standing.candidates} candidates of {run_id} were not sent, and cost nothing."
+            )
+        aside(f"To send what was not sent: vidorch jobs proceed {run_id}")
 
 
 def tell_unknown(job: Job) -> None:

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from vidorch.offer import Offer
     from vidorch.result import Job, Result
 
-__all__ = ["amount", "clock", "many", "price_of_cancelling", "say_result", "short", "took", "when"]
+__all__ = ["amount", "clock", "lately", "many", "price_of_cancelling", "say_result", "short", "took", "when"]
 
 
 def when(at: float) -> str:
     """A moment in local time, to the second."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def lately(at: float, now: float) -> str:
+    """The time of today, the day of anything older: as much as a table has room for."""
+    moment = datetime.fromtimestamp(at).astimezone()
+    today = datetime.fromtimestamp(now).astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d")
 
 
 def clock(at: float) -> str:

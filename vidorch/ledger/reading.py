@@ -49,6 +49,7 @@ _JOBS_IN = _JOBS.where(jobs.c.state == bindparam("b_state"))
 _JOBS_OF_SCOPE = _JOBS.where(jobs.c.scope == bindparam("b_scope"))
 _JOBS_OF_SCOPE_IN = _JOBS_IN.where(jobs.c.scope == bindparam("b_scope"))
 _OPEN_JOBS = select(jobs).where(jobs.c.ended_at.is_(None)).order_by(jobs.c.created_at, jobs.c.id)
+_COUNT = select(func.count().label("jobs")).select_from(jobs)
 _UNKNOWN_LIKE = (
     select(jobs)
     .where(
@@ -210,6 +211,15 @@ class Reader:
         else:
             query = _JOBS_OF_SCOPE if state is None else _JOBS_OF_SCOPE_IN
         return self._jobs(query, most | _given(b_state=state, b_scope=scope))
+
+    def count_jobs(self) -> int:
+        """How many jobs there are."""
+
+        def work(db: Session) -> int:
+            row = db.row(_COUNT, {})
+            return 0 if row is None else int(row["jobs"])
+
+        return self._store.read(work)
 
     def open_jobs(self, run_id: str | None = None) -> list[Job]:
         """Jobs that have not come to an end, oldest first; those of one run, or all."""
