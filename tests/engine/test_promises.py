@@ -757,7 +757,7 @@ def test_a_waiting_run_proceeds(client_of: Make, provider: Scripted) -> None:
 
     async def begin(client: AsyncClient) -> str:
         provider.on_prepare = lambda: (_ for _ in ()).throw(asyncio.CancelledError())
-        started = await client._start(*_parsed("x", model="test/basic", key="k"))
+        started = await client.begin(*_parsed("x", model="test/basic", key="k"))
         return started.id
 
     run_id = run(client_of(paid()), begin)

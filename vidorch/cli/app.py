@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vidorch.cli.exits import Exit, exit_of
+from vidorch.cli.groups import budget, jobs
 from vidorch.cli.options import (
     AspectRatio,
     Audio,
@@ -33,9 +35,11 @@ from vidorch.cli.options import (
     Steps,
     Task,
     Video,
+    Yes,
     given,
+    tags_of,
 )
-from vidorch.cli.say import as_json, aside, error_document, print_anything, show_error
+from vidorch.cli.say import as_json, aside, error_document, mute, print_anything, show_error
 from vidorch.errors import VidorchError
 from vidorch.surroundings import surroundings
 
@@ -49,8 +53,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs = typer.Typer(help="What was made, by the ledger.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
+app.add_typer(budget, name="budget")
 
 
 @app.command()
@@ -82,18 +86,75 @@ def generate(
     fit: Fit = None,
     candidates: Candidates = None,
     select: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How to choose among candidates (not open yet).")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Which of several clips to hand over: first (default) or consistency."
+        ),
     ] = None,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Start the candidates on different models of the list.")
+    ] = False,
     max_cost: MaxCost = None,
     key: Annotated[
         str | None,
-        typer.Option(metavar="K", help="Name of this run, so that it is made once (not open yet)."),
+        typer.Option(
+            metavar="K", help="Name of this run: the same call with it, from anywhere, pays nothing twice."
+        ),
     ] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="S", help="Seconds to wait at most.")] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Jobs that may be bought again after one that failed. Default: 0."),
+    ] = None,
+    refill: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="The same with another seed, also for clips that were withheld. Default: 0."
+        ),
+    ] = None,
+    retry_refused: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How often a refused candidate is tried again. Default: 0."),
+    ] = None,
+    on_unknown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="stop (default), or next: pay the next model although a lost submit may still bring its clip.",
+        ),
+    ] = None,
+    fallback_on_refusal: Annotated[
+        bool, typer.Option("--fallback-on-refusal", help="Go on to the next model after a refusal.")
+    ] = False,
+    allow_unpriced: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unpriced", help="Also take models whose price nobody knows; no cap holds for them."
+        ),
+    ] = False,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Whose budgets and keys. Keys of the environment are those of 'default'."
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="K=V", help="Kept with the run; repeat for more.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Seconds to wait at most; what is at a vendor goes on after that."),
+    ] = None,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Print the run's id once everything is sent, and let go; `jobs resume` gets it back.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output file if it is there.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Make a clip. With no --model the built-in one runs: no key, no GPU, no download, no cost."""
@@ -103,9 +164,12 @@ def generate(
         model=model, task=task, image=image, last_image=last_image, reference=reference, video=video, audio_track=audio_track,
         duration=duration, resolution=resolution, aspect_ratio=aspect_ratio, size=size, audio=audio, seed=seed,
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
-        select=select, max_cost=max_cost, key=key, timeout=timeout, output=output,
+        select=select, spread=spread or None, max_cost=max_cost, key=key, retries=retries, refill=refill,
+        retry_refused=retry_refused, on_unknown=on_unknown, fallback_on_refusal=fallback_on_refusal or None,
+        allow_unpriced=allow_unpriced or None, scope=scope, tags=tags_of(tag), timeout=timeout, detach=detach or None,
+        overwrite=overwrite or None, output=output,
     )  # fmt: skip
-    command(prompt, options, overwrite=overwrite, yes=yes, as_document=json_)
+    command(prompt, options, yes=yes, as_document=json_)
 
 
 @app.command()
@@ -161,36 +225,6 @@ def models(
     command(name, task=task, everything=all_, as_document=json_)
 
 
-@jobs.command("list")
-def jobs_list(
-    state: Annotated[str | None, typer.Option(metavar="STATE", help="Only jobs in this state.")] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", "-n", metavar="N", min=1, max=10_000, help="At most this many, newest first."
-        ),
-    ] = 20,
-    json_: Json = False,
-) -> None:
-    """List jobs, newest first."""
-    from vidorch.cli.jobs import list_jobs
-
-    list_jobs(state=state, limit=limit, as_document=json_)
-
-
-@jobs.command("show")
-def jobs_show(
-    id_: Annotated[
-        str, typer.Argument(metavar="ID", help="A run or a job; the last letters of its id will do.")
-    ],
-    json_: Json = False,
-) -> None:
-    """Show one run or job: what was asked, what it cost, where the file is, and its history."""
-    from vidorch.cli.jobs import show_job
-
-    show_job(id_, as_document=json_)
-
-
 @app.command()
 def doctor(json_: Json = False) -> None:
     """Check this installation: files, ledger, video codecs, the built-in model, catalog, providers and keys. Costs nothing."""
@@ -233,18 +267,24 @@ def run() -> None:
         else:
             show_error(error)
         sys.exit(exit_of(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before anything was begun, or after its end
         aside("Interrupted.")
+        if wants_json:
+            as_json({"error": {"type": "Interrupted", "message": "Interrupted.", "charged": False}})
         sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:  # `vidorch models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.FAILED)
     except Exception as error:
+        if _is_nobody_reading(error):  # `vidorch models | head`, or a terminal that was closed
+            mute(sys.stdout)
+            sys.exit(Exit.FAILED)
         if os.environ.get("VIDORCH_DEBUG"):
             raise
         aside(f"vidorch failed in a way it should not: {type(error).__name__}: {error}")
         aside("Set VIDORCH_DEBUG=1 to see where, and please report it.")
         sys.exit(Exit.BUG)
+
+
+def _is_nobody_reading(error: Exception) -> bool:
+    return isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EIO)
 
 
 def _warn(

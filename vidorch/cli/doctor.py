@@ -16,10 +16,14 @@ from typing import Literal
 
 import typer
 
+from vidorch.cli.books import now, reading
+from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, console
+from vidorch.cli.words import many
 from vidorch.errors import VidorchError
 from vidorch.home import home_folder, ledger_path
+from vidorch.ledger.moves import State
 
 __all__ = ["doctor"]
 
@@ -36,7 +40,7 @@ class Finding:
 def doctor(*, as_document: bool) -> None:
     """Look at each thing in turn; exit 1 when something that the built-in model needs is broken."""
     findings = [_look(what, check) for what, check in _CHECKS]
-    findings += _keys()
+    findings += [*_budgets(), *_keys()]
     if as_document:
         as_json({"ok": all(f.state != "bad" for f in findings), "findings": [asdict(f) for f in findings]})
     else:
@@ -68,24 +72,56 @@ def _versions() -> tuple[Literal["ok", "note", "bad"], str]:
 
 def _home() -> tuple[Literal["ok", "note", "bad"], str]:
     home = home_folder()
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=home):
-        pass
-    free = shutil.disk_usage(home).free / 2**30
-    return ("note" if free < 1 else "ok"), f"{home}, {free:.1f} GiB free"
+    there = _nearest(home)
+    if home == there:
+        with tempfile.NamedTemporaryFile(dir=home):
+            pass
+    elif not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return "bad", f"{home} cannot be made: {there} is {'not writable' if there.is_dir() else 'a file'}"
+    free = shutil.disk_usage(there).free / 2**30
+    made = "" if home == there else ", made when it is needed"
+    return ("note" if free < 1 else "ok"), f"{home}{made}, {free:.1f} GiB free"
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the first above it that is there: looking makes none of them."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def _ledger() -> tuple[Literal["ok", "note", "bad"], str]:
-    from vidorch.ledger.ledger import Ledger
-
     path = ledger_path(None, home_folder())
-    ledger = Ledger(path)
-    try:
+    there = _nearest(path)
+    if there != path:
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            return "bad", f"{path} cannot be made, and nothing is paid for without it"
+        return "ok", f"{path}, made at the first run"
+    with reading() as ledger:  # opening it finds out whether it can be written
+        assert ledger is not None
         ledger.flush()
-        count = len(ledger.jobs(limit=100_000))
-    finally:
-        ledger.close()
-    return "ok", f"{path}, {count} job{'' if count == 1 else 's'}"
+        count = ledger.count_jobs()
+        open_jobs = ledger.open_jobs()
+        waiting = [row["id"] for row in ledger.open_runs() if row["state"] == "waiting"]
+    unknown = [job for job in open_jobs if job.state == State.UNKNOWN]
+    at_work = len(open_jobs) - len(unknown)
+    parts = [f"{path}, can be written", many(count, "job")]
+    parts += [f"{at_work} open"] if at_work else []
+    parts += [f"{len(unknown)} unknown: vidorch jobs list --state unknown"] if unknown else []
+    parts += [f"{many(len(waiting), 'run')} waiting: vidorch jobs resume"] if waiting else []
+    return ("note" if unknown or waiting else "ok"), "; ".join(parts)
+
+
+def _budgets() -> list[Finding]:
+    """What is left of each budget; a note where nothing is."""
+    try:
+        with reading() as ledger:
+            states = [] if ledger is None else ledger.budgets(now())
+    except VidorchError:  # said of the ledger already
+        return []
+    return [
+        Finding("budget", "ok" if state.left or state.budget.per == "call" else "note", in_words(state)) for state in states
+    ]  # fmt: skip
 
 
 def _codecs() -> tuple[Literal["ok", "note", "bad"], str]:

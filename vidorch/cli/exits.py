@@ -26,9 +26,17 @@ class Exit(IntEnum):
     UNKNOWN = 7
     """A submit may or may not have been accepted: look at `vidorch jobs show`."""
     TIMED_OUT = 8
+    """Waiting ended, the job did not: `vidorch jobs resume` gets it back."""
     LEDGER = 9
+    WAITING = 10
+    """Something was not sent, cost nothing, and waits for `vidorch jobs proceed`."""
     BUG = 70
+    HUNG_UP = 129
+    """The terminal was closed; what is at a vendor goes on."""
     INTERRUPTED = 130
+    """Ctrl-C; what is at a vendor goes on, unless it was pressed twice."""
+    TERMINATED = 143
+    """SIGTERM; what is at a vendor goes on."""
 
 
 _BY_ERROR: tuple[tuple[type[errors.VidorchError], Exit], ...] = (

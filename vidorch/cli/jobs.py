@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Any
 
-from vidorch.cli.say import as_json, console, table_of
+from vidorch.cli.books import find_one, find_run, now, reading
+from vidorch.cli.say import as_json, aside, console, table_of
+from vidorch.cli.standing import tell_unknown
+from vidorch.cli.words import amount, clock, lately, took, when
 from vidorch.errors import InvalidRequest
-from vidorch.home import home_folder, ledger_path
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
-from vidorch.money import show_usd
+from vidorch.ledger.reading import Reserved
+from vidorch.money import from_micros, show_usd
 from vidorch.request import nearest_name
-from vidorch.result import Job
+from vidorch.result import Event, Job
 
 __all__ = ["list_jobs", "show_job"]
 
-
-@contextlib.contextmanager
-def _open() -> Iterator[Ledger | None]:
-    """The ledger, or None when nothing was ever made: looking must not create it."""
-    path = ledger_path(None, home_folder())
-    if not path.exists():
-        yield None
-        return
-    ledger = Ledger(path)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+RUN_FIELDS = ("id", "state", "scope", "key", "request", "notes", "tags", "candidates", "cost")
 
 
-def list_jobs(*, state: str | None, limit: int, as_document: bool) -> None:
+def list_jobs(
+    *, state: str | None, run: str | None, scope: str | None, limit: int, as_document: bool
+) -> None:
     """Print jobs, newest first."""
     if state is not None and state not in set(State):
         nearest = nearest_name(state, set(State))
@@ -45,60 +35,76 @@ def list_jobs(*, state: str | None, limit: int, as_document: bool) -> None:
             value=state,
             allowed=", ".join(State),
         )
-    with _open() as ledger:
-        found = [] if ledger is None else ledger.jobs(state=state, limit=limit)
+    with reading() as ledger:
+        run_id = None if run is None else find_run(ledger, run)
+        found = [] if ledger is None else ledger.jobs(run_id=run_id, state=state, scope=scope, limit=limit)
+        if scope is not None:
+            found = [job for job in found if job.scope == scope]
+        waiting = [] if ledger is None else _waiting(ledger, run_id, scope)
     if as_document:
         as_json([job.to_dict() for job in found])
-    elif not found:
-        print("No jobs yet." if state is None else f"No job is {state}.")
+        return
+    if not found:
+        everything = state is None and run is None and scope is None
+        print(
+            "No jobs yet." if everything else f"No job is {state}." if state is not None else "No such jobs."
+        )
     else:
         rows = [
-            [job.id, _when(job.created_at), f"{job.endpoint}/{job.model}", job.state, _cost(job), _took(job)]
+            [
+                job.id,
+                lately(job.created_at, now()),
+                f"{job.endpoint}/{job.model}",
+                job.state,
+                amount(job),
+                took(job),
+            ]
             for job in found
         ]
         console().print(table_of("", ["!job", "made", "offer", "state", ">cost", ">took"], rows))
+    if any(amount(job).startswith("(") for job in found):
+        aside("(In brackets: reserved, until it is known.)")
+    for job in found:
+        if job.state == State.UNKNOWN:
+            aside(f"Nobody knows of it, what to do: vidorch jobs show {job.id}")
+    for run_id in waiting:
+        aside(f"Not all of it was sent; to do so: vidorch jobs proceed {run_id}")
+
+
+def _waiting(ledger: Ledger, run_id: str | None, scope: str | None) -> list[str]:
+    rows = [row for row in ledger.open_runs(scope) if row["state"] == "waiting"]
+    return [row["id"] for row in rows if run_id in (None, row["id"])]
 
 
 def show_job(word: str, *, as_document: bool) -> None:
     """Print one run or job in full."""
-    with _open() as ledger:
-        found = [] if ledger is None or not word.strip() else ledger.find(word.strip())
-        if ledger is None or len(found) != 1:
-            many = (
-                f"{word!r} is not one run or job. It could be any of: {', '.join(id_ for _, id_ in found)}."
-            )
-            raise InvalidRequest(
-                many if found else f"There is no run or job {word!r} in this ledger.",
-                hint="See: vidorch jobs list", field="id", value=word, allowed="the id of a run or job, or its last letters",
-            )  # fmt: skip
-        kind, id_ = found[0]
+    with reading() as ledger:
+        kind, id_ = find_one(ledger, word)
+        assert ledger is not None
         job = ledger.job(id_) if kind == "job" else None
         run_id = job.run_id if job is not None else id_
         run = ledger.run(run_id)
         assert run is not None
         jobs = [job] if job is not None else ledger.jobs(run_id=run_id)
+        names = {one.id for one in jobs}
         outputs = [row for row in ledger.outputs(run_id) if job is None or row["job_id"] == job.id]
         events = ledger.events(run_id, job_id=None if job is None else job.id)
+        reserved = [one for one in ledger.reservations(run_id) if one.job_id in names]
+        children = ledger.children(run_id)
+        spent = ledger.spent(run_id)
+    totals = {name: from_micros(getattr(spent, name)) for name in ("settled", "held", "unknown")}
     if as_document:
         as_json(
             {
-                "run": {
-                    name: run[name]
-                    for name in (
-                        "id",
-                        "state",
-                        "scope",
-                        "key",
-                        "request",
-                        "notes",
-                        "tags",
-                        "candidates",
-                        "cost",
-                    )
-                }
-                | {"mock": bool(run["mock"])},
+                "run": {name: run[name] for name in RUN_FIELDS}
+                | {
+                    "mock": bool(run["mock"]),
+                    "spent": {name: str(value) for name, value in totals.items()},
+                    "runs": [child["id"] for child in children],
+                },
                 "jobs": [one.to_dict() for one in jobs],
                 "outputs": outputs,
+                "reservations": [_reservation(one) for one in reserved],
                 "events": [
                     {
                         "at": e.at,
@@ -113,54 +119,85 @@ def show_job(word: str, *, as_document: bool) -> None:
             }
         )
         return
+    held = "".join(
+        f"  {show_usd(totals[name])} {word}" for name, word in (("held", "reserved"), ("unknown", "in doubt")) if totals[name]
+    )  # fmt: skip
     out = console()
-    request: dict[str, Any] = run["request"]
     out.print(
-        f"[bold]{run['id']}[/bold]  {run['state']}  {_when(run['created_at'])}  {show_usd(run['cost'])}",
+        f"[bold]{run['id']}[/bold]  {run['state']}  {when(run['created_at'])}  {show_usd(run['cost'])}{held}",
         markup=True,
     )
-    out.print(f"  asked: {request.get('prompt', '')!r}", markup=False)
+    for line in _about(run):
+        out.print(f"  {line}", markup=False)
+    for child in children:
+        out.print(f"  {child['id']}  {child['state']}  {show_usd(child['cost'])}", markup=False)
+    for one in jobs:
+        for line in _in_full(one, outputs, reserved, several=run["candidates"] > 1):
+            out.print(line, markup=False)
+    out.print(table_of("history", ["at", "job", "event"], [_row(event) for event in events]))
+    for one in jobs:
+        if one.state == State.UNKNOWN:
+            tell_unknown(one)
+    if run["state"] == "waiting":
+        aside(f"To send what was not sent: vidorch jobs proceed {run['id']}")
+
+
+def _about(run: dict[str, Any]) -> list[str]:
+    """What was asked, and what is to be said of it."""
+    request: dict[str, Any] = run["request"]
+    lines = [f"asked: {request.get('prompt', '')!r}"]
     others = {name: value for name, value in request.items() if name not in ("prompt", "task", "candidates")}
     if others:
-        out.print(f"  with: {', '.join(f'{name}={value}' for name, value in others.items())}", markup=False)
+        lines.append(f"with: {', '.join(f'{name}={value}' for name, value in others.items())}")
+    if run["key"]:
+        lines.append(f"key: {run['key']}")
+    if run["scope"] != "default":
+        lines.append(f"scope: {run['scope']}")
+    if run["tags"]:
+        lines.append(f"tags: {', '.join(f'{name}={value}' for name, value in run['tags'].items())}")
     if run["mock"]:
-        out.print("  mock: nothing of this was made or paid by a real provider", markup=False)
-    for note in run["notes"] or ():
-        out.print(f"  note: {note}", markup=False)
-    for one in jobs:
-        seed = "" if one.seed is None else f"  seed {one.seed}"
-        out.print(
-            f"{one.id}  {one.endpoint}/{one.model}  {one.state}  {_cost(one)}  {_took(one)}{seed}",
-            markup=False,
-        )
-        if one.error_text:
-            out.print(f"  {one.error}: {one.error_text}", markup=False)
-        for row in outputs:
-            if row["job_id"] == one.id:
-                out.print(
-                    f"  {row['uri']}  ({row['width']}x{row['height']}, {row['duration']:.2f} s, {row['size']:,} bytes)",
-                    markup=False,
-                )
-    rows = [
-        [_clock(e.at), e.job_id or "", e.kind if e.kind != "move" else f"{e.source or ''} -> {e.target}"]
-        for e in events
-    ]
-    out.print(table_of("history", ["at", "job", "event"], rows))
+        lines.append("mock: nothing of this was made or paid by a real provider")
+    return [*lines, *(f"note: {note}" for note in run["notes"] or ())]
 
 
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _in_full(
+    job: Job, outputs: Sequence[dict[str, Any]], reserved: Sequence[Reserved], *, several: bool
+) -> list[str]:
+    """One job in lines: where it went and how it is, its words, its files, what it holds."""
+    place = [f"candidate {job.candidate + 1}"] if several else []
+    place += [f"attempt {job.attempt + 1}"] if job.attempt else []
+    seed = [] if job.seed is None else [f"seed {job.seed}"]
+    facts = [f"{job.endpoint}/{job.model}", job.state, amount(job), took(job), *place, *seed]
+    lines = ["  ".join((job.id, *facts))]
+    if job.remote_id:
+        lines.append(f"  at {job.endpoint}: {job.remote_id}")
+    if job.error_text:
+        lines.append(f"  {job.error + ': ' if job.error else ''}{job.error_text}")
+    if job.cost_basis == "assumed":
+        lines.append(f"  its cost is assumed; when you know it: vidorch jobs settle {job.id} --charged USD")
+    for row in outputs:
+        if row["job_id"] == job.id:
+            size = f"{row['width']}x{row['height']}, {row['duration']:.2f} s, {row['size']:,} bytes"
+            lines.append(f"  {row['uri']}  ({size})")
+    for one in reserved:
+        if one.job_id == job.id and (one.budget is not None or one.state == "held"):
+            where = "for the call" if one.budget is None else f"in the budget {one.budget}"
+            came_to = "" if one.settled is None else f", {show_usd(one.settled)} spent"
+            lines.append(f"  {show_usd(one.amount)} {one.state} {where}{came_to}")
+    return lines
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S.%f")[:-3]
+def _row(event: Event) -> list[str]:
+    what = event.kind if event.kind != "move" else f"{event.source or ''} -> {event.target}"
+    if event.data.get("by_hand"):
+        what += " (by hand)"
+    if event.kind == "overrun":
+        what += f": {event.data.get('cost')} USD, reserved {event.data.get('reserved')}"
+    return [clock(event.at), event.job_id or "", what.strip()]
 
 
-def _cost(job: Job) -> str:
-    if job.cost is None:
-        return "-"
-    return "free" if job.cost == Decimal(0) else show_usd(job.cost)
-
-
-def _took(job: Job) -> str:
-    return "-" if job.ended_at is None else f"{job.ended_at - job.created_at:.1f} s"
+def _reservation(one: Reserved) -> dict[str, Any]:
+    return {
+        "job_id": one.job_id, "budget": one.budget, "state": one.state, "amount": str(one.amount),
+        "settled": None if one.settled is None else str(one.settled), "period": one.period,
+    }  # fmt: skip

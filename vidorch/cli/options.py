@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from vidorch.errors import InvalidRequest
+
 __all__ = [
     "AspectRatio", "Audio", "AudioTrack", "Camera", "Candidates", "Duration", "Fit", "Guidance", "Image", "Json", "LastImage",
-    "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Seed", "Size", "Steps", "Task", "Video", "given",
+    "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Seed", "Size", "Steps", "Task", "Video", "Yes",
+    "given",
+    "tags_of",
 ]  # fmt: skip
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to show.")]
@@ -59,6 +64,7 @@ Candidates = Annotated[
     int | None, typer.Option("--candidates", "-n", metavar="N", help="How many clips to make.")
 ]
 MaxCost = Annotated[str | None, typer.Option(metavar="USD", help="The most this may cost. Default: 5.00.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -67,3 +73,23 @@ def given(**options: Any) -> dict[str, Any]:
     if references := options.pop("reference", None):
         options["reference_images"] = references
     return {name: value for name, value in options.items() if value is not None and value != []}
+
+
+def tags_of(words: Sequence[str] | None) -> dict[str, str] | None:
+    """`K=V` words as a mapping.
+
+    Raises:
+        InvalidRequest: a word without a name or an equals sign, or one name twice.
+    """
+    if not words:
+        return None
+    tags: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip() or name.strip() in tags:
+            raise InvalidRequest(
+                f"--tag {word!r} cannot be used. Allowed is NAME=VALUE, each name once.", field="tags", value=word,
+                allowed="NAME=VALUE, each name once",
+            )  # fmt: skip
+        tags[name.strip()] = value
+    return tags

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+import textwrap
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vidorch.errors import Retired, Unsupported, VidorchError
 
@@ -18,6 +21,7 @@ __all__ = [
     "console",
     "error_document",
     "is_terminal",
+    "mute",
     "print_anything",
     "show_error",
     "table_of",
@@ -34,8 +38,36 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def aside(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr)
+    """A line for people, on stderr. Where nobody reads it any more (a closed terminal), what is being done still goes on."""
+    try:
+        print(_fitted(text), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        mute(sys.stderr)
+
+
+def _fitted(text: str) -> str:
+    """Broken between words where a terminal would break within one; whole for everything that is no terminal."""
+    if not sys.stderr.isatty():
+        return text
+    try:
+        width = max(os.get_terminal_size(sys.stderr.fileno()).columns, 20)
+    except OSError:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def mute(stream: TextIO) -> None:
+    """Let what is still written to a stream that nobody reads go nowhere, instead of failing again and again."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def as_json(document: Any) -> None:
@@ -102,6 +134,8 @@ def show_error(error: VidorchError) -> None:
         aside("Whether it was charged is not known.")
     elif error.charged:
         aside("It was charged.")
+    elif error.run_id or error.job_id:  # before there is a run nothing can have been paid
+        aside("It was not charged.")
     if error.run_id:
         aside(f"Run: {error.run_id}")
 

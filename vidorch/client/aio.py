@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -239,7 +239,7 @@ class AsyncClient:
                 "detach=True goes with submit, which hands back the run; generate waits for it.", field="detach", value=True,
                 allowed="submit(..., detach=True)",
             )  # fmt: skip
-        run = await self._start(request, call)
+        run = await self.begin(request, call)
         return await run.wait(call.timeout)
 
     async def submit(self, prompt: str | Request, **options: Unpack[Options]) -> AsyncRun:
@@ -251,8 +251,8 @@ class AsyncClient:
             VidorchError: see `generate`; nothing was sent unless it says so.
         """
         request, call = parse(prompt, options)
-        run = await self._start(request, call)
-        await awaited(run._submitted())
+        run = await self.begin(request, call)
+        await run.submitted()
         if call.detach:
             await run.detach()
         return run
@@ -276,7 +276,7 @@ class AsyncClient:
         if not lines:
             return []
         call = lines[0][1]
-        planned = [await in_thread(self._prepare, request, one) for request, one in lines]
+        planned = [await in_thread(self.prepare, request, one) for request, one in lines]
         engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
         needed = _needed_together(call, planned, self._budgets)
         parent = await engine.begin_batch(call, len(lines), needed)
@@ -322,8 +322,13 @@ class AsyncClient:
         context = Context(endpoint=where, clock=self._clock, job_id="check", folder=self._home)
         return await self._registry.get(where.provider).check(context)
 
-    async def _start(self, request: Request, call: Call) -> AsyncRun:
-        plan, estimate = await in_thread(self._prepare, request, call)
+    async def begin(self, request: Request, call: Call) -> AsyncRun:
+        """Start a run and return as soon as it is written down: what a face needs that can be interrupted at any moment.
+
+        Raises:
+            VidorchError: as `submit`; nothing was sent.
+        """
+        plan, estimate = await in_thread(self.prepare, request, call)
         return await self._begin(Asked(request, call, plan, estimate))
 
     async def _begin(self, asked: Asked) -> AsyncRun:
@@ -336,7 +341,12 @@ class AsyncClient:
         run_id = await engine.start(asked)
         return AsyncRun(self, run_id, engine.live.get(run_id), asked)
 
-    def _prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+    def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+        """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user. Blocks.
+
+        Raises:
+            VidorchError: as `submit` would.
+        """
         from vidorch.engine.targets import target_of
 
         plan = self._plan(request, call, to_run=True)
@@ -418,8 +428,11 @@ class AsyncClient:
             )
         return AsyncRun(self, run_id, None, None)
 
-    async def resume(self, run_id: str | None = None) -> list[AsyncRun]:
+    async def resume(self, run_id: str | None = None, *, without: Collection[str] = ()) -> list[AsyncRun]:
         """Take up every run that nobody carries (or the one named): poll, fetch, settle. Nothing is ever submitted by this.
+
+        Args:
+            without: ids of runs to leave alone, such as those that could not be brought home a moment ago.
 
         Returns:
             Handles on the runs that were taken up; they go on in the background until this client is closed.
@@ -430,7 +443,38 @@ class AsyncClient:
         engine = await self._open(free=False)
         if run_id is not None:
             await self.run(run_id)
-        return [AsyncRun(self, live.id, live, None) for live in await engine.resume(run_id)]
+        return [AsyncRun(self, live.id, live, None) for live in await engine.resume(run_id, without=without)]
+
+    async def cancel(self, run_or_job_id: str) -> None:
+        """Ask a job to end, or every open job of a run, whoever carries it. What was already paid stays paid.
+
+        Of a run nothing more is begun; when one of its jobs is cancelled, the others go on. Whether and when a job ended, and
+        what the vendor took for it, is in the ledger as soon as somebody has looked: `(await client.job(id)).state`.
+
+        Raises:
+            InvalidRequest: there is no such run or job; the job has ended, or nobody knows its id at the vendor; or it works
+                inside another process, which alone can stop it.
+            VidorchError: a vendor could not be asked, or cannot cancel.
+        """
+        from vidorch.ledger.moves import ENDS, State
+
+        engine = await self._open(free=False)
+        ledger = self._opened_ledger()
+        job = await in_thread(ledger.job, run_or_job_id)
+        if job is None and await in_thread(ledger.run, run_or_job_id) is None:
+            raise InvalidRequest(
+                f"There is no run or job {run_or_job_id!r} in this ledger.", field="id", value=run_or_job_id,
+                allowed="an id from `vidorch jobs list`",
+            )  # fmt: skip
+        if job is not None and State(job.state) in (*ENDS, State.UNKNOWN):
+            unknown = job.state == State.UNKNOWN
+            raise InvalidRequest(
+                f"The job {job.id} is {job.state} and cannot be cancelled"
+                f"{': nobody knows its id at the vendor' if unknown else ''}. Nothing was changed.",
+                hint=f"When you know it: vidorch jobs adopt {job.id} ID" if unknown else "",
+                field="id", value=job.id, allowed="a job that is at work", run_id=job.run_id, job_id=job.id,
+            )  # fmt: skip
+        await engine.cancel(run_or_job_id if job is None else job.run_id, None if job is None else job.id)
 
     async def adopt(self, job_id: str, remote_id: str) -> Job:
         """Say which job at the vendor an `unknown` one is. It is polled and fetched by the next resume.
@@ -576,9 +620,10 @@ class AsyncRun:
         """Its history, oldest first."""
         return await in_thread(self._ledger.events, self.id)
 
-    async def _submitted(self) -> None:
+    async def submitted(self) -> None:
+        """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
         if self._live is not None:
-            await self._live.submitted()
+            await awaited(self._live.submitted())
 
     async def wait(self, timeout: float | None = None) -> Result:
         """Wait for the result. A run that nobody carries any more is taken up for that.
@@ -679,8 +724,17 @@ class AsyncRun:
         await engine.detach(self.id)
         self._live = None
 
-    async def proceed(self) -> None:
+    async def proceed(
+        self,
+        *,
+        max_cost: str | int | Decimal | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Send what was not sent yet of a run that is `waiting`: its process ended before it could.
+
+        Args:
+            max_cost: USD that the whole run may cost at most, what it has cost so far included. Default: as it was begun with.
+            on_progress: as for `generate`.
 
         Raises:
             InvalidRequest: it had inputs that are kept nowhere; the same call with its key goes on. Or it does not wait.
@@ -696,7 +750,10 @@ class AsyncRun:
                 field="run_id", value=self.id, allowed="a run that is waiting",
             )  # fmt: skip
         request, call = request_again(row)
-        plan, estimate = await in_thread(self._client._prepare, request, call)
+        call = replace(call, on_progress=on_progress)
+        if max_cost is not None:
+            call = replace(call, max_cost=usd(max_cost, "max_cost"))
+        plan, estimate = await in_thread(self._client.prepare, request, call)
         self._asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
         self._live = await engine.take_up(self.id, self._asked)
 

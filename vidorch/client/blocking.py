@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -23,7 +23,7 @@ from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
-from vidorch.result import Event, Job, Result
+from vidorch.result import Event, Job, Progress, Result
 
 if TYPE_CHECKING:
     from vidorch.ledger.ledger import Pruned
@@ -97,12 +97,8 @@ class Client:
         return self._portal.call(inner.generate, prompt, **options)
 
     def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
-        """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user.
-
-        Raises:
-            VidorchError: as `submit` would.
-        """
-        return self._inner._prepare(request, call)
+        """See `AsyncClient.prepare`."""
+        return self._inner.prepare(request, call)
 
     def submit(self, prompt: str | Request, **options: Unpack[Options]) -> Run:
         """See `AsyncClient.submit`."""
@@ -121,10 +117,15 @@ class Client:
         inner = self._ready()
         return Run(self, self._portal.call(inner.run, run_id))
 
-    def resume(self, run_id: str | None = None) -> list[Run]:
+    def resume(self, run_id: str | None = None, *, without: Collection[str] = ()) -> list[Run]:
         """See `AsyncClient.resume`."""
         inner = self._ready()
-        return [Run(self, run) for run in self._portal.call(inner.resume, run_id)]
+        return [Run(self, run) for run in self._portal.call(inner.resume, run_id, without=without)]
+
+    def cancel(self, run_or_job_id: str) -> None:
+        """See `AsyncClient.cancel`."""
+        inner = self._ready()
+        self._portal.call(inner.cancel, run_or_job_id)
 
     def adopt(self, job_id: str, remote_id: str) -> Job:
         """See `AsyncClient.adopt`."""
@@ -244,9 +245,14 @@ class Run:
         """Let go of the run: any process may take it up. See `AsyncRun.detach`."""
         self._client._portal.call(self._now().detach)
 
-    def proceed(self) -> None:
+    def proceed(
+        self,
+        *,
+        max_cost: str | int | Decimal | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Send what was not sent yet of a run that is `waiting`. See `AsyncRun.proceed`."""
-        self._client._portal.call(self._now().proceed)
+        self._client._portal.call(self._now().proceed, max_cost=max_cost, on_progress=on_progress)
 
 
 def _warn_inside_a_loop() -> None:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from vidorch.contract import Accepted
+from vidorch.contract import Accepted, Cancelled
 from vidorch.engine.asked import Asked, chunks
 from vidorch.engine.carried import Carried
 from vidorch.engine.closing import Closing
@@ -52,6 +52,8 @@ class LiveRun:
         self._cap = cap
         self._tally = Tally()
         self._passed_over: set[int] = set()
+        self._called_off: set[str] = set()
+        self._asked_to_stop: dict[str, Cancelled | None] = {}
         self._started = self._clock.now()
         closed = () if fresh else range(run.candidates)
         self._closed = {
@@ -106,29 +108,40 @@ class LiveRun:
             charged=False if inside else None, run_id=self.id,
         )  # fmt: skip
 
-    async def cancel(self) -> None:
-        """Ask every open job to end, and begin no other.
+    async def cancel(self, job_id: str | None = None) -> None:
+        """Ask every open job to end, and begin no other; or one job alone, and the others go on.
 
         Raises:
             VidorchError: what the provider said when it could not be asked; every job was asked all the same.
         """
-        self._run.cancelled = True
-        asked = [driver.cancel() for driver in self.drivers.values()]
+        if job_id is None:
+            self._run.cancelled = True
+        else:
+            self._called_off.add(job_id)
+        asked = [driver.cancel() for name, driver in self.drivers.items() if job_id in (None, name)]
         asked += [
-            self._cancel_elsewhere(job)
+            self._cancel_undriven(job)
             for job in self._run.jobs.values()
-            if job.id not in self.drivers and State(job.state) in (State.ACCEPTED, State.RUNNING)
-        ]
+            if job_id in (None, job.id) and job.id not in self.drivers and job.id not in self._asked_to_stop
+            and State(job.state) in (State.ACCEPTED, State.RUNNING)
+        ]  # fmt: skip
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def _cancel_elsewhere(self, job: Job) -> None:
-        """A job that another process drives: the vendor is asked from here, and its owner will see it."""
+    async def _cancel_undriven(self, job: Job) -> None:
+        """A job that another process drives, or that we have not taken over yet: whoever drives it will see the end.
+
+        It is noted that the vendor was asked, since at some vendors a second time deletes the result of a finished job.
+        """
+        self._asked_to_stop[job.id] = None
         purchase = Purchase.of_job(job, self._services.offers())
         provider = self._services.provider_of(job.provider)
         accepted = Accepted(job.remote_id or "", job.quote, dict(job.details))
-        await provider.cancel(self._services.context(job, purchase, self._run.refuge.folder), accepted)
+        answer = await provider.cancel(
+            self._services.context(job, purchase, self._run.refuge.folder), accepted
+        )
+        self._asked_to_stop[job.id] = answer
 
     async def leave(self) -> None:
         """Let go: in-process work is abandoned, everything else stays open in the ledger for whoever takes it up.
@@ -297,7 +310,9 @@ class LiveRun:
                 if State(job.state) in ENDS:
                     break
             driver = self.drivers.get(job.id) or self._driver(job)
-            if self._run.cancelled:
+            if job.id in self._asked_to_stop:
+                driver.was_asked_to_stop(self._asked_to_stop[job.id])
+            elif self._run.cancelled or job.id in self._called_off:
                 with contextlib.suppress(VidorchError):
                     await driver.cancel()
             try:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from vidorch.contract import Done, Failed
+from vidorch.contract import Cancelled, Done, Failed
 from vidorch.engine.errand import Errand, Overtaken, Report
 from vidorch.engine.homing import Homecoming
 from vidorch.engine.purchase import Purchase
@@ -114,6 +114,10 @@ class JobDriver:
         """
         self._errand.cancelled = True
         await self._errand.stop_at_vendor()
+
+    def was_asked_to_stop(self, answer: Cancelled | None) -> None:
+        """The vendor was asked already, before this driver was made."""
+        self._errand.was_asked_to_stop(answer)
 
     async def leave(self) -> None:
         """The process lets go: work that cannot outlive it is written down as abandoned, and cost nothing."""

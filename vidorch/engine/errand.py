@@ -141,6 +141,10 @@ class Errand:
         self._asked_to_stop = True
         self.answer = await self.provider.cancel(self.context(), self.accepted)
 
+    def was_asked_to_stop(self, answer: Cancelled | None) -> None:
+        """Somebody asked the vendor before this job was ours; it said `answer`, None when nothing is known of that."""
+        self.cancelled, self._asked_to_stop, self.answer = True, True, answer
+
     # -- how it ends ------------------------------------------------------------------------------------------------
 
     async def end(self, target: State, error: VidorchError | None, cost: Cost | None = None) -> None:

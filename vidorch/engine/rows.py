@@ -49,6 +49,7 @@ def run_row(
         "select": call.select if isinstance(call.select, str) or call.select is None else "a function of the caller",
         "spread": call.spread, "retries": call.retries, "refill": call.refill, "retry_refused": call.retry_refused,
         "on_unknown": call.on_unknown, "fallback_on_refusal": call.fallback_on_refusal,
+        "allow_unpriced": call.allow_unpriced,
     }  # fmt: skip
     return {
         "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from vidorch.call import Call
+from vidorch.call import SELECTORS, Call
 from vidorch.contract import Accepted
 from vidorch.engine.asked import Asked
 from vidorch.engine.carried import Carried
@@ -22,7 +22,7 @@ from vidorch.engine.purchase import Purchase
 from vidorch.engine.rows import asked_hash, batch_row, job_row, models_of, run_row
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import InvalidRequest, KeyConflict, OverBudget
+from vidorch.errors import InvalidRequest, KeyConflict, OverBudget, VidorchError
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
@@ -193,20 +193,27 @@ class Engine:
         again = target_again(dict(row)) if here else None
         return again or refuge
 
-    async def resume(self, run_id: str | None = None) -> list[LiveRun]:
-        """Take up every run that nobody carries (or one). Nothing is submitted: it polls, fetches and settles."""
+    async def resume(self, run_id: str | None = None, *, without: Collection[str] = ()) -> list[LiveRun]:
+        """Take up every run that nobody carries (or one, or those of one batch): poll, fetch, settle. Nothing is submitted.
+
+        Args:
+            without: runs to leave alone.
+        """
+        now = self._services.clock.now()
         rows = await in_thread(self._ledger.open_runs)
         batches = [row["id"] for row in rows if row["kind"] == "batch"]
-        # A run that was cancelled, or ended beside a lost submit, may still have something coming.
-        at_work = [job.run_id for job in await in_thread(self._ledger.open_jobs)]
-        names = dict.fromkeys([*(row["id"] for row in rows if row["kind"] != "batch"), *at_work])
+        below = {row["id"]: row["parent_id"] for row in rows}
+        left = [row["id"] for row in rows if row["state"] == "open" and row["kind"] != "batch"
+                and is_orphan(row["owner"], row["lease_until"], now)]  # fmt: skip
+        # A run that waits, was cancelled, or ended beside a lost submit may still have something coming.
+        left += [
+            job.run_id for job in await in_thread(self._ledger.open_jobs)
+            if is_orphan(job.owner, job.lease_until, now)
+        ]  # fmt: skip
         taken = []
-        for name in names:
-            if (
-                name not in self.live
-                and run_id in (None, name)
-                and (live := await self.take_up(name)) is not None
-            ):
+        for name in dict.fromkeys(left):
+            wanted = run_id in (None, name, below.get(name)) and name not in without and name not in self.live
+            if wanted and (live := await self.take_up(name)) is not None:
                 taken.append(live)
         for name in batches:
             await self.close_batch(name)
@@ -275,37 +282,53 @@ class Engine:
             )  # fmt: skip
         await run.leave()
 
-    async def cancel(self, run_id: str) -> None:
-        """Cancel a run that this process does not carry: nothing more is begun for it, and its vendors are asked to stop.
+    async def cancel(self, run_id: str, job_id: str | None = None) -> None:
+        """Cancel a run, whoever carries it: nothing more is begun for it, and its vendors are asked to stop.
+
+        Args:
+            job_id: this job alone; the others of the run go on.
 
         Raises:
             InvalidRequest: it works inside another process that lives.
-            VidorchError: a vendor could not be asked, or cannot cancel.
+            VidorchError: a vendor could not be asked, or cannot cancel; the others were asked all the same.
         """
         live = await self.take_up(run_id)
         if live is not None:
-            await live.cancel()
+            await live.cancel(job_id)
             return
-        services, now = self._services, self._services.clock.now()
+        now = self._services.clock.now()
         jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
-        at_work = [job for job in jobs if State(job.state) not in ENDS]
+        at_work = [job for job in jobs if State(job.state) not in ENDS and job_id in (None, job.id)]
         if any(not job.outlives_caller for job in at_work):
             raise InvalidRequest(
                 f"The run {run_id} works inside another process and can only be stopped there.", field="run_id", value=run_id,
                 allowed="a run of this process, or one of a hosted model",
             )  # fmt: skip
-        await written(self._ledger.end_run(run_id, "cancelled", now))  # its owner begins nothing more
+        if job_id is None:
+            await written(self._ledger.end_run(run_id, "cancelled", now))  # its owner begins nothing more
+        problems: list[VidorchError] = []
         for job in at_work:
-            if State(job.state) in BEFORE_SENDING:
-                with contextlib.suppress(MovedMeanwhile):
-                    await written(self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0}))
-            elif job.remote_id is not None:
-                purchase = Purchase.of_job(job, services.offers())
-                accepted = Accepted(job.remote_id, job.quote, dict(job.details))
-                folder = run_folder(services.home, run_id, job.created_at)
-                await services.provider_of(job.provider).cancel(
-                    services.context(job, purchase, folder), accepted
-                )
+            try:
+                await self._cancel_from_here(job, now)
+            except VidorchError as error:
+                problems.append(error)
+        for child in await in_thread(self._ledger.children, run_id):
+            if child["state"] in OPEN:
+                await self.cancel(child["id"])
+        if problems:
+            raise problems[0]
+
+    async def _cancel_from_here(self, job: Job, now: float) -> None:
+        """Call off a job that another process drives; its owner will see the end of it."""
+        services = self._services
+        if State(job.state) in BEFORE_SENDING:
+            with contextlib.suppress(MovedMeanwhile):
+                await written(self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0}))
+        elif job.remote_id is not None:
+            purchase = Purchase.of_job(job, services.offers())
+            accepted = Accepted(job.remote_id, job.quote, dict(job.details))
+            folder = run_folder(services.home, job.run_id, job.created_at)
+            await services.provider_of(job.provider).cancel(services.context(job, purchase, folder), accepted)
 
     async def aclose(self) -> None:
         """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""
@@ -371,6 +394,8 @@ def request_again(row: Mapping[str, Any]) -> tuple[Request, Call]:
             for one in options.get("models", ())
         )
         again = {name: options[name] for name in _AGAIN if options.get(name) is not None}
+        if options.get("select") in SELECTORS:
+            again["select"] = options["select"]
         call = Call(models=models, max_cost=row["max_cost"], scope=row["scope"], key=row["key"], output=row["output"],
                     tags=row["tags"] or {}, overwrite=True, **again)  # fmt: skip
         same = asked_hash(request, call) == row["request_hash"]
@@ -385,4 +410,6 @@ def request_again(row: Mapping[str, Any]) -> tuple[Request, Call]:
     return request, replace(call, overwrite=bool(options.get("overwrite")))
 
 
-_AGAIN = ("spread", "retries", "refill", "retry_refused", "on_unknown", "fallback_on_refusal", "timeout")
+_AGAIN = (
+    "spread", "retries", "refill", "retry_refused", "on_unknown", "fallback_on_refusal", "timeout", "allow_unpriced",
+)  # fmt: skip

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from vidorch.budget import BudgetState
 from vidorch.ledger.accounts import states_of
 from vidorch.ledger.moves import State
 from vidorch.ledger.rows import job_of, run_of
-from vidorch.ledger.schema import events, jobs, outputs, reservations, runs
+from vidorch.ledger.schema import budgets, events, jobs, outputs, reservations, runs
 from vidorch.ledger.session import Session
 from vidorch.ledger.store import Store
+from vidorch.money import from_micros
 from vidorch.result import Event, Job
 
-__all__ = ["Reader", "Spent", "job_row"]
+__all__ = ["Reader", "Reserved", "Spent", "job_row"]
 
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
@@ -43,13 +45,11 @@ _JOBS_OF = (
     .limit(bindparam("b_limit"))
 )
 _JOBS = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(bindparam("b_limit"))
-_JOBS_IN = (
-    select(jobs)
-    .where(jobs.c.state == bindparam("b_state"))
-    .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-    .limit(bindparam("b_limit"))
-)
+_JOBS_IN = _JOBS.where(jobs.c.state == bindparam("b_state"))
+_JOBS_OF_SCOPE = _JOBS.where(jobs.c.scope == bindparam("b_scope"))
+_JOBS_OF_SCOPE_IN = _JOBS_IN.where(jobs.c.scope == bindparam("b_scope"))
 _OPEN_JOBS = select(jobs).where(jobs.c.ended_at.is_(None)).order_by(jobs.c.created_at, jobs.c.id)
+_COUNT = select(func.count().label("jobs")).select_from(jobs)
 _UNKNOWN_LIKE = (
     select(jobs)
     .where(
@@ -91,6 +91,15 @@ _SPENT = (
     .where(reservations.c.root_id == bindparam("b_root"), reservations.c.budget_id.is_(None))
     .group_by(reservations.c.state, jobs.c.state)
 )
+_RESERVED = (
+    select(
+        reservations.c.job_id, reservations.c.state, reservations.c.amount, reservations.c.settled, reservations.c.period,
+        budgets.c.name.label("budget"),
+    )
+    .outerjoin(budgets, budgets.c.id == reservations.c.budget_id)
+    .where(reservations.c.run_id == bindparam("b_run"), or_(reservations.c.budget_id.is_(None), budgets.c.id.is_not(None)))
+    .order_by(reservations.c.created_at, reservations.c.id)
+)  # fmt: skip
 _OUTPUTS = (
     select(outputs)
     .where(outputs.c.run_id == bindparam("b_run"))
@@ -127,6 +136,23 @@ class Spent:
     def total(self) -> int:
         """All that counts against the cap."""
         return self.settled + self.held + self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """One reservation: what a job may cost, as long as nobody knows what it does.
+
+    Attributes:
+        budget: in whose favour it counts; None for the call itself. state: "held", "settled" or "released".
+        amount: USD that were reserved. settled: USD that it came to. period: the day (UTC) on which it counts.
+    """
+
+    job_id: str
+    budget: str | None
+    state: str
+    amount: Decimal
+    settled: Decimal | None
+    period: str
 
 
 def job_row(db: Session, job_id: str) -> Job | None:
@@ -166,16 +192,34 @@ class Reader:
         return self._store.read(lambda db: job_row(db, job_id))
 
     def jobs(
-        self, *, run_id: str | None = None, state: str | None = None, limit: int | None = None
+        self,
+        *,
+        run_id: str | None = None,
+        state: str | None = None,
+        scope: str | None = None,
+        limit: int | None = None,
     ) -> list[Job]:
-        """Jobs of one run in order of candidates, or all jobs, newest first."""
+        """Jobs of one run in order of candidates, or all jobs (of a scope), newest first."""
         most = {"b_limit": _MANY if limit is None else limit}
         if run_id is not None:
             found = self._jobs(
                 _JOBS_OF, most | {"b_run": run_id} | ({} if state is None else {"b_limit": _MANY})
             )
             return found if state is None else [job for job in found if job.state == state][:limit]
-        return self._jobs(_JOBS if state is None else _JOBS_IN, most | _given(b_state=state))
+        if scope is None:
+            query = _JOBS if state is None else _JOBS_IN
+        else:
+            query = _JOBS_OF_SCOPE if state is None else _JOBS_OF_SCOPE_IN
+        return self._jobs(query, most | _given(b_state=state, b_scope=scope))
+
+    def count_jobs(self) -> int:
+        """How many jobs there are."""
+
+        def work(db: Session) -> int:
+            row = db.row(_COUNT, {})
+            return 0 if row is None else int(row["jobs"])
+
+        return self._store.read(work)
 
     def open_jobs(self, run_id: str | None = None) -> list[Job]:
         """Jobs that have not come to an end, oldest first; those of one run, or all."""
@@ -218,6 +262,18 @@ class Reader:
                 elif row["state"] == "held":
                     held += int(row["amount"])
             return Spent(settled, held, unknown)
+
+        return self._store.read(work)
+
+    def reservations(self, run_id: str) -> list[Reserved]:
+        """What each job of a run holds or held: for its call, and in every budget that is still there."""
+
+        def work(db: Session) -> list[Reserved]:
+            return [
+                Reserved(row["job_id"], row["budget"], row["state"], from_micros(row["amount"]),
+                         None if row["settled"] is None else from_micros(row["settled"]), row["period"])
+                for row in db.rows(_RESERVED, {"b_run": run_id})
+            ]  # fmt: skip
 
         return self._store.read(work)
 
