@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.budget import DEFAULT_CAP, Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog, load
+from vidorch.client.handle import AsyncRun
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
 from vidorch.engine.asked import Asked
@@ -24,8 +25,6 @@ from vidorch.errors import (
     InvalidRequest,
     LedgerUnavailable,
     OverBudget,
-    SubmissionUnknown,
-    TimedOut,
     VidorchError,
     shown,
 )
@@ -37,20 +36,18 @@ from vidorch.offloop import awaited, in_thread, written
 from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
 from vidorch.request import Request
-from vidorch.result import Event, Job, Progress, Result
+from vidorch.result import Job, Result
 from vidorch.routing import make_plan
 from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
     from vidorch.engine.byhand import ByHand
-    from vidorch.engine.carrying import LiveRun
     from vidorch.engine.runs import Engine
     from vidorch.inputs import Media
     from vidorch.ledger.ledger import Ledger, Pruned
 
 __all__ = ["AsyncClient", "AsyncRun"]
 
-LOOK_EVERY = 0.5
 AT_ONCE = 256
 """Lines of a batch that are under way at the same time."""
 
@@ -573,189 +570,6 @@ class AsyncClient:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-
-class AsyncRun:
-    """A handle on a run: of this process while it is live, and by the ledger afterwards."""
-
-    def __init__(self, client: AsyncClient, run_id: str, live: LiveRun | None, asked: Asked | None) -> None:
-        self.id = run_id
-        self._client = client
-        self._live = live
-        self._asked = asked
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.id!r})"
-
-    @property
-    def _ledger(self) -> Ledger:
-        return self._client._opened_ledger()
-
-    async def state(self) -> str:
-        """open, waiting, finished, failed or cancelled."""
-        row = await in_thread(self._ledger.run, self.id)
-        return str(row["state"]) if row else "unknown"
-
-    @property
-    def progress(self) -> float | None:
-        """0 to 1 over all candidates; None while nothing is known."""
-        latest = self._latest
-        return latest.fraction if latest else None
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds left; None while nothing is known."""
-        latest = self._latest
-        return latest.eta if latest else None
-
-    @property
-    def _latest(self) -> Progress | None:
-        return self._live.progress if self._live is not None else None
-
-    async def jobs(self) -> list[Job]:
-        """Its jobs, in order of candidates."""
-        return await in_thread(lambda: self._ledger.jobs(run_id=self.id))
-
-    async def events(self) -> list[Event]:
-        """Its history, oldest first."""
-        return await in_thread(self._ledger.events, self.id)
-
-    async def submitted(self) -> None:
-        """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
-        if self._live is not None:
-            await awaited(self._live.submitted())
-
-    async def wait(self, timeout: float | None = None) -> Result:
-        """Wait for the result. A run that nobody carries any more is taken up for that.
-
-        Args:
-            timeout: seconds; None waits until it is done.
-
-        Raises:
-            TimedOut: `timeout` seconds are over; the run goes on.
-            VidorchError: it failed; see `generate`.
-        """
-        from vidorch.engine.waiting import within
-
-        try:
-            result = await awaited(within(self._client._clock, timeout, self._finished()))
-        except TimeoutError as error:
-            if isinstance(error, VidorchError):
-                raise
-            raise TimedOut(
-                f"The run {self.id} is not finished after {timeout:g} s. It goes on while this process lives, and at its vendor "
-                "after that; what it costs is reserved.",
-                hint=f"Get it back with client.run({self.id!r}).wait(), or from anywhere with: vidorch jobs resume {self.id}",
-                run_id=self.id,
-            ) from None
-        except asyncio.CancelledError as cancelled:
-            cancelled.add_note(
-                f"Only the waiting for the run {self.id} ended. Hosted work goes on and is paid for; get it back with "
-                f"client.run({self.id!r}).wait(), or from anywhere with: vidorch jobs resume {self.id}"
-            )
-            raise
-        return await self._chosen(result)
-
-    async def _finished(self) -> Result:
-        """The result, whoever brings it about."""
-        from vidorch.engine.results import read_result
-        from vidorch.engine.waiting import waits_for_submit
-
-        while True:
-            if (live := self._live) is not None:
-                try:
-                    return await live.wait()
-                except (TimedOut, SubmissionUnknown):
-                    self._live = None  # whoever waits again has it looked for again
-                    raise
-            row = await in_thread(self._ledger.run, self.id)
-            if row is None or (row["state"] not in ("open", "waiting") and not await self._is_at_work()):
-                return await in_thread(read_result, self._ledger, self.id)
-            engine = await self._client._open(free=False)
-            self._live = await engine.take_up(self.id, self._asked)
-            if self._live is None and row["state"] == "waiting":
-                raise waits_for_submit(row)
-            if self._live is None:
-                await self._client._clock.sleep(LOOK_EVERY)
-
-    async def _is_at_work(self) -> bool:
-        return bool(await in_thread(lambda: self._ledger.open_jobs(run_id=self.id)))
-
-    async def _chosen(self, result: Result) -> Result:
-        """The clip that this caller's own selection wants, where that is not the one that the run handed over."""
-        select = self._asked.call.select if self._asked is not None else None
-        if (
-            select is None
-            or (self._live is not None and self._live.asked is self._asked)
-            or len(result.candidates) < 2
-        ):
-            return result
-        from vidorch.selection import select_from
-
-        selection = await in_thread(select_from, select, result.candidates)
-        notes = (*result.notes, *selection.notes)
-        return replace(result, clip=result.candidates[selection.chosen], notes=notes)
-
-    async def result(self) -> Result:
-        """The result of a finished run; waits if it is not."""
-        return await self.wait()
-
-    async def cancel(self) -> None:
-        """Ask every open job of this run to end, whoever carries it, and begin no other. What was already paid stays paid.
-
-        Raises:
-            InvalidRequest: it works inside another process, which alone can stop it.
-            VidorchError: a vendor could not be asked, or cannot cancel.
-        """
-        engine = await self._client._open(free=False)
-        live = self._live or engine.live.get(self.id)
-        if live is not None:
-            await live.cancel()
-        else:
-            await engine.cancel(self.id)
-
-    async def detach(self) -> None:
-        """Let go of the run: its jobs go on at their vendors, and any process may take it up.
-
-        Raises:
-            InvalidRequest: it works inside this process, and would end with that.
-        """
-        engine = await self._client._open(free=False)
-        await engine.detach(self.id)
-        self._live = None
-
-    async def proceed(
-        self,
-        *,
-        max_cost: str | int | Decimal | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
-    ) -> None:
-        """Send what was not sent yet of a run that is `waiting`: its process ended before it could.
-
-        Args:
-            max_cost: USD that the whole run may cost at most, what it has cost so far included. Default: as it was begun with.
-            on_progress: as for `generate`.
-
-        Raises:
-            InvalidRequest: it had inputs that are kept nowhere; the same call with its key goes on. Or it does not wait.
-            OverBudget, ...: as `generate`.
-        """
-        from vidorch.engine.runs import request_again
-
-        engine = await self._client._open(free=False)
-        row = await in_thread(self._ledger.run, self.id)
-        if row is None or row["state"] != "waiting":
-            raise InvalidRequest(
-                f"The run {self.id} is {row['state'] if row else 'gone'}, not waiting; there is nothing to send.",
-                field="run_id", value=self.id, allowed="a run that is waiting",
-            )  # fmt: skip
-        request, call = request_again(row)
-        call = replace(call, on_progress=on_progress)
-        if max_cost is not None:
-            call = replace(call, max_cost=usd(max_cost, "max_cost"))
-        plan, estimate = await in_thread(self._client.prepare, request, call)
-        self._asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
-        self._live = await engine.take_up(self.id, self._asked)
 
 
 def closed() -> RuntimeError:
