@@ -117,7 +117,7 @@ class LiveRun:
         asked += [
             self._cancel_elsewhere(job)
             for job in self._run.jobs.values()
-            if job.id not in self.drivers and State(job.state) in (State.ACCEPTED, State.RUNNING)
+            if job.id not in self.drivers and job.state in (State.ACCEPTED, State.RUNNING)
         ]
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException):
@@ -168,7 +168,7 @@ class LiveRun:
     async def _serve(self, first: int, count: int) -> None:
         """Carry `count` candidates until each has its clip, or nothing more may be done for it."""
         history = self._run.history(first)
-        if history and State(history[-1].state) not in ENDS:
+        if history and history[-1].state not in ENDS:
             try:
                 await self._see_through(history[-1])
             except VidorchError as error:
@@ -283,7 +283,7 @@ class LiveRun:
         Raises:
             VidorchError: it stays open, and why.
         """
-        while State(job.state) not in ENDS:
+        while job.state not in ENDS:
             ours = job.owner == self._services.host.owner
             if not ours:
                 if not is_orphan(job.owner, job.lease_until, self._clock.now()):
@@ -294,7 +294,7 @@ class LiveRun:
                     job = await self._read(job.id)
                     continue
                 job = taken
-                if State(job.state) in ENDS:
+                if job.state in ENDS:
                     break
             driver = self.drivers.get(job.id) or self._driver(job)
             if self._run.cancelled:
@@ -338,7 +338,7 @@ class LiveRun:
             MissingCredentials: this process cannot speak for it; it is left as it is.
         """
         services, now = self._services, self._clock.now()
-        state = State(job.state)
+        state = job.state
         try:
             if (
                 state in BEFORE_SENDING or not job.outlives_caller
