@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -36,10 +37,35 @@ def _base32(number: int, length: int) -> str:
     return "".join(reversed(letters))
 
 
+class _Chance:
+    """Random bits of the operating system, fetched a page at a time: each question to it lets other threads go first."""
+
+    def __init__(self) -> None:
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)  # no child draws what its parent draws
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._page = b""
+
+    def bits(self, count: int) -> int:
+        """A number of that many random bits."""
+        length = (count + 7) // 8
+        with self._lock:
+            if len(self._page) < length:
+                self._page = os.urandom(1024)
+            drawn, self._page = self._page[:length], self._page[length:]
+        return int.from_bytes(drawn, "big") >> (8 * length - count)
+
+
+_chance = _Chance()
+
+
 class Ids:
     """Makes ids such as `run_01kaq7m2b9x4t0c8`: milliseconds since 1970 (9 letters), then 35 random bits (7 letters)."""
 
-    def __init__(self, clock: Clock, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+    def __init__(self, clock: Clock, random_bits: Callable[[int], int] = _chance.bits) -> None:
         self._clock = clock
         self._random_bits = random_bits
 

@@ -77,13 +77,13 @@ class PlannedOffer:
             notes=self.notes,
         )
 
-    def describe(self) -> dict[str, Any]:
-        """JSON-ready: asked, bought, billed."""
+    def describe(self, line: EstimateLine | None = None) -> dict[str, Any]:
+        """JSON-ready: asked, bought, billed. `line`: its line, where that is made already."""
         return {
             "route": self.route.path,
             "trim_to": self.trim_to,
             "samples": self.samples,
-            **self.line().to_dict(),
+            **(line or self.line()).to_dict(),
         }
 
 
@@ -154,12 +154,17 @@ class Plan:
             said.append("No other offer whose provider is in this version can serve it as it is.")
         return " ".join(said)
 
-    def describe(self) -> dict[str, Any]:
-        """JSON-ready form for the ledger: asked, bought and billed by entry, what was left out and why."""
+    def describe(self, estimate: Estimate | None = None) -> dict[str, Any]:
+        """JSON-ready form for the ledger: asked, bought and billed by entry, what was left out and why.
+
+        Args:
+            estimate: what `estimate_of` gave for this plan, where it was asked already.
+        """
+        lines = estimate.lines if estimate is not None else tuple(entry.line() for entry in self.entries)
         return {
             "asked": self.request.describe(),
             "candidates": self.candidates,
-            "entries": [entry.describe() for entry in self.entries],
+            "entries": [entry.describe(line) for entry, line in zip(self.entries, lines, strict=True)],
             "left_out": [one.describe() for one in self.left_out],
             "notes": list(self.notes),
             "catalog_as_of": str(self.catalog_as_of) if self.catalog_as_of else None,

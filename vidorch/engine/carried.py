@@ -11,7 +11,7 @@ from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target
 from vidorch.errors import VidorchError
-from vidorch.ledger.moves import ENDS, State
+from vidorch.ledger.moves import ENDS
 from vidorch.result import Job
 
 __all__ = ["Carried"]
@@ -87,7 +87,7 @@ class Carried:
 
     def open_jobs(self) -> list[Job]:
         """Those that have not come to an end."""
-        return [job for job in self.jobs.values() if State(job.state) not in ENDS]
+        return [job for job in self.jobs.values() if job.state not in ENDS]
 
     def attempt_number(self, candidate: int, samples: int) -> int:
         """Of the next job for these candidates."""

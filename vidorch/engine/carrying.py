@@ -123,7 +123,7 @@ class LiveRun:
             self._cancel_undriven(job)
             for job in self._run.jobs.values()
             if job_id in (None, job.id) and job.id not in self.drivers and job.id not in self._asked_to_stop
-            and State(job.state) in (State.ACCEPTED, State.RUNNING)
+            and job.state in (State.ACCEPTED, State.RUNNING)
         ]  # fmt: skip
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException):
@@ -181,7 +181,7 @@ class LiveRun:
     async def _serve(self, first: int, count: int) -> None:
         """Carry `count` candidates until each has its clip, or nothing more may be done for it."""
         history = self._run.history(first)
-        if history and State(history[-1].state) not in ENDS:
+        if history and history[-1].state not in ENDS:
             try:
                 await self._see_through(history[-1])
             except VidorchError as error:
@@ -296,7 +296,7 @@ class LiveRun:
         Raises:
             VidorchError: it stays open, and why.
         """
-        while State(job.state) not in ENDS:
+        while job.state not in ENDS:
             ours = job.owner == self._services.host.owner
             if not ours:
                 if not is_orphan(job.owner, job.lease_until, self._clock.now()):
@@ -307,7 +307,7 @@ class LiveRun:
                     job = await self._read(job.id)
                     continue
                 job = taken
-                if State(job.state) in ENDS:
+                if job.state in ENDS:
                     break
             driver = self.drivers.get(job.id) or self._driver(job)
             if job.id in self._asked_to_stop:
@@ -353,7 +353,7 @@ class LiveRun:
             MissingCredentials: this process cannot speak for it; it is left as it is.
         """
         services, now = self._services, self._clock.now()
-        state = State(job.state)
+        state = job.state
         try:
             if (
                 state in BEFORE_SENDING or not job.outlives_caller

@@ -58,7 +58,7 @@ class Attempt:
 
 def nothing_was_sent(jobs: Sequence[Job]) -> bool:
     """Whether provably no vendor has, or had, anything of this candidate."""
-    return all(State(job.state) in NEVER_SENT for job in jobs)
+    return all(job.state in NEVER_SENT for job in jobs)
 
 
 def what_next(
@@ -116,7 +116,7 @@ def _after_refusal(
     call: Call,
     tally: Tally,
 ) -> Again | None:
-    refused = sum(State(one.job.state) is State.REFUSED or one.withheld for one in attempts)
+    refused = sum(one.job.state == State.REFUSED or one.withheld for one in attempts)
     if same is not None and refused <= call.retry_refused:
         return Again(same, seed_anew=True)
     at_output = last.withheld or last.job.error_stage == "output"

@@ -76,7 +76,7 @@ class JobDriver:
         """
         errand, sender = self._errand, self._sender
         try:
-            if State(self.job.state) in BEFORE_SENDING and not await sender.send():
+            if self.job.state in BEFORE_SENDING and not await sender.send():
                 return
             if (
                 self.job.state == State.SENDING
@@ -87,7 +87,7 @@ class JobDriver:
             self.submitted.set()
             if self.job.state == State.UNKNOWN and not await sender.find():
                 return
-            if State(self.job.state) not in ENDS:
+            if self.job.state not in ENDS:
                 found = await Lookout(errand).until_over()
                 sender.free_slot()
                 await self._bring_home(found)
@@ -121,7 +121,7 @@ class JobDriver:
 
     async def leave(self) -> None:
         """The process lets go: work that cannot outlive it is written down as abandoned, and cost nothing."""
-        state = State(self.job.state)
+        state = self.job.state
         if state in ENDS or not (state in BEFORE_SENDING or not self.job.outlives_caller):
             return
         with contextlib.suppress(VidorchError):

@@ -135,7 +135,7 @@ class Errand:
         """
         if self.accepted is None or self._asked_to_stop:
             return
-        if State(self.job.state) not in (State.ACCEPTED, State.RUNNING):
+        if self.job.state not in (State.ACCEPTED, State.RUNNING):
             return
         # Asked once: at some vendors the same call made on a finished job deletes its result.
         self._asked_to_stop = True
@@ -162,7 +162,7 @@ class Errand:
                 "charged": None if error.charged is None else int(error.charged),
                 "request_id": error.request_id,
             }
-        if find_move(State(self.job.state), target) is None:
+        if find_move(self.job.state, target) is None:
             target = State.FAILED
         await self.move(
             target,
@@ -222,7 +222,7 @@ class Errand:
             LedgerUnavailable: it could not be written.
         """
         at = self.clock.now()
-        step = find_move(State(self.job.state), target)
+        step = find_move(self.job.state, target)
         if step is not None and not step.waits:
             future = self.ledger.move(
                 self.job, target, at, changes=changes, cost=cost, made=made or (), note=note
@@ -259,11 +259,11 @@ class Errand:
         """
         now = await in_thread(self.ledger.job, self.job.id)
         ours = now is not None and now.owner == self.services.host.owner
-        if now is None or State(now.state) in ENDS:
+        if now is None or now.state in ENDS:
             raise Overtaken(now or self.job)
         # Taken for lost while we slept: it is `unknown` to them, and we know. An answer in hand is worth more than a lease.
         knows = self.job.state == State.SENDING and now.state == State.UNKNOWN and target is not State.UNKNOWN
-        if not (ours or knows) or find_move(State(now.state), target) is None:
+        if not (ours or knows) or find_move(now.state, target) is None:
             raise Overtaken(now)
         return now
 

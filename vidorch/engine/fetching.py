@@ -78,39 +78,46 @@ class Porter:
                 temporary.unlink(missing_ok=True)
 
     def _finish(self, job: Job, output: Output, number: int, temporary: Path) -> Brought:
+        seen = self._look(output, temporary)
+        published = self._put(job, number, temporary, _SUFFIXES.get(output.media_type, ".mp4"))
+        row = {
+            "id": self.new_id("out"), "run_id": job.run_id, "job_id": job.id, "number": output.index, "state": "published",
+            "uri": published.uri, "ref": None, "media_type": output.media_type, **seen,
+            "seed": output.seed if output.seed is not None else job.seed, "cost": 0, "scores": None, "reason": None,
+            "expires_at": output.expires_at, "created_at": 0.0,
+        }  # fmt: skip
+        return Brought(row, published)
+
+    def _look(self, output: Output, temporary: Path) -> dict[str, Any]:
+        """What the file is, as columns of `outputs`. Raises BadMedia when it is not what was bought."""
         from vidorch import media  # loads PyAV
 
         purchase = self.purchase
-        still = output.media_type.startswith("image/")
-        width = height = frames = None
-        fps, duration, has_audio = None, None, False
-        if still:
-            picture = media.load_still(temporary)
-            height, width = picture.shape[:2]
+        frames = fps = duration = None
+        has_audio = False
+        if output.media_type.startswith("image/"):
+            height, width = media.load_still(temporary).shape[:2]
         else:
             info = media.verify(temporary, duration=purchase.duration, tolerance=0.5, size=purchase.size)
             if purchase.trim_to is not None:
                 info = _trim(temporary, purchase.trim_to)
             width, height, frames, has_audio = info.width, info.height, info.frames, info.has_audio
             fps, duration = None if info.fps is None else str(info.fps), float(info.duration)
-        size, sha256 = temporary.stat().st_size, _hash(temporary)
-        suffix = _SUFFIXES.get(output.media_type, ".mp4")
+        return {
+            "size": temporary.stat().st_size, "sha256": _hash(temporary), "width": width, "height": height, "frames": frames,
+            "fps": fps, "duration": duration, "has_audio": int(has_audio),
+        }  # fmt: skip
+
+    def _put(self, job: Job, number: int, temporary: Path, suffix: str) -> Published:
+        """Publish it where it was asked for, or else where it is safe."""
         try:
-            published = self._publish(self.target, temporary, job, number, suffix)
+            return self._publish(self.target, temporary, job, number, suffix)
         except Exception as error:
             try:
                 published = self._publish(self.refuge, temporary, job, number, suffix)
             except Exception:
                 raise _NotPublished(error) from error
-            published = replace(published, note=f"{_said(error)} It is at {published.uri} instead.")
-        row = {
-            "id": self.new_id("out"), "run_id": job.run_id, "job_id": job.id, "number": output.index, "state": "published",
-            "uri": published.uri, "ref": None, "media_type": output.media_type, "size": size, "sha256": sha256, "width": width,
-            "height": height, "frames": frames, "fps": fps, "duration": duration, "has_audio": int(has_audio),
-            "seed": output.seed if output.seed is not None else job.seed, "cost": 0, "scores": None, "reason": None,
-            "expires_at": output.expires_at, "created_at": 0.0,
-        }  # fmt: skip
-        return Brought(row, published)
+            return replace(published, note=f"{_said(error)} It is at {published.uri} instead.")
 
     def _publish(self, target: Target, temporary: Path, job: Job, number: int, suffix: str) -> Published:
         return target.publish(

@@ -39,7 +39,8 @@ class ProgressBoard:
         self._clock = clock
         self._started = clock.monotonic()
         self._listener = listener
-        self._latest: Progress | None = None
+        self._newest: tuple[str, str, float] | None = None
+        """State and stage of the job that moved last, and when: added up only for whoever asks."""
         self._wake = asyncio.Event()
         self._closed = False
         self._warned = False
@@ -48,7 +49,19 @@ class ProgressBoard:
     @property
     def latest(self) -> Progress | None:
         """The newest figure, None before the first."""
-        return self._latest
+        if self._newest is None:
+            return None
+        state, stage, at = self._newest
+        lanes = self._lanes.values()
+        known = [lane.fraction for lane in lanes if lane.fraction is not None]
+        fraction = sum(known) / len(self._lanes) if known else None
+        elapsed = at - self._started
+        told = [lane.eta for lane in lanes if lane.eta is not None]
+        eta = max(told) if told else None
+        if eta is None and fraction is not None and 0.02 < fraction < 1:
+            eta = elapsed * (1 - fraction) / fraction
+        done = sum(lane.state in ENDS for lane in lanes)
+        return Progress(self._run_id, state, stage, fraction, eta, elapsed, done, len(self._lanes))
 
     def report(
         self, candidate: int, state: str, stage: str, fraction: float | None, eta: float | None
@@ -56,30 +69,19 @@ class ProgressBoard:
         """A job says where it is."""
         lane = self._lanes[candidate]
         lane.state, lane.eta = state, eta
-        lane.fraction = 1.0 if State(state) in ENDS else fraction
-        self._latest = self._sum(state, stage)
-        self._wake.set()
-
-    def _sum(self, state: str, stage: str) -> Progress:
-        lanes = self._lanes.values()
-        known = [lane.fraction for lane in lanes if lane.fraction is not None]
-        fraction = sum(known) / len(self._lanes) if known else None
-        elapsed = self._clock.monotonic() - self._started
-        told = [lane.eta for lane in lanes if lane.eta is not None]
-        eta = max(told) if told else None
-        if eta is None and fraction is not None and 0.02 < fraction < 1:
-            eta = elapsed * (1 - fraction) / fraction
-        done = sum(State(lane.state) in ENDS for lane in lanes)
-        return Progress(self._run_id, state, stage, fraction, eta, elapsed, done, len(self._lanes))
+        lane.fraction = 1.0 if state in ENDS else fraction
+        self._newest = (state, stage, self._clock.monotonic())
+        if self._task is not None:
+            self._wake.set()
 
     async def _tell(self) -> None:
         assert self._listener is not None
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._latest is not None:
+            if (latest := self.latest) is not None:
                 try:
-                    await in_thread(self._listener, self._latest)
+                    await in_thread(self._listener, latest)
                 except Exception as error:
                     if not self._warned:
                         self._warned = True

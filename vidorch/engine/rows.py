@@ -23,8 +23,12 @@ from vidorch.routing import Choice
 __all__ = ["as_json", "asked_hash", "batch_row", "job_row", "models_of", "run_row"]
 
 
+_encode = json.JSONEncoder(default=str, sort_keys=True, ensure_ascii=False).encode
+
+
 def as_json(value: Any) -> str:
-    return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
+    """How plain values are written into a column."""
+    return _encode(value)
 
 
 def models_of(call: Call) -> list[Any]:
@@ -54,7 +58,7 @@ def run_row(
     return {
         "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,
         "state": "open", "version": 0, "request": as_json(described), "request_hash": asked_hash(request, call, described),
-        "plan": as_json(plan.describe()), "estimate": as_json(estimate.to_dict()), "options": as_json(options),
+        "plan": as_json(plan.describe(estimate)), "estimate": as_json(estimate.to_dict()), "options": as_json(options),
         "tags": as_json(dict(call.tags)), "notes": as_json(list(notes)), "candidates": request.candidates,
         "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
         "chosen_output": None, "output": target.written(call.output), "home": str(services.home), "owner": services.host.owner,

@@ -159,7 +159,7 @@ class Engine:
             asked = (
                 None  # what its caller called off is not begun again, but what is at work still comes home
             )
-        at_work = any(State(job.state) not in ENDS for job in jobs)
+        at_work = any(job.state not in ENDS for job in jobs)
         if ended and not at_work and (asked is None or not _has_unsent(row, jobs)):
             return None
         if row["state"] == "waiting" and asked is None and not at_work:
@@ -273,8 +273,7 @@ class Engine:
         if run is None:
             return
         if any(
-            not driver.job.outlives_caller and State(driver.job.state) not in ENDS
-            for driver in run.drivers.values()
+            not driver.job.outlives_caller and driver.job.state not in ENDS for driver in run.drivers.values()
         ):
             raise InvalidRequest(
                 f"The run {run_id} works inside this process and cannot be detached.", field="detach", value=True,
@@ -298,7 +297,7 @@ class Engine:
             return
         now = self._services.clock.now()
         jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
-        at_work = [job for job in jobs if State(job.state) not in ENDS and job_id in (None, job.id)]
+        at_work = [job for job in jobs if job.state not in ENDS and job_id in (None, job.id)]
         if any(not job.outlives_caller for job in at_work):
             raise InvalidRequest(
                 f"The run {run_id} works inside another process and can only be stopped there.", field="run_id", value=run_id,
@@ -321,7 +320,7 @@ class Engine:
     async def _cancel_from_here(self, job: Job, now: float) -> None:
         """Call off a job that another process drives; its owner will see the end of it."""
         services = self._services
-        if State(job.state) in BEFORE_SENDING:
+        if job.state in BEFORE_SENDING:
             with contextlib.suppress(MovedMeanwhile):
                 await written(self._ledger.move(job, State.CANCELLED, now, changes={"charged": 0}))
         elif job.remote_id is not None:

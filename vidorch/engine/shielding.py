@@ -31,6 +31,14 @@ async def all_of(*works: Coroutine[Any, Any, None]) -> None:
 
     (`asyncio.gather` returns with the first that was cancelled, while others may still be writing down what was paid for.)
     """
+    if len(works) == 1:  # the usual case needs no task of its own
+        try:
+            await works[0]
+        except asyncio.CancelledError:
+            us = asyncio.current_task()
+            if us is None or us.cancelling():  # else it is the work that was cancelled, and nobody else
+                raise
+        return
     tasks = [asyncio.ensure_future(work) for work in works]
     cancelled: asyncio.CancelledError | None = None
     if tasks:

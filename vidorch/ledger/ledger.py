@@ -214,7 +214,7 @@ class Ledger(Reader, Owning):
             MovedMeanwhile (in the future): the job is elsewhere by now.
             Claimed (in the future): the remote id in `changes` belongs to another job.
         """
-        step = find_move(State(job.state), target)
+        step = find_move(job.state, target)
         if step is None:
             raise IllegalMove(f"A job cannot move from {job.state} to {target}.", job_id=job.id)
         if step.in_process_only and job.outlives_caller:
@@ -299,8 +299,8 @@ class Ledger(Reader, Owning):
                 raise InvalidRequest(
                     f"There is no job {job_id!r} in this ledger.", field="job_id", value=job_id
                 )
-            open_question = job.cost_basis == "assumed" or (job.charged is None and State(job.state) in ENDS)
-            if State(job.state) not in ENDS or not open_question:
+            open_question = job.cost_basis == "assumed" or (job.charged is None and job.state in ENDS)
+            if job.state not in ENDS or not open_question:
                 raise InvalidRequest(
                     f"What the job {job_id} cost is not open: it is {job.state}"
                     f"{'' if job.cost is None else f', at {job.cost} USD ({job.cost_basis})'}.",

@@ -103,10 +103,10 @@ MOVES: tuple[Move, ...] = (
     Move(S.LOST, S.SETTLED, "corrected by hand with what it cost", by_hand=True),
 )
 
-_BY_STEP = {(move.source, move.target): move for move in MOVES}
+_BY_STEP: dict[tuple[str | None, str], Move] = {(move.source, move.target): move for move in MOVES}
 
 
-def find_move(source: State | None, target: State) -> Move | None:
+def find_move(source: str | None, target: State) -> Move | None:
     """The allowed step between two states, or None."""
     return _BY_STEP.get((source, target))
 
