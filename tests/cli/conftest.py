@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,3 +152,66 @@ def process() -> Command:
         return Said(child.returncode, out or "", err or "")
 
     return run
+
+
+@dataclass
+class Child:
+    """A command that is at work: what it says is read line by line, and it can be sent signals."""
+
+    process: subprocess.Popen[str]
+    heard: str = ""
+
+    def hear(self, words: str) -> str:
+        """Read stderr until a line with these words is there. Returns that line."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.heard += line
+            if words in line:
+                return line
+        raise AssertionError(f"it never said {words!r}, but: {self.heard}")
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> Said:
+        """Wait for its end."""
+        assert self.process.stderr is not None
+        assert self.process.stdout is not None
+        self.heard += self.process.stderr.read()
+        out = self.process.stdout.read()
+        return Said(self.process.wait(timeout=60), out, self.heard)
+
+
+@contextlib.contextmanager
+def working(*words: object, **settings: Any) -> Iterator[Child]:
+    """A command at work as a process of its own; killed when it does not end in a minute."""
+    with start(*words, **settings) as process:
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            yield Child(process)
+        finally:
+            watchdog.cancel()
+            if process.poll() is None:
+                process.kill()
+
+
+def wait_for_a_job_in(ledger: Path, *states: str) -> None:
+    """Until the ledger of another process has a job in one of these states."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if ledger.exists():
+            try:
+                connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
+                try:
+                    if connection.execute(
+                        f"SELECT 1 FROM jobs WHERE state IN ({','.join('?' * len(states))})", states
+                    ).fetchall():
+                        return
+                finally:
+                    connection.close()
+            except sqlite3.Error:
+                pass  # it is just being made
+        time.sleep(0.01)
+    raise AssertionError(f"no job came to {states}")

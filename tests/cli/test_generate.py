@@ -8,15 +8,16 @@ import signal
 import sqlite3
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, start
+from tests.cli.conftest import Command, start, wait_for_a_job_in
 from tests.engine.scripted import Scripted, video
 from vidorch import media
+from vidorch.cli import consent
 from vidorch.cli import generate as generate_command
+from vidorch.cli.display import Display
 from vidorch.contract import Accepted, Context, Done, Failed, Output, Polled, Progress
 from vidorch.errors import ProviderFailed, Refused
 
@@ -268,9 +269,9 @@ class TestMoney:
         self, command: Command, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int
     ) -> None:
         """The estimate stands on stderr, then the question; no means exit 3."""
-        monkeypatch.setattr(generate_command, "is_terminal", lambda: True)
+        monkeypatch.setattr(consent, "is_terminal", lambda: True)
         asked: list[str] = []
-        monkeypatch.setattr(generate_command.typer, "confirm", lambda text, **_: asked.append(text) or answer)
+        monkeypatch.setattr(consent.typer, "confirm", lambda text, **_: asked.append(text) or answer)
         said = command("generate", "x", "-m", "test/paid")
         assert (code, ["Spend up to $0.10?"]) == (said.code, asked)
         assert answer is bool(said.out)
@@ -295,7 +296,7 @@ class TestCtrlC:
     def test_cancels_the_run_and_leaves_nothing_behind(self, home: Path, tmp_path: Path) -> None:
         """Exit 130, the run cancelled in the ledger, no file left."""
         with start("generate", BALL, "--steps", 64, "-n", 8, "-o", f"{tmp_path}/out/") as child:
-            _wait_for_a_job_in(home / "ledger.db", "accepted", "running")
+            wait_for_a_job_in(home / "ledger.db", "accepted", "running")
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=60)
         assert (130, "") == (child.returncode, out)
@@ -319,10 +320,8 @@ class TestCtrlC:
     ) -> None:
         """A clip that is only being checked and published is finished: exit 130, but the path (--json: the result) is said."""
         told = threading.Event()
-        show = generate_command._Display.show
-        monkeypatch.setattr(
-            generate_command._Display, "show", lambda self, progress: (show(self, progress), told.set())
-        )
+        show = Display.show
+        monkeypatch.setattr(Display, "show", lambda self, progress: (show(self, progress), told.set()))
         scripted.polls = [Progress("running", 0.5)]
         poll = scripted.poll
 
@@ -341,25 +340,6 @@ class TestCtrlC:
         assert (130, str(tmp_path / "a.mp4")) == (said.code, path)
         assert "Interrupted, but it was nearly done:" in said.err
         assert ["settled"] == [job["state"] for job in command("jobs", "list", "--json").document]
-
-
-def _wait_for_a_job_in(ledger: Path, *states: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if ledger.exists():
-            try:
-                connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
-                try:
-                    if connection.execute(
-                        f"SELECT 1 FROM jobs WHERE state IN ({','.join('?' * len(states))})", states
-                    ).fetchall():
-                        return
-                finally:
-                    connection.close()
-            except sqlite3.Error:
-                pass  # it is just being made
-        time.sleep(0.01)
-    raise AssertionError(f"no job came to {states}")
 
 
 def test_every_exit_code_has_its_own_number() -> None:

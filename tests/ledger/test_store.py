@@ -432,3 +432,17 @@ class TestSideBySide:
         assert (
             value == ledger._store.write(lambda db: db.raw.execute(f"PRAGMA {pragma}").fetchone()[0]).result()
         )
+
+
+class TestTwoInOneProcess:
+    def test_keep_their_hold_on_the_file(self, path: Path) -> None:
+        """A second ledger of the same file in a process leaves the first one's locks alone: others see that it is in use."""
+        first = Ledger(path)
+        a_job(first)
+        Ledger(path).close()
+        journal = path.with_name(f"{path.name}-wal")
+        before = journal.stat().st_ino
+        code = "import sys; from pathlib import Path; from vidorch.ledger.ledger import Ledger; Ledger(Path(sys.argv[1])).close()"
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, timeout=60)
+        assert before == journal.stat().st_ino
+        first.close()

@@ -48,22 +48,32 @@ async def cancel_now(id_: str) -> tuple[VidorchError | None, list[Job]]:
             await client.cancel(id_)
         except VidorchError as why:
             error = why
-        await _wait_for_the_end(id_, before)
+        if error is None and before:
+            await _wait_for_the_end(client, id_, before)
     finally:
         with contextlib.suppress(VidorchError):
             await client.aclose()
     return error, [job for job in _jobs_of(id_) if job.id in before]
 
 
-async def _wait_for_the_end(id_: str, names: Sequence[str]) -> None:
-    """In real time: it is a vendor, or another process, that is waited for."""
-    with contextlib.suppress(TimeoutError):
+async def _wait_for_the_end(client: AsyncClient, id_: str, names: Sequence[str]) -> None:
+    """Look on, in real time, until these jobs have ended: it is a vendor, or another process, that is waited for."""
+    run = await client.run(_jobs_of(id_)[0].run_id)
+    coming = asyncio.ensure_future(run.wait())
+    try:
         async with asyncio.timeout(SECONDS_TO_STOP):
             while True:
+                over = coming.done()
                 left = [job for job in await asyncio.to_thread(_jobs_of, id_) if job.id in names]
-                if all(State(job.state) in (*ENDS, State.UNKNOWN) for job in left):
+                if over or all(State(job.state) in (*ENDS, State.UNKNOWN) for job in left):
                     return
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.wait([coming], timeout=LOOK_EVERY)
+    except TimeoutError:
+        return
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+        coming.cancelled() or coming.exception()  # how the run ended is told by its jobs
 
 
 def _jobs_of(id_: str) -> list[Job]:

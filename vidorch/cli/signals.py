@@ -66,6 +66,11 @@ class Signals:
         hearing = asyncio.ensure_future(self._heard.get())
         try:
             await asyncio.wait((work, hearing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return hearing.result() if hearing.done() and not work.done() else None
+            if not hearing.done():
+                return None
+            if work.done():  # both at once: it is heard by whoever listens next
+                self._heard.put_nowait(hearing.result())
+                return None
+            return hearing.result()
         finally:
             hearing.cancel()

@@ -187,8 +187,9 @@ class AsyncRun:
 
         Raises:
             InvalidRequest: it had inputs that are kept nowhere; the same call with its key goes on. Or it does not wait.
-            OverBudget, ...: as `generate`.
+            OverBudget, ...: as `generate`. Nothing was sent, and it still waits.
         """
+        from vidorch.engine.paying import must_fit_again
         from vidorch.engine.runs import request_again
 
         engine = await self._client._open(free=False)
@@ -203,5 +204,7 @@ class AsyncRun:
         if max_cost is not None:
             call = replace(call, max_cost=usd(max_cost, "max_cost"))
         plan, estimate = await in_thread(self._client.prepare, request, call)
-        self._asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
-        self._live = await engine.take_up(self.id, self._asked)
+        asked = Asked(request, call, plan, estimate, row["parent_id"], row["position"])
+        await in_thread(must_fit_again, asked, self.id, self._ledger, self._client._clock.now())
+        self._asked = asked
+        self._live = await engine.take_up(self.id, asked)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from vidorch.budget import DEFAULT_CAP
+from vidorch.engine.asked import Asked
+from vidorch.engine.deciding import nothing_was_sent
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
-from vidorch.errors import LedgerUnavailable
+from vidorch.errors import LedgerUnavailable, OverBudget
+from vidorch.ledger.ledger import Ledger
 from vidorch.live import must_not_be_a_test
+from vidorch.money import from_micros, show_usd
 
-__all__ = ["is_spending", "must_be_payable"]
+__all__ = ["is_spending", "must_be_payable", "must_fit_again"]
 
 
 def is_spending(purchase: Purchase, services: Services) -> bool:
@@ -32,3 +39,35 @@ def must_be_payable(purchase: Purchase, services: Services) -> None:
         )
     if not provider.simulated:
         must_not_be_a_test(purchase.offer.name)
+
+
+def must_fit_again(asked: Asked, run_id: str, ledger: Ledger, at: float) -> None:
+    """Find out before a run that waits is taken up whether what is left of it can be paid: it could only fail after that.
+
+    Raises:
+        OverBudget: nothing was sent, and the run still waits.
+    """
+    jobs = ledger.jobs(run_id=run_id)
+    unsent = [
+        candidate for candidate in range(asked.request.candidates)
+        if nothing_was_sent([job for job in jobs if job.candidate <= candidate < job.candidate + job.samples])
+    ]  # fmt: skip
+    firsts = [asked.entries[asked.order(candidate)[0]] for candidate in unsent]
+    needed = sum((entry.cost.high for entry in firsts if entry.offer.price.rule != "free"), Decimal(0))
+    used = from_micros(ledger.spent(run_id).total)
+    budgets = ledger.budgets(at, asked.call.scope)
+    limits = [(state.budget.name, state.left) for state in budgets if state.budget.per != "call"]
+    limits += [(state.budget.name, state.left - used) for state in budgets if state.budget.per == "call"]
+    cap = asked.call.max_cost if asked.call.max_cost is not None else None if budgets else DEFAULT_CAP
+    if cap is not None:
+        limits.append(("max_cost", cap - used))
+    for name, left in limits:
+        if needed > left:
+            room = max(left, Decimal(0))
+            raise OverBudget(
+                f"What was not sent of {run_id} may cost up to {show_usd(needed)}, and of "
+                f"{'max_cost' if name == 'max_cost' else f'the budget {name!r}'} {show_usd(room)} is left. Nothing was sent; it "
+                "still waits.",
+                hint="Raise it." if name != "max_cost" else "Pass a higher max_cost; it counts what the run has cost so far.",
+                needed=needed, available=room, budget=name, run_id=run_id,
+            )  # fmt: skip

@@ -7,6 +7,7 @@ needs a write on disk waits for its future; the others ride with the next commit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -39,6 +40,7 @@ LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
 QUEUE_SECONDS = 0.03  # as long as a turn takes among thirty busy processes
 DIALECT = sqlite.dialect(dbapi=sqlite3, paramstyle="named")
+SMALLEST = 512  # bytes: one page, the least that SQLite writes
 BUSY_SECONDS = 30.0  # eight processes that commit in 5 ms each never come near it
 
 
@@ -74,8 +76,8 @@ class Store:
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 _must_be_sqlite(self.path)
-                if not self.path.exists():
-                    os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # prompts are private
+                with contextlib.suppress(FileExistsError):  # prompts are private
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             with self._writer_engine.connect() as connection:
                 applied = _look_before_touching(connection, self.path)
                 if self.path is not None:  # past SQLAlchemy, which would begin a transaction first
@@ -324,12 +326,13 @@ def _applied(connection: Connection) -> set[str]:
 
 
 def _must_be_sqlite(path: Path) -> None:
-    """SQLite itself takes a file of a few bytes for an empty one, and would write over it."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\x00":
+    """SQLite itself takes a file of a few bytes for an empty one, and would write over it.
+
+    Its size has to do: to open and close the file here would take away the locks that another ledger of this process holds
+    on it (POSIX), and a third process could then remove the journal that both still write to.
+    See https://www.sqlite.org/howtocorrupt.html, 2.2.
+    """
+    if path.is_file() and 0 < path.stat().st_size < SMALLEST:
         what, hint = _FILE_TROUBLES[sqlite3.SQLITE_NOTADB]
         raise LedgerUnavailable(f"The ledger {path} {what}. It was left as it is.", hint=hint)
 
