@@ -1,4 +1,4 @@
-"""What an event loop waits for besides time: work on other threads, and callers that want a result.
+"""What an event loop waits for besides time: work on other threads, sockets, and callers that want a result.
 
 In production these are `asyncio.to_thread` and `asyncio.wrap_future` and no more. A clock that jumps from one event to the
 next (`vidorch.testing`) is told when such waiting begins and ends: it must not jump over work that is still being done.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import ParamSpec, Protocol, TypeVar
 
-__all__ = ["Watcher", "awaited", "in_thread", "watch", "written"]
+__all__ = ["Watcher", "awaited", "busy", "in_thread", "watch", "written"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -36,6 +36,11 @@ def watch(watcher: Watcher | None) -> Watcher | None:
     global _watcher
     before, _watcher = _watcher, watcher
     return before
+
+
+def busy() -> AbstractContextManager[None]:
+    """Entered while something outside this process is waited for: a reply on a socket."""
+    return nullcontext() if _watcher is None else _watcher.working()
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
