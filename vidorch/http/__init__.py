@@ -1,10 +1,10 @@
 """The http room: the only sockets that providers use. A provider reaches it as `context.http`.
 
-    await http.submit("POST", url, headers=..., json=...)    one paid request, sent once: a Reply, `Rejected` (provably nothing left
-                                                             this machine), or `SubmissionUnknown` (nobody can tell)
+    await http.submit("POST", url, headers=..., json=...)    one paid request, sent once: a Reply; or `Rejected` (provably
+                                                             nothing left), or `SubmissionUnknown` (nobody can tell)
     await http.request("GET", url, headers=...)              polls, cancels, lists: a Reply
-    await http.upload("PUT", url, path, ...)                 a file or bytes, streamed: a Reply
-    await http.download(url, path, own=[base_url], ...)      a result to a file, with caps, and no way into private networks
+    await http.upload("PUT", url, path)                      a file or bytes, streamed: a Reply
+    await http.download(url, path, own=[base_url])           a result to a file, with caps, and no way into private networks
 
 Importing this package loads neither aiohttp nor httpx; the first call does.
 """

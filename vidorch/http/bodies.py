@@ -1,4 +1,4 @@
-"""What a request carries: JSON, bytes, a form of parts, or a file; always with its length, and never whole in memory if it is a file."""
+"""What a request carries: JSON, bytes, a form of parts, or a file. Its length is known; a file is never whole in memory."""
 
 from __future__ import annotations
 

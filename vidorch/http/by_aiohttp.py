@@ -30,8 +30,11 @@ class ByAiohttp:
 
     checks_itself = True
 
-    def __init__(self, tls: ssl.SSLContext, proxies: Proxies, allowed: Allowed, lookup: Lookup) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, proxies: Proxies, allowed: Allowed, *, lookup: Lookup, connect: float
+    ) -> None:
         self._proxies = proxies
+        self._connect = connect
         fresh, pooled = _Resolver(lookup, None), _Resolver(lookup, None)
         watched = aiohttp.TraceConfig()
         watched.on_connection_create_end.append(_stands)
@@ -71,7 +74,7 @@ class ByAiohttp:
                 data=_data(call),
                 allow_redirects=False,
                 proxy=proxy,
-                timeout=_timeout(call.connect, call.idle),
+                timeout=_timeout(self._connect, call.idle),
                 trace_request_ctx=watch,
             )
         except BaseException:
@@ -119,7 +122,7 @@ class Answered:
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up. With `allowed`, a name of which one address is not allowed is no name: aiohttp connects only to what it gets."""
+    """Looks names up. With `allowed`, a name with an address that is not allowed is no name: aiohttp goes where this says."""
 
     def __init__(self, lookup: Lookup, allowed: Allowed | None) -> None:
         self._lookup = lookup

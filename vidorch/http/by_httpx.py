@@ -28,9 +28,10 @@ class ByHttpx:
 
     checks_itself = False
 
-    def __init__(self, client: httpx.AsyncClient, *, owned: bool) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, owned: bool, connect: float) -> None:
         self._client = client
         self._owned = owned
+        self._connect = connect
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_not_ours)
 
@@ -52,7 +53,7 @@ class ByHttpx:
 
         whole = call.body.whole
         extensions: dict[str, Any] = {
-            "timeout": httpx.Timeout(None, connect=call.connect, read=call.idle).as_dict(),
+            "timeout": httpx.Timeout(None, connect=self._connect, read=call.idle).as_dict(),
         }
         if events is not None:
             extensions["trace"] = events.told

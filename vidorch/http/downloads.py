@@ -14,7 +14,7 @@ from vidorch.http.urls import Origin, redirected
 from vidorch.http.wire import Answer, Call, Fault, Watch, Way
 from vidorch.offloop import in_thread
 
-__all__ = ["Download", "WrongStatus", "fetch"]
+__all__ = ["DiskTrouble", "Download", "WrongStatus", "fetch"]
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -34,6 +34,14 @@ class Download:
     media_type: str
 
 
+class DiskTrouble(Exception):
+    """The file could not be written: no fault of the network."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class WrongStatus(Fault):
     """The server answered, and not with a file."""
 
@@ -48,7 +56,7 @@ async def fetch(
     """Follow `call` to a file and write it to `path`. Nothing stays there when it fails.
 
     Raises:
-        Fault, InvalidRequest, LiveCallInTest: why it may not. OSError: the disk said no. Exception: the network did.
+        Fault, InvalidRequest, LiveCallInTest: why it may not. DiskTrouble: the disk said no. Exception: the network did.
     """
     public = call.headers
     loop = asyncio.get_running_loop()
@@ -118,14 +126,18 @@ class _Use:
 
 def _append(path: Path, file: BinaryIO | None, blocks: list[bytes], *, last: bool = False) -> BinaryIO:
     """Open it at first, write, and close it at last. The engine syncs it when it publishes it."""
-    file = path.open("wb") if file is None else file
     try:
-        file.writelines(blocks)
-        if last:
+        file = path.open("wb") if file is None else file
+        try:
+            file.writelines(blocks)
+            if last:
+                file.close()
+        except BaseException:
             file.close()
-    except BaseException:
-        file.close()
-        raise
+            raise
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise DiskTrouble(error) from error
     return file
 
 

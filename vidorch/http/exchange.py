@@ -53,7 +53,7 @@ class Exchange:
 
     Args:
         client: an `httpx.AsyncClient` to go through. owned: whether closing closes it.
-        bundle: certificates to trust instead of the system's.
+        bundle: certificates to trust instead of the system's. connect: seconds until a connection stands.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Exchange:
         proxy: str | None,
         bundle: str | None,
         allowed: Allowed,
+        connect: float,
         lookup: Lookup,
         monotonic: Callable[[], float],
     ) -> None:
@@ -72,6 +73,7 @@ class Exchange:
         self._owned = owned
         self._proxy = proxy
         self._bundle = bundle
+        self._connect = connect
         self._lookup = lookup
         self._monotonic = monotonic
         self._backend: Backend | None = None
@@ -146,13 +148,15 @@ class Exchange:
                     )  # fmt: skip
                 from vidorch.http.by_httpx import ByHttpx
 
-                self._backend = ByHttpx(self._client, owned=self._owned)
+                self._backend = ByHttpx(self._client, owned=self._owned, connect=self._connect)
                 return self._backend
             module: Any = await in_thread(import_module, "vidorch.http.by_aiohttp")
             tls = import_module("vidorch.http.tls")
             context = await in_thread(tls.context, self._bundle)
             self._proxies = Proxies.of(self._proxy)
-            made: Backend = module.ByAiohttp(context, self._proxies, self.allowed, self._lookup)
+            made: Backend = module.ByAiohttp(
+                context, self._proxies, self.allowed, lookup=self._lookup, connect=self._connect
+            )
             self._backend = made
             return made
 

@@ -23,8 +23,9 @@ _WORDS = {
 }
 _LASTING_NAMES = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _BY_CLASS = (
-    ("ClientHttpProxyError", "the proxy refused the way"),
-    ("ProxyError", "the proxy refused the way"),
+    ("ConnectionResetError", "the connection was reset"),
+    ("ConnectionAbortedError", "the connection was reset"),
+    ("BrokenPipeError", "the connection was closed"),
     ("ServerDisconnectedError", "the connection was closed before a reply came"),
     ("ClientPayloadError", "the reply was cut"),
     ("RemoteProtocolError", "the connection was closed, or what came was no whole reply"),
@@ -47,12 +48,13 @@ def fault_of(error: BaseException) -> Fault:
         if isinstance(one, Fault):
             return one
     for one in chain:
-        if isinstance(one, ssl.SSLCertVerificationError):
+        # aiohttp's own errors are of these classes too, without what these tell.
+        if isinstance(one, ssl.SSLCertVerificationError) and hasattr(one, "verify_message"):
             return Fault(
                 f"its certificate cannot be trusted: {one.verify_message}", lasting=True,
                 hint="Where a company's own certificates are in use, name them with SSL_CERT_FILE or ca_bundle=.",
             )  # fmt: skip
-        if isinstance(one, ssl.SSLError):
+        if isinstance(one, ssl.SSLError) and hasattr(one, "reason"):
             return Fault(f"TLS failed: {one.reason or 'the connection was closed'}")
         if isinstance(one, socket.gaierror):
             lasting = one.errno in _LASTING_NAMES
@@ -62,7 +64,7 @@ def fault_of(error: BaseException) -> Fault:
             )
     names = [name for one in chain for name in (parent.__name__ for parent in type(one).__mro__)]
     if "ClientHttpProxyError" in names or "ProxyError" in names:
-        status = next((one.status for one in chain if isinstance(getattr(one, "status", None), int)), None)
+        status = next((found for one in chain if (found := _status(one))), "")
         return Fault(f"the proxy refused the way{f' ({status})' if status else ''}", lasting=True)
     for one in chain:
         if isinstance(one, OSError) and one.errno in _WORDS:
@@ -73,7 +75,14 @@ def fault_of(error: BaseException) -> Fault:
     for one in chain:
         if isinstance(one, OSError) and one.errno and one.errno > 0:
             return Fault(os.strerror(one.errno).lower())
-    return Fault(f"{type(error).__name__} was raised", lasting=not isinstance(error, OSError))
+    network = any(isinstance(one, OSError) for one in chain)
+    return Fault(f"{type(error).__name__} was raised", lasting=not network)
+
+
+def _status(error: BaseException) -> str:
+    """What a proxy answered: aiohttp keeps the number, httpx begins its text with it."""
+    said = getattr(error, "status", None) or str(error)[:3]
+    return str(said) if str(said).isdecimal() else ""
 
 
 def chain_of(error: BaseException) -> list[BaseException]:

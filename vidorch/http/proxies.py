@@ -72,7 +72,7 @@ class Proxies:
     def _goes_without(self, target: Target) -> bool:
         if not self.no:
             return False
-        from urllib.request import proxy_bypass_environment
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not in typeshed
 
         return any(
             proxy_bypass_environment(host, {"no": self.no})

@@ -14,7 +14,7 @@ from vidorch.contract import Rejected
 from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown, VidorchError
 from vidorch.http.addresses import Allowed, Lookup, lookup
 from vidorch.http.bodies import Body, Part, body_of, file_body
-from vidorch.http.downloads import Download, WrongStatus, fetch
+from vidorch.http.downloads import DiskTrouble, Download, WrongStatus, fetch
 from vidorch.http.exchange import Exchange, checked_client
 from vidorch.http.faults import chain_of, fault_of
 from vidorch.http.proxies import checked_proxy
@@ -42,6 +42,7 @@ class Http:
         proxy: URL of an HTTP proxy. Default: the environment's (`HTTPS_PROXY`, ...); `""` for none. `NO_PROXY` holds for both.
         ca_bundle: certificates to trust instead of the system's. Default: `SSL_CERT_FILE`, `SSL_CERT_DIR`.
         private_hosts: names, addresses and networks that results may come from although they are not public.
+        connect: seconds until a connection stands, with lookup, tunnel and TLS.
         lookup: names to addresses, and monotonic: seconds, for tests.
 
     Raises:
@@ -56,6 +57,7 @@ class Http:
         proxy: str | None = None,
         ca_bundle: str | os.PathLike[str] | None = None,
         private_hosts: Iterable[str] = (),
+        connect: float = 20.0,
         lookup: Lookup = lookup,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,7 +77,7 @@ class Http:
             bundle = checked_bundle(ca_bundle)
         self._exchange = Exchange(
             injected, owned=owned, proxy=checked_proxy(proxy), bundle=bundle, allowed=Allowed.of(private_hosts),
-            lookup=lookup, monotonic=monotonic,
+            connect=connect, lookup=lookup, monotonic=monotonic,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -122,8 +124,9 @@ class Http:
             said = _typed(error)
             fault = fault_of(error)
             if watch.may_have_left:
+                words = said.message.rstrip(".") if said is not None else fault.words
                 raise SubmissionUnknown(
-                    f"{method} {shown}: {said.message if said is not None else fault.words}. It may have been accepted all the same."
+                    f"{method} {shown}: {words}. It may have been accepted all the same."
                 ) from None
             if said is not None:
                 raise Rejected(said) from None
@@ -204,9 +207,9 @@ class Http:
             target = target_of(escaped(url) if isinstance(url, str) else url)
             call = _call(method, target, headers, Body(), timeout, most, idle)
             return await fetch(self._exchange, call, Path(path), _clean(secret), origins_of(own))
+        except DiskTrouble as error:
+            raise error.cause from None
         except Exception as error:
-            if isinstance(error, OSError) and error.filename is not None:
-                raise  # of a file: the disk, not the network
             raise _failed(error, method, shown) from None
 
     async def aclose(self) -> None:

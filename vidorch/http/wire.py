@@ -31,7 +31,7 @@ class Call:
     """One request on the wire. Header names are in lower case.
 
     Attributes:
-        connect, total, idle: seconds at most until the connection stands, in all, and without a byte (None: `total` alone).
+        total, idle: seconds at most in all, and without a byte (None: `total` alone).
         most: bytes that the reply may have.
     """
 
@@ -39,7 +39,6 @@ class Call:
     target: Target
     headers: Mapping[str, str]
     body: Body = field(default_factory=Body)
-    connect: float = 20.0
     total: float = 60.0
     idle: float | None = None
     most: int = 0
