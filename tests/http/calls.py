@@ -22,6 +22,8 @@ def with_http(http: Http, use: Callable[[Http], Awaitable[T]]) -> T:
             return await use(http)
         finally:
             await http.aclose()
+            if (given := http._exchange._client) is not None:
+                await given.aclose()
 
     return asyncio.run(go())
 

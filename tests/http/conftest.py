@@ -78,7 +78,7 @@ def http_of(backend: str, certificates: Certificates) -> HttpOf:
             return Http(ca_bundle=certificates.bundle, **settings)
         trust = ssl.create_default_context(cafile=str(certificates.bundle))
         client = httpx.AsyncClient(verify=trust, trust_env=False, proxy=settings.pop("proxy", None) or None)
-        return Http(client, owned=True, **settings)
+        return Http(client, **settings)
 
     return make
 

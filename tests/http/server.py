@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 __all__ = ["Asked", "Line", "Proxy", "Server", "answer"]
 
@@ -118,7 +119,7 @@ class Server:
     requests: list[Asked] = field(default_factory=list)
     connections: int = 0
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._socket.getsockname()[1]
         self._open: list[Line] = []

@@ -190,9 +190,16 @@ class Client:
         self._closed = True
         if self._portal.started:
             try:
-                self._portal.call(self._inner.aclose)
+                self._portal.call(self._let_go)
             finally:
                 self._portal.close()
+
+    async def _let_go(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            if (given := self._settings["http"]) is not None:
+                await given.aclose()  # its connections live in this loop, which ends now
 
     def __enter__(self) -> Self:
         return self

@@ -24,13 +24,12 @@ _ours: ContextVar[bool] = ContextVar("vidorch.http.ours", default=False)
 
 
 class ByHttpx:
-    """Calls through a client that somebody else made. It is closed here only where `owned`."""
+    """Calls through a client that somebody else made. It stays open."""
 
     checks_itself = False
 
-    def __init__(self, client: httpx.AsyncClient, *, owned: bool, connect: float) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, connect: float) -> None:
         self._client = client
-        self._owned = owned
         self._connect = connect
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_not_ours)
@@ -82,9 +81,7 @@ class ByHttpx:
         return Answered(response)
 
     async def aclose(self) -> None:
-        """See `Backend.aclose`."""
-        if self._owned:
-            await self._client.aclose()
+        """See `Backend.aclose`. The client is its owner's to close."""
 
 
 class _Pooled(Exception):

@@ -52,7 +52,7 @@ class Exchange:
     """Makes the back end at the first call, in the loop of that call, and lets go of it at the end.
 
     Args:
-        client: an `httpx.AsyncClient` to go through. owned: whether closing closes it.
+        client: an `httpx.AsyncClient` to go through; it stays open.
         bundle: certificates to trust instead of the system's. connect: seconds until a connection stands.
     """
 
@@ -60,7 +60,6 @@ class Exchange:
         self,
         client: Any,
         *,
-        owned: bool,
         proxy: str | None,
         bundle: str | None,
         allowed: Allowed,
@@ -70,7 +69,6 @@ class Exchange:
     ) -> None:
         self.allowed = allowed
         self._client = client
-        self._owned = owned
         self._proxy = proxy
         self._bundle = bundle
         self._connect = connect
@@ -148,7 +146,7 @@ class Exchange:
                     )  # fmt: skip
                 from vidorch.http.by_httpx import ByHttpx
 
-                self._backend = ByHttpx(self._client, owned=self._owned, connect=self._connect)
+                self._backend = ByHttpx(self._client, connect=self._connect)
                 return self._backend
             module: Any = await in_thread(import_module, "vidorch.http.by_aiohttp")
             tls = import_module("vidorch.http.tls")
@@ -167,5 +165,3 @@ class Exchange:
             backend, self._backend = self._backend, None
         if backend is not None:
             await backend.aclose()
-        elif self._client is not None and self._owned:
-            await self._client.aclose()

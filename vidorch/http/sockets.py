@@ -38,7 +38,7 @@ class Http:
     """The sockets of one client, opened at the first call in the loop of that call. Its repr shows nothing.
 
     Args:
-        client: an `httpx.AsyncClient` to go through instead of vidorch's own sockets. owned: whether `aclose` closes it.
+        client: an `httpx.AsyncClient` to go through instead of vidorch's own sockets. `aclose` leaves it open.
         proxy: URL of an HTTP proxy. Default: the environment's (`HTTPS_PROXY`, ...); `""` for none. `NO_PROXY` holds for both.
         ca_bundle: certificates to trust instead of the system's. Default: `SSL_CERT_FILE`, `SSL_CERT_DIR`.
         private_hosts: names, addresses and networks that results may come from although they are not public.
@@ -53,7 +53,6 @@ class Http:
         self,
         client: object = None,
         *,
-        owned: bool = False,
         proxy: str | None = None,
         ca_bundle: str | os.PathLike[str] | None = None,
         private_hosts: Iterable[str] = (),
@@ -76,7 +75,7 @@ class Http:
 
             bundle = checked_bundle(ca_bundle)
         self._exchange = Exchange(
-            injected, owned=owned, proxy=checked_proxy(proxy), bundle=bundle, allowed=Allowed.of(private_hosts),
+            injected, proxy=checked_proxy(proxy), bundle=bundle, allowed=Allowed.of(private_hosts),
             connect=connect, lookup=lookup, monotonic=monotonic,
         )  # fmt: skip
 
