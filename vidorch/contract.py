@@ -18,11 +18,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from vidorch.errors import Unsupported, VidorchError
 from vidorch.offer import FindMode, Offer, Route
 from vidorch.request import Request
+
+if TYPE_CHECKING:
+    from vidorch.http import Http
 
 __all__ = [
     "Accepted",
@@ -88,7 +91,7 @@ class Context:
 
     Attributes:
         secret: the scope's credential for this endpoint, read at this moment; None where none is needed.
-        http: the only sockets (None for a provider that needs none).
+        http: the only sockets. A client's contexts always have them; one that is made by hand has none unless it is given some.
         job_id: our id, sent as external id where the vendor takes one. folder: where temporary files may go.
         route: the way this offer does the task, as the plan chose it. samples: how many clips this one submit is to yield.
         webhook: a callback URL with the job's token in it, where one was asked for. scope: whose call it is.
@@ -99,7 +102,7 @@ class Context:
     job_id: str
     folder: Path
     secret: str | None = None
-    http: Any = None
+    http: Http = cast("Http", None)  # noqa: RUF009  (a constant)
     route: Route | None = None
     samples: int = 1
     webhook: str | None = None

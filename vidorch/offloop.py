@@ -1,4 +1,4 @@
-"""What an event loop waits for besides time: work on other threads, and callers that want a result.
+"""What an event loop waits for besides time: work on other threads, sockets, and callers that want a result.
 
 In production this is `asyncio.to_thread`, and news of writes that are done, which come by the hundred and wake the loop once. A
 clock that jumps from one event to the next (`vidorch.testing`) is told when such waiting begins and ends: it must not jump over
@@ -12,11 +12,11 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ["Watcher", "awaited", "in_thread", "watch", "written"]
+__all__ = ["Watcher", "awaited", "busy", "in_thread", "watch", "written"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -40,6 +40,11 @@ def watch(watcher: Watcher | None) -> Watcher | None:
     global _watcher
     before, _watcher = _watcher, watcher
     return before
+
+
+def busy() -> AbstractContextManager[None]:
+    """Entered while something outside this process is waited for: a reply on a socket."""
+    return nullcontext() if _watcher is None else _watcher.working()
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.budget import DEFAULT_CAP, Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog, load
+from vidorch.client.allowing import AllowedInputs
 from vidorch.client.handle import AsyncRun
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
@@ -30,6 +31,7 @@ from vidorch.errors import (
 )
 from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
+from vidorch.http import Http
 from vidorch.money import show_usd, usd
 from vidorch.offer import Offer
 from vidorch.offloop import awaited, in_thread, written
@@ -41,6 +43,8 @@ from vidorch.routing import make_plan
 from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
+    import httpx
+
     from vidorch.engine.byhand import ByHand
     from vidorch.engine.runs import Engine
     from vidorch.inputs import Media
@@ -66,7 +70,16 @@ class AsyncClient:
         credentials: gives the secret for a scope and an endpoint. Default: environment variables, for scope "default".
         budget: one `Budget` or several that hold for every paid call of this client, beside those of the ledger.
         resume: take up, when the first call is made, every run that nobody carries.
+        http: an `httpx.AsyncClient` that providers' calls go through, instead of vidorch's own sockets. It stays yours to close.
+        proxy: URL of an HTTP proxy. Default: the environment's (`HTTPS_PROXY`, `NO_PROXY`, ...); `""` for none.
+        ca_bundle: certificates to trust instead of the system's. Default: `SSL_CERT_FILE`.
+        private_hosts: names, addresses and networks that results may come from although they are not public.
+        local_inputs: False for a server whose requests come from others: inputs may not be paths then, bytes and pictures may.
+        input_urls: base URLs that inputs may come from, such as `["https://cdn.example.com/"]`. Default: any.
         clock: time, for tests.
+
+    Raises:
+        InvalidRequest: one of these cannot be used.
 
     Example:
         >>> async with AsyncClient() as client:  # doctest: +SKIP
@@ -83,6 +96,12 @@ class AsyncClient:
         credentials: Credentials | None = None,
         budget: Budget | Sequence[Budget] = (),
         resume: bool = False,
+        http: httpx.AsyncClient | None = None,
+        proxy: str | None = None,
+        ca_bundle: str | os.PathLike[str] | None = None,
+        private_hosts: Iterable[str] = (),
+        local_inputs: bool = True,
+        input_urls: Iterable[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         world = surroundings()
@@ -93,6 +112,8 @@ class AsyncClient:
         self._credentials = credentials
         self._budgets = _budgets(budget)
         self._resumes = resume
+        self._http = Http(http, proxy=proxy, ca_bundle=ca_bundle, private_hosts=private_hosts)
+        self._inputs = AllowedInputs.of(local_inputs, input_urls)
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._ids = Ids(self._clock)
         self._catalog: Catalog | None = None
@@ -144,6 +165,7 @@ class AsyncClient:
         return await in_thread(self._plan, request, call, to_run=False)
 
     def _plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
+        self._inputs.check(request)  # before a file is opened for its size
         catalog = self.catalog
         offers = catalog.offers
         plan = make_plan(
@@ -316,7 +338,9 @@ class AsyncClient:
         if self._closed:
             raise closed()
         where = self._endpoints(self.catalog.offers).get(endpoint) or Endpoint(endpoint, endpoint)
-        context = Context(endpoint=where, clock=self._clock, job_id="check", folder=self._home)
+        context = Context(
+            endpoint=where, clock=self._clock, job_id="check", folder=self._home, http=self._http
+        )
         return await self._registry.get(where.provider).check(context)
 
     async def begin(self, request: Request, call: Call) -> AsyncRun:
@@ -391,6 +415,7 @@ class AsyncClient:
                     endpoints=self._endpoints(self.catalog.offers),
                     secret_of=self._secret,
                     offers=self._offers_by_name,
+                    http=self._http,
                     budgets=self._budgets,
                     mock=self._world is not None,
                 )
@@ -561,6 +586,7 @@ class AsyncClient:
         finally:
             try:
                 await self._registry.aclose()
+                await self._http.aclose()
             finally:
                 if ledger is not None:
                     ledger.close()  # on this thread: at the end of the interpreter there are no others to be had

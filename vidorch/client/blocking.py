@@ -26,6 +26,8 @@ from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Result
 
 if TYPE_CHECKING:
+    import httpx
+
     from vidorch.ledger.ledger import Pruned
 
 __all__ = ["Client", "Run"]
@@ -41,7 +43,9 @@ class Client:
     A forked child starts its own loop and opens the ledger anew; the parent's runs are not its own, but it can look at them.
 
     Args:
-        as for `AsyncClient`.
+        as for `AsyncClient`, but for one: an `httpx.AsyncClient` given as `http=` is used on that thread alone, and handed
+        over. Its connections belong to the loop there, so closing this client closes it; nobody else may use it meanwhile,
+        and a forked child has to make its own.
 
     Example:
         >>> with Client() as client:  # doctest: +SKIP
@@ -58,11 +62,22 @@ class Client:
         credentials: Credentials | None = None,
         budget: Budget | Sequence[Budget] = (),
         resume: bool = False,
+        http: httpx.AsyncClient | None = None,
+        proxy: str | None = None,
+        ca_bundle: str | os.PathLike[str] | None = None,
+        private_hosts: Iterable[str] = (),
+        local_inputs: bool = True,
+        input_urls: Iterable[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        once = [
+            list(many) if many is not None and not isinstance(many, str) else many
+            for many in (private_hosts, input_urls)
+        ]
         self._settings: dict[str, Any] = {
             "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials,
-            "budget": budget, "resume": resume, "clock": clock,
+            "budget": budget, "resume": resume, "http": http, "proxy": proxy, "ca_bundle": ca_bundle, "private_hosts": once[0],
+            "local_inputs": local_inputs, "input_urls": once[1], "clock": clock,
         }  # fmt: skip
         self._closed = False
         self._fresh()
@@ -176,9 +191,16 @@ class Client:
         self._closed = True
         if self._portal.started:
             try:
-                self._portal.call(self._inner.aclose)
+                self._portal.call(self._let_go)
             finally:
                 self._portal.close()
+
+    async def _let_go(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            if (given := self._settings["http"]) is not None:
+                await given.aclose()  # its connections live in this loop, which ends now
 
     def __enter__(self) -> Self:
         return self

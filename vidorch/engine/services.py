@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vidorch.budget import Budget
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Context, Endpoint, Provider
 from vidorch.engine.hosts import Host
 from vidorch.engine.purchase import Purchase
+from vidorch.http import Http
 from vidorch.ledger.ledger import Ledger
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
@@ -39,7 +39,7 @@ class Services:
 
     Attributes:
         provider_of: gives the provider of a name. endpoints: by name. secret_of: (offer, scope) -> credential, asked at use.
-        offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets, None before the first use.
+        offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets.
     """
 
     ledger: Ledger
@@ -51,8 +51,8 @@ class Services:
     endpoints: Mapping[str, Endpoint]
     secret_of: Callable[[Offer, str], str | None]
     offers: Callable[[], Mapping[str, Offer]]
+    http: Http
     budgets: Sequence[Budget] = ()
-    http: Callable[[], Any] = lambda: None
     mock: bool = False
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _laws: dict[tuple[str, str, str], _Law] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Services:
         """What one call to a provider may use; the secret is read at this moment."""
         return Context(
             endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
-            secret=self.secret_of(purchase.offer, job.scope), http=self.http(), route=purchase.route,
+            secret=self.secret_of(purchase.offer, job.scope), http=self.http, route=purchase.route,
             samples=purchase.samples, scope=job.scope,
         )  # fmt: skip
 

@@ -1,0 +1,106 @@
+"""What inputs a client takes: a server that makes video for others takes no paths, and URLs from its own places alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from vidorch.errors import InvalidRequest, shown
+from vidorch.inputs import without_query
+from vidorch.request import Request
+
+__all__ = ["AllowedInputs"]
+
+Place: TypeAlias = "tuple[str, str, str]"
+"""Scheme, host with port, and a path that ends in a slash."""
+
+_STANDARD_PORT = re.compile(r":443$")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedInputs:
+    """The two switches for servers.
+
+    Attributes:
+        local: whether inputs may be files of this machine. urls: base URLs that inputs may come from; None for any.
+    """
+
+    local: bool = True
+    urls: tuple[str, ...] | None = None
+    _places: frozenset[Place] = frozenset()
+
+    @classmethod
+    def of(cls, local: object, urls: Iterable[str] | None) -> AllowedInputs:
+        """Read the client's options.
+
+        Raises:
+            InvalidRequest: one of them cannot be used.
+        """
+        if not isinstance(local, bool):
+            raise _wrong("local_inputs", local, "True or False")
+        if urls is None:
+            return cls(local)
+        many = (urls,) if isinstance(urls, str) else tuple(urls)
+        places = [_place(url) if isinstance(url, str) else None for url in many]
+        for url, place in zip(many, places, strict=True):
+            if place is None or urlsplit(url).query:
+                raise _wrong(
+                    "input_urls", url, "base URLs such as 'https://cdn.example.com/' or 's3://bucket/ours/'"
+                )
+        return cls(local, many, frozenset(place for place in places if place is not None))
+
+    def check(self, request: Request) -> None:
+        """Look at every input of a request.
+
+        Raises:
+            InvalidRequest: this client does not take one of them. Nothing was read of it here, and nothing was sent.
+        """
+        if self.local and self.urls is None:
+            return
+        for field, item in request.media():
+            if item.path is not None and not self.local:
+                raise InvalidRequest(
+                    f"{field}= is a file, and this client takes none (local_inputs=False). Nothing was sent.", field=field,
+                    value=str(item.path), allowed="bytes, a picture, or a URL",
+                )  # fmt: skip
+            if item.url is not None and self.urls is not None and not self._takes(item.url):
+                allowed = f"a URL under {', '.join(self.urls)}" if self.urls else "bytes or a picture"
+                raise InvalidRequest(
+                    f"{field}={without_query(item.url)!r} is not among the places that this client takes inputs from. "
+                    f"Allowed is {allowed}. Nothing was sent.",
+                    field=field, value=without_query(item.url), allowed=allowed,
+                )  # fmt: skip
+
+    def _takes(self, url: str) -> bool:
+        found = _place(url, whole=True)
+        return found is not None and any(
+            found[:2] == place[:2] and found[2].startswith(place[2]) for place in self._places
+        )
+
+
+def _place(url: str, *, whole: bool = False) -> Place | None:
+    """Where a URL points; None where two readers could read it in two ways, or it carries credentials."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    path = unquote(parts.path)
+    odd = "\\" in url or "@" in parts.netloc or not url.isprintable() or " " in url
+    if not host or odd or {".", ".."} & set(re.split(r"[/\\]", path)) or "%" in path:
+        return None
+    place = _STANDARD_PORT.sub("", parts.netloc.lower()) if parts.scheme == "https" else parts.netloc
+    path = path or "/"
+    return parts.scheme, place, path if whole or path.endswith("/") else f"{path}/"
+
+
+def _wrong(field: str, value: object, allowed: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field}={shown(value)} cannot be used. Allowed is {allowed}.",
+        field=field,
+        value=value,
+        allowed=allowed,
+    )
