@@ -741,6 +741,43 @@ class TestBatches:
         assert run(client_of(paid()), go) == run(client_of(paid()), go)
         assert 2 == provider.calls.count("submit")
 
+    def test_made_again_need_no_room_in_a_budget(self, client_of: Make, provider: Scripted) -> None:
+        """Three of five dollars are spent on it; asked for again by its key it costs nothing, and so it fits."""
+
+        async def go(client: AsyncClient) -> list[Any]:
+            first = await client.generate_many(["x"] * 3, model="test/basic", key="batch")
+            again = await client.generate_many(["x"] * 3, model="test/basic", key="batch")
+            return [one.run_id for one in (*first, *again)]
+
+        assert 3 == len(set(run(client_of(paid(), budget=Budget("5", name="all")), go)))
+        assert 3 == provider.calls.count("submit")
+
+    def test_under_a_budget_of_the_ledger_have_no_default_cap(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """Six dollars fit a budget of ten that somebody set before, and eleven are refused before the first is sent."""
+
+        async def go(client: AsyncClient) -> list[Any]:
+            await client.set_budget(Budget("10", name="all"))
+            with pytest.raises(OverBudget, match="11 lines"):
+                await client.generate_many(["x"] * 11, model="test/basic")
+            assert 0 == provider.calls.count("submit")
+            return await client.generate_many(["x"] * 6, model="test/basic")
+
+        assert [Decimal(1)] * 6 == [one.cost for one in run(client_of(paid()), go)]
+
+    def test_of_a_clients_own_budget_are_looked_at_together(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """Also when nothing was ever spent under it: three lines do not begin what two can pay for."""
+
+        async def go(client: AsyncClient) -> None:
+            await client.generate_many(["x"] * 3, model="test/basic")
+
+        with pytest.raises(OverBudget, match="'two'"):
+            run(client_of(paid(), budget=Budget("2", name="two")), go)
+        assert 0 == provider.calls.count("submit")
+
     def test_a_line_that_fails_is_an_error_in_its_place(self, client_of: Make, provider: Scripted) -> None:
         """The others come."""
         provider.script_of = lambda number: FAILED if number == 1 else [Done((Output(0, "r"),))]

@@ -198,7 +198,7 @@ async def _live(case: Case, killer: Killer, said: list[str]) -> None:
             home=case.home, ledger=case.ledger, providers={"remote": remote}, clock=HastyClock(),
             budget=Budget("100", name="all"),
         )  # fmt: skip
-        made._catalog = _catalog()
+        made._market.catalog = _catalog()
         return made
 
     options: dict[str, Any] = {

@@ -276,7 +276,7 @@ class Process:
         client = AsyncClient(
             home=self.home, providers={"remote": _Wire(self.world.remote, self)}, clock=self.clock, **settings
         )
-        client._catalog = self.world.catalog
+        client._market.catalog = self.world.catalog
         client._ids = Ids(self.clock, self.world.chance.getrandbits)
         return client
 

@@ -9,18 +9,19 @@ import warnings
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from vidorch.budget import DEFAULT_CAP, Budget, BudgetState
+from vidorch.budget import Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
-from vidorch.catalog import Catalog, load
+from vidorch.catalog import Catalog
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.handle import AsyncRun
+from vidorch.client.market import Credentials, Market
 from vidorch.clock import Ids, RealClock
-from vidorch.contract import Admission, Clock, Context, Endpoint, Health, Provider
+from vidorch.contract import Clock, Context, Endpoint, Health, Provider
 from vidorch.engine.asked import Asked
 from vidorch.errors import (
     InvalidRequest,
@@ -33,13 +34,11 @@ from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.http import Http
 from vidorch.money import show_usd, usd
-from vidorch.offer import Offer
 from vidorch.offloop import awaited, in_thread, written
 from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.result import Job, Result
-from vidorch.routing import make_plan
 from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -47,16 +46,12 @@ if TYPE_CHECKING:
 
     from vidorch.engine.byhand import ByHand
     from vidorch.engine.runs import Engine
-    from vidorch.inputs import Media
     from vidorch.ledger.ledger import Ledger, Pruned
 
 __all__ = ["AsyncClient", "AsyncRun"]
 
 AT_ONCE = 256
 """Lines of a batch that are under way at the same time."""
-
-Credentials = Callable[[str, str], "str | None"]
-"""(scope, endpoint) -> secret, asked at use and never stored."""
 
 
 class AsyncClient:
@@ -107,17 +102,16 @@ class AsyncClient:
         world = surroundings()
         self._home = home_folder(world.home if world is not None and home is None else home)
         self._ledger_path = ledger_path(ledger, self._home)
-        self._catalog_argument = catalog
         self._registry = Registry(providers if world is None else world.providers(providers, catalog))
-        self._credentials = credentials
         self._budgets = _budgets(budget)
         self._resumes = resume
         self._http = Http(http, proxy=proxy, ca_bundle=ca_bundle, private_hosts=private_hosts)
-        self._inputs = AllowedInputs.of(local_inputs, input_urls)
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
+        self._market = Market(
+            catalog, registry=self._registry, credentials=credentials, inputs=AllowedInputs.of(local_inputs, input_urls),
+            clock=self._clock, world=world,
+        )  # fmt: skip
         self._ids = Ids(self._clock)
-        self._catalog: Catalog | None = None
-        self._by_name: dict[str, Offer] | None = None
         self._ledger: Ledger | None = None
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
@@ -140,7 +134,7 @@ class AsyncClient:
     def estimate_now(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """`estimate` without a loop: it only computes."""
         request, call = parse(prompt, options)
-        plan = self._plan(request, call, to_run=False)
+        plan = self._market.plan(request, call, to_run=False)
         plan.require()
         estimate = estimate_of(plan)
         if call.max_cost is not None and estimate.cost is not None and estimate.cost.high > call.max_cost:
@@ -155,86 +149,19 @@ class AsyncClient:
         """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
         request, call = parse(prompt, options)
         models = call.models or tuple(name for name in self.catalog.names())
-        estimate = estimate_of(self._plan(request, replace(call, models=models), to_run=False))
+        estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
         lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
         return replace(estimate, lines=tuple(lines))
 
     async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
         request, call = parse(prompt, options)
-        return await in_thread(self._plan, request, call, to_run=False)
-
-    def _plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
-        self._inputs.check(request)  # before a file is opened for its size
-        catalog = self.catalog
-        offers = catalog.offers
-        plan = make_plan(
-            request,
-            call.models,
-            catalog=catalog,
-            endpoints=self._endpoints(offers),
-            installed=self._registry.names(),
-            has_credentials=lambda offer: self._has_credentials(offer, call.scope),
-            admit=self._admit,
-            today=self._today(),
-            to_run=to_run,
-            image_size=_image_size,
-            allow_unpriced=call.allow_unpriced,
-        )
-        if catalog.warnings:
-            plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
-        return plan
+        return await in_thread(self._market.plan, request, call, to_run=False)
 
     @property
     def catalog(self) -> Catalog:
         """All offers, in their layers."""
-        if self._catalog is None:
-            given = self._catalog_argument
-            self._catalog = load(given) if self._world is None else self._world.catalog(given)
-        return self._catalog
-
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self._clock.now(), UTC).date()
-
-    def _endpoints(self, offers: tuple[Offer, ...]) -> dict[str, Endpoint]:
-        cores = os.cpu_count() or 1
-        return {
-            offer.endpoint: Endpoint(
-                offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
-            )
-            for offer in offers
-        }
-
-    def _admit(self, offer: Offer, request: Request) -> Admission:
-        if offer.provider not in self._registry.names():
-            return Admission()
-        return self._registry.get(offer.provider).admit(request, offer)
-
-    def _secret(self, offer: Offer, scope: str) -> str | None:
-        """The credential for an offer, read at this moment; None where there is none, or none is needed."""
-        if not offer.variables:
-            return None
-        if self._credentials is not None:
-            return self._credentials(scope, offer.endpoint)
-        if scope != "default":
-            return None
-        return next((value for name in offer.variables if (value := os.environ.get(name))), None)
-
-    def _has_credentials(self, offer: Offer, scope: str) -> bool:
-        if not offer.variables:
-            return True
-        if self._credentials is not None:
-            return self._credentials(scope, offer.endpoint) is not None
-        if scope != "default":
-            return False
-        if any(os.environ.get(name) for name in offer.variables):
-            return True
-        if offer.provider not in self._registry.names():
-            return False
-        try:
-            return self._registry.get(offer.provider).finds_credentials(offer)
-        except VidorchError:  # its package is missing, which the plan says in its own words
-            return False
+        return self._market.catalog
 
     # -- making -----------------------------------------------------------------------------------------------------
 
@@ -297,8 +224,7 @@ class AsyncClient:
         call = lines[0][1]
         planned = [await in_thread(self.prepare, request, one) for request, one in lines]
         engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
-        needed = _needed_together(call, planned, self._budgets)
-        parent = await engine.begin_batch(call, len(lines), needed)
+        parent = await engine.begin_batch(call, [plan for plan, _ in planned])
         gate = asyncio.Semaphore(AT_ONCE)
         results = await asyncio.gather(
             *(
@@ -337,7 +263,7 @@ class AsyncClient:
         """
         if self._closed:
             raise closed()
-        where = self._endpoints(self.catalog.offers).get(endpoint) or Endpoint(endpoint, endpoint)
+        where = self._market.endpoints.get(endpoint) or Endpoint(endpoint, endpoint)
         context = Context(
             endpoint=where, clock=self._clock, job_id="check", folder=self._home, http=self._http
         )
@@ -370,7 +296,7 @@ class AsyncClient:
         """
         from vidorch.engine.targets import target_of
 
-        plan = self._plan(request, call, to_run=True)
+        plan = self._market.plan(request, call, to_run=True)
         plan.require()
         if self._world is not None:
             self._world.planned(plan)
@@ -412,9 +338,9 @@ class AsyncClient:
                     host=this_host(self._ids),
                     home=home,
                     provider_of=self._registry.get,
-                    endpoints=self._endpoints(self.catalog.offers),
-                    secret_of=self._secret,
-                    offers=self._offers_by_name,
+                    endpoints=self._market.endpoints,
+                    secret_of=self._market.secret,
+                    offers=lambda: self._market.offers,
                     http=self._http,
                     budgets=self._budgets,
                     mock=self._world is not None,
@@ -423,11 +349,6 @@ class AsyncClient:
             if self._resumes:
                 await self._engine.resume()
             return self._engine
-
-    def _offers_by_name(self) -> Mapping[str, Offer]:
-        if self._by_name is None:
-            self._by_name = {offer.name: offer for offer in self.catalog.offers}
-        return self._by_name
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
@@ -615,42 +536,10 @@ def _budgets(given: Budget | Sequence[Budget]) -> tuple[Budget, ...]:
     return many
 
 
-def _needed_together(
-    call: Call, planned: Sequence[tuple[Plan, Estimate]], budgets: Sequence[Budget]
-) -> Decimal:
-    """A batch is one call: what its lines may cost on their first offers fits all together, before the first is sent."""
-    needed = sum(
-        (
-            plan.entries[0].cost.high * plan.candidates
-            for plan, _ in planned
-            if plan.entries[0].offer.price.rule != "free"
-        ),
-        Decimal(0),
-    )
-    cap = call.max_cost if call.max_cost is not None else None if budgets else DEFAULT_CAP
-    if cap is not None and needed > cap:
-        raise OverBudget(
-            f"These {len(planned)} lines may cost up to {show_usd(needed)} together, and "
-            f"{'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}. Nothing was sent.",
-            hint=f"Pass max_cost='{needed}' to allow it.", needed=needed, available=cap,
-        )  # fmt: skip
-    return needed
-
-
 def _can_write(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return os.access(folder, os.W_OK)
-
-
-def _image_size(image: Media) -> tuple[int, int] | None:
-    """Width and height of an image that lies here; None for one elsewhere."""
-    if image.url is not None:
-        return None
-    from vidorch import media
-
-    info = media.probe(image.path if image.path is not None else image.read())
-    return info.width, info.height
 
 
 def _look_inside(request: Request) -> None:

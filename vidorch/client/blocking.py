@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.budget import Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options, parse
 from vidorch.catalog import Catalog
-from vidorch.client.aio import AsyncClient, AsyncRun, Credentials, closed
+from vidorch.client.aio import AsyncClient, closed
+from vidorch.client.handle import AsyncRun
+from vidorch.client.market import Credentials
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Provider
 from vidorch.errors import VidorchError
@@ -104,7 +106,7 @@ class Client:
 
     def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """See `AsyncClient.plan`."""
-        return self._inner._plan(*parse(prompt, options), to_run=False)
+        return self._inner._market.plan(*parse(prompt, options), to_run=False)
 
     def generate(self, prompt: str | Request, **options: Unpack[Options]) -> Result:
         """See `AsyncClient.generate`."""

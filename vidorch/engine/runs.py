@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from vidorch.budget import DEFAULT_CAP, BudgetState
 from vidorch.call import SELECTORS, Call
 from vidorch.contract import Accepted
 from vidorch.engine.asked import Asked
@@ -28,6 +29,7 @@ from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
+from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Job
 
@@ -221,34 +223,29 @@ class Engine:
 
     # -- batches ---------------------------------------------------------------------------------------------------------
 
-    async def begin_batch(self, call: Call, lines: int, needed: Decimal) -> str:
+    async def begin_batch(self, call: Call, plans: Sequence[Plan]) -> str:
         """Write down the run over the lines of a batch, or find the one that has its key.
 
-        Args:
-            needed: USD that all lines together may cost on their first offers.
+        It is one call: what its lines may cost on their first offers fits all together, before the first is sent.
 
         Raises:
-            OverBudget: a budget cannot hold them. KeyConflict: the key belongs to something else.
+            OverBudget: the cap or a budget cannot hold them. KeyConflict: the key belongs to something else.
         """
         services, now = self._services, self._services.clock.now()
-        for state in await in_thread(self._ledger.budgets, now, call.scope):
-            if needed > state.left:
-                raise OverBudget(
-                    f"These {lines} lines may cost up to {show_usd(needed)} together, and of the budget {state.budget.name!r} "
-                    f"{show_usd(state.left)} is left. Nothing was sent.",
-                    hint="Raise it, or ask for less.", needed=needed, available=state.left, budget=state.budget.name,
-                )  # fmt: skip
+        if call.key is not None and (row := await in_thread(self._ledger.run_by_key, call.scope, call.key)):
+            return _the_batch(row, call)  # what its lines still cost is looked at line by line
+        for budget in services.budgets:
+            await written(self._ledger.set_budget(budget, now))
+        _must_fit_together(call, plans, await in_thread(self._ledger.budgets, now, call.scope))
         run_id = services.ids.new("run")
-        row = batch_row(run_id, call, lines, services, now)
+        row = batch_row(run_id, call, len(plans), services, now)
         try:
             await written(self._ledger.record(row, [], cap=None, budgets=(), at=now))
         except KeyTaken as taken:
             found = await in_thread(self._ledger.run, taken.run_id or "")
-            if found is None or found["kind"] != "batch":
-                raise KeyConflict(
-                    f"The key {call.key!r} belongs to a run that is no batch.", run_id=taken.run_id
-                ) from None
-            return str(found["id"])
+            if found is None:
+                raise
+            return _the_batch(found, call)
         return run_id
 
     async def close_batch(self, run_id: str) -> None:
@@ -341,6 +338,35 @@ class Engine:
         self._services.host.leave()
         if problems:
             raise problems[0]
+
+
+def _the_batch(row: Mapping[str, Any], call: Call) -> str:
+    if row["kind"] != "batch":
+        raise KeyConflict(
+            f"The key {call.key!r} belongs to a run that is no batch. Nothing was sent.", run_id=row["id"]
+        )
+    return str(row["id"])
+
+
+def _must_fit_together(call: Call, plans: Sequence[Plan], budgets: Sequence[BudgetState]) -> None:
+    firsts = [(plan.entries[0], plan.candidates) for plan in plans]
+    needed = sum(
+        (entry.cost.high * count for entry, count in firsts if entry.offer.price.rule != "free"), Decimal(0)
+    )
+    for state in budgets:
+        if needed > state.left:
+            raise OverBudget(
+                f"These {len(plans)} lines may cost up to {show_usd(needed)} together, and of the budget {state.budget.name!r} "
+                f"{show_usd(state.left)} is left. Nothing was sent.",
+                hint="Raise it, or ask for less.", needed=needed, available=state.left, budget=state.budget.name,
+            )  # fmt: skip
+    cap = call.max_cost if call.max_cost is not None else None if budgets else DEFAULT_CAP
+    if cap is not None and needed > cap:
+        raise OverBudget(
+            f"These {len(plans)} lines may cost up to {show_usd(needed)} together, and "
+            f"{'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}. Nothing was sent.",
+            hint=f"Pass max_cost='{needed}' to allow it.", needed=needed, available=cap,
+        )  # fmt: skip
 
 
 def _has_unsent(row: Mapping[str, Any], jobs: Sequence[Job]) -> bool:

@@ -1,0 +1,136 @@
+"""What there is to be had: the catalog, its endpoints, the credentials and the providers of one client; and plans from these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from vidorch.call import Call
+from vidorch.catalog import Catalog, load
+from vidorch.client.allowing import AllowedInputs
+from vidorch.contract import Admission, Clock, Endpoint
+from vidorch.errors import VidorchError
+from vidorch.offer import Offer
+from vidorch.planning import Plan
+from vidorch.registry import Registry
+from vidorch.request import Request
+from vidorch.routing import make_plan
+from vidorch.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from vidorch.inputs import Media
+
+__all__ = ["Credentials", "Market"]
+
+Credentials = Callable[[str, str], "str | None"]
+"""(scope, endpoint) -> secret, asked at use and never stored."""
+
+
+class Market:
+    """What a client can choose from. It only computes and reads; nothing is opened or sent.
+
+    Args:
+        argument: the caller's own catalog layer. inputs: which media may be used here. world: the mock, where there is one.
+    """
+
+    def __init__(
+        self, argument: Any, *, registry: Registry, credentials: Credentials | None, inputs: AllowedInputs, clock: Clock,
+        world: Surroundings | None,
+    ) -> None:  # fmt: skip
+        self._argument = argument
+        self._registry = registry
+        self._credentials = credentials
+        self._inputs = inputs
+        self._clock = clock
+        self._world = world
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """All offers, in their layers; read at first use."""
+        return load(self._argument) if self._world is None else self._world.catalog(self._argument)
+
+    @cached_property
+    def offers(self) -> Mapping[str, Offer]:
+        """The catalog's, by `endpoint/model`."""
+        return {offer.name: offer for offer in self.catalog.offers}
+
+    @cached_property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """By name; each provider has one of its own name."""
+        cores = os.cpu_count() or 1
+        return {
+            offer.endpoint: Endpoint(
+                offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
+            )
+            for offer in self.catalog.offers
+        }
+
+    def plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
+        """The offers that can serve a request, in order.
+
+        Raises:
+            InvalidRequest: an input that may not be used here.
+        """
+        self._inputs.check(request)  # before a file is opened for its size
+        catalog = self.catalog
+        plan = make_plan(
+            request,
+            call.models,
+            catalog=catalog,
+            endpoints=self.endpoints,
+            installed=self._registry.names(),
+            has_credentials=lambda offer: self._has_credentials(offer, call.scope),
+            admit=self._admit,
+            today=datetime.fromtimestamp(self._clock.now(), UTC).date(),
+            to_run=to_run,
+            image_size=_image_size,
+            allow_unpriced=call.allow_unpriced,
+        )
+        if catalog.warnings:
+            plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
+        return plan
+
+    def _admit(self, offer: Offer, request: Request) -> Admission:
+        if offer.provider not in self._registry.names():
+            return Admission()
+        return self._registry.get(offer.provider).admit(request, offer)
+
+    def secret(self, offer: Offer, scope: str) -> str | None:
+        """The credential for an offer, read at this moment; None where there is none, or none is needed."""
+        if not offer.variables:
+            return None
+        if self._credentials is not None:
+            return self._credentials(scope, offer.endpoint)
+        if scope != "default":
+            return None
+        return next((value for name in offer.variables if (value := os.environ.get(name))), None)
+
+    def _has_credentials(self, offer: Offer, scope: str) -> bool:
+        if not offer.variables:
+            return True
+        if self._credentials is not None:
+            return self._credentials(scope, offer.endpoint) is not None
+        if scope != "default":
+            return False
+        if any(os.environ.get(name) for name in offer.variables):
+            return True
+        if offer.provider not in self._registry.names():
+            return False
+        try:
+            return self._registry.get(offer.provider).finds_credentials(offer)
+        except VidorchError:  # its package is missing, which the plan says in its own words
+            return False
+
+
+def _image_size(image: Media) -> tuple[int, int] | None:
+    """Width and height of an image that lies here; None for one elsewhere."""
+    if image.url is not None:
+        return None
+    from vidorch import media
+
+    info = media.probe(image.path if image.path is not None else image.read())
+    return info.width, info.height
