@@ -23,24 +23,68 @@ off a terminal it needs `--yes` or `--max-cost`, else it prints the estimate and
 vidorch generate "a red ball rolling left" -o ball.mp4
 vidorch estimate "a boat at dawn" --duration 8 --compare
 vidorch jobs list
+vidorch jobs resume
+vidorch budget set spring 20.00 --per month
 ```
+
+An id of a run or a job may be given by its last letters. Nothing is coloured, and no line is broken, where it is not a terminal.
 
 This page is made by `python docs/make_cli.py`.
 """
 
 EXITS = {
     Exit.OK: "done",
-    Exit.FAILED: "it was accepted and failed, or was refused; `doctor`: something is broken",
+    Exit.FAILED: "it failed or was refused, and stderr says whether that was charged; `doctor`: something is broken",
     Exit.USAGE: "an option, the request or the catalog is wrong; nothing was spent",
-    Exit.NOT_CONFIRMED: "it costs money and nobody said yes; nothing was spent",
-    Exit.OVER_BUDGET: "more than `--max-cost`, or than the default cap of 5 USD; nothing was spent",
+    Exit.NOT_CONFIRMED: "it costs money or cannot be taken back, and nobody said yes; nothing was done",
+    Exit.OVER_BUDGET: "more than `--max-cost`, a budget, or the default cap of 5 USD allows; nothing was sent",
     Exit.UNSUPPORTED: "no offer can do it, or the model is retired; nothing was spent",
     Exit.CREDENTIALS: "a key or an extra is missing",
-    Exit.UNKNOWN: "a submit may or may not have been accepted: see `vidorch jobs show`",
-    Exit.TIMED_OUT: "`--timeout` is over",
-    Exit.LEDGER: "the ledger cannot be opened or written",
+    Exit.UNKNOWN: "a submit may or may not have been accepted; it is never sent again: see `vidorch jobs show`",
+    Exit.TIMED_OUT: "waiting ended, and what is at a vendor goes on: `vidorch jobs resume` gets it back",
+    Exit.LEDGER: "the ledger cannot be opened or written; nothing is paid without it",
+    Exit.WAITING: "something was not sent, and cost nothing: `vidorch jobs proceed` sends it",
     Exit.BUG: "a mistake in vidorch; `VIDORCH_DEBUG=1` shows where",
-    Exit.INTERRUPTED: "Ctrl-C",
+    Exit.HUNG_UP: "the terminal was closed; what is at a vendor goes on",
+    Exit.INTERRUPTED: "Ctrl-C; what is at a vendor goes on, unless it was pressed twice",
+    Exit.TERMINATED: "SIGTERM; what is at a vendor goes on",
+}
+
+NOTES = {
+    "vidorch generate": """
+**Ctrl-C.** The first one ends the waiting alone: a job that is at a vendor goes on there, nothing is lost, and stderr
+says how to get it back (`vidorch jobs resume RUN`). While a submit is on its way it waits until its id is on disk; what
+was not sent is not sent any more. A second one within 3 seconds cancels at the vendor; what that costs is said before.
+The built-in model works inside the command, and ends with the first one. `--timeout`, SIGTERM and a closed terminal let
+go in the same way and cancel nothing that is hosted.
+
+**Keys.** `--key order-1234` names the run. The same call with it, from any process and however often, joins that run
+and pays for nothing twice; so a script that may be run again gives each of its clips a key.
+""",
+    "vidorch jobs resume": """
+It polls, fetches, checks and settles; it never submits. Taken up is what its process left: killed, interrupted, timed
+out or detached. Several of them side by side are harmless. `--watch` makes it a worker: it stays, looks every second,
+leaves alone for a minute what it could not bring home, and ends with code 0 on Ctrl-C or SIGTERM, letting go of what it
+carries.
+
+Otherwise its code is the worst of what it found: 7 where a submit stays unknown, 8 where a job is late, 6 where the key
+of a job is not here, 1 where one failed, 10 where only something is left that was never sent.
+""",
+    "vidorch jobs cancel": """
+A run with all that is open of it, or one job; the others of its run go on. On a terminal it asks, elsewhere it needs
+`--yes`. What a vendor takes for a cancelled job is in `vidorch models NAME`. A run that waits is called off at no cost.
+""",
+    "vidorch jobs settle": """
+For what nobody else can know. An `unknown` job is one whose submit got no answer: look for it in the vendor's console
+by its time and prompt. If it is there, `adopt` it with the id that it has there; if not, `settle` it with
+`--not-charged`. A job that is `lost`, or whose cost was assumed, is settled with what the vendor's bill says. Until
+then what it may cost stays reserved.
+""",
+    "vidorch budget set": """
+It holds for every paid call on this ledger, from any process, and counts what is spent and what is held by open and
+unknown jobs, from those on that are bought after it was set. Days and months are those of UTC. With a budget and no
+`--max-cost` the default cap of 5 USD falls away. An amount of 0 stops all spending.
+""",
 }
 
 
@@ -79,6 +123,8 @@ def _section(name: str, command: Any) -> Iterator[str]:
         value = f" `{one.metavar}`" if one.metavar and not one.is_flag else ""
         many = " (may be repeated)" if one.multiple and "repeat" not in one.help else ""
         yield f"| {names}{value} | {one.help}{many} |\n"
+    if name in NOTES:
+        yield NOTES[name]
 
 
 if __name__ == "__main__":

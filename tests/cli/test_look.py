@@ -16,6 +16,7 @@ from tests.engine.scripted import Scripted
 from vidorch.catalog import load
 from vidorch.contract import Failed
 from vidorch.errors import ProviderFailed
+from vidorch.testing import Mock
 
 BALL = "a red ball rolling left"
 
@@ -294,6 +295,34 @@ class TestDoctor:
         assert "broken.toml" in bad["catalog"]
         assert "line 2" in bad["catalog"]
 
+    def test_makes_nothing(self, command: Command, home: Path) -> None:
+        """Looking is not making: no home folder, no ledger."""
+        said = command("doctor")
+        assert (0, True, False) == (said.code, "made at the first run" in said.out, home.exists())
+
+    def test_says_what_is_open_and_what_is_left(self, command: Command, vidorch_mock: Mock) -> None:
+        """Open and unknown jobs, runs that wait, and every budget."""
+        vidorch_mock.on(model="test/blind").lose_reply()
+        vidorch_mock.on(model="test/slow", call=1).throttle()
+        command("budget", "set", "spring", "20", "--per", "month")
+        for model in ("basic", "blind", "slow"):
+            command("generate", "x", "-m", f"test/{model}", "--yes", "--detach")
+        findings = {one["what"]: one for one in command("doctor", "--json").document["findings"]}
+        assert "note" == findings["ledger"]["state"]
+        for words in ("can be written", "3 jobs", "1 open", "1 unknown", "1 run waiting"):
+            assert words in findings["ledger"]["detail"]
+        assert "$1.00 held, $19.00 left" in findings["budget"]["detail"]
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+    def test_of_a_ledger_that_cannot_be_written(
+        self, command: Command, scripted: Scripted, home: Path
+    ) -> None:
+        """It is bad, with the reason: nothing would be paid."""
+        command("generate", "x", "-m", "test/basic")
+        (home / "ledger.db").chmod(0o400)
+        said = command("doctor")
+        assert (1, True) == (said.code, "bad  ledger: " in said.out)
+
     def test_never_shows_a_key(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whether a key is set is said, the key is not."""
         monkeypatch.setenv("FAL_KEY", "sk-very-secret")
@@ -316,6 +345,16 @@ class TestTheRoot:
             ("jobs",),
             ("jobs", "list"),
             ("jobs", "show"),
+            ("jobs", "resume"),
+            ("jobs", "proceed"),
+            ("jobs", "cancel"),
+            ("jobs", "adopt"),
+            ("jobs", "settle"),
+            ("jobs", "prune"),
+            ("budget",),
+            ("budget", "set"),
+            ("budget", "list"),
+            ("budget", "remove"),
             ("doctor",),
         ],
         ids=" ".join,
@@ -327,6 +366,36 @@ class TestTheRoot:
 
 
 class TestStreams:
+    @pytest.mark.parametrize(
+        "words", [["jobs", "list"], ["jobs", "show", "RUN"], ["budget", "list"], ["doctor"]], ids=" ".join
+    )
+    @pytest.mark.parametrize("columns", [1, 20, 80])
+    def test_a_narrow_terminal(
+        self, command: Command, vidorch_mock: Mock, words: list[str], columns: int
+    ) -> None:
+        """However few columns there are, it is said, without a crash."""
+        termios = pytest.importorskip("termios", reason="no terminals of this kind here")
+        command("budget", "set", "spring", "20")
+        run = command("generate", "x", "-m", "test/basic", "--yes", "--detach").out.strip()
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        typed = [run if word == "RUN" else word for word in words]
+        with start(*typed, stdout=theirs, stderr=theirs, env={"TERM": "xterm", "VIDORCH_MOCK": "1"}) as child:
+            os.close(theirs)
+            seen = _everything_of(ours)
+            assert 0 == child.wait(timeout=60)
+        assert b"Traceback" not in seen
+
+    def test_nobody_reads_stderr(self, command: Command, vidorch_mock: Mock) -> None:
+        """A closed stderr does not keep what is being done from its end: exit 0, the path on stdout."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        words = ("generate", "x", "-m", "test/basic", "--yes")
+        with start(*words, stderr=writing, env={"VIDORCH_MOCK": "1"}) as child:
+            os.close(writing)
+            out, _ = child.communicate(timeout=60)
+        assert (0, True) == (child.returncode, Path(out.strip()).is_file())
+
     def test_a_reader_that_leaves_is_no_error(self) -> None:
         """`vidorch models | head -1`: no traceback, whatever is still unwritten."""
         for words in (["models"], ["models", "--all", "--json"]):
@@ -345,14 +414,8 @@ class TestStreams:
             "doctor", "--help", stdout=theirs, stderr=theirs, env={"NO_COLOR": "1", "TERM": "xterm-256color"}
         ) as child:
             os.close(theirs)
-            seen = b""
-            try:
-                while part := os.read(ours, 65536):
-                    seen += part
-            except OSError:  # the other end is closed
-                pass
+            seen = _everything_of(ours)
             assert 0 == child.wait(timeout=60)
-        os.close(ours)
         assert b"doctor" in seen
         assert not [
             part
@@ -370,3 +433,15 @@ class TestStreams:
         assert (0, True) == (said.code, Path(json.loads(said.out)["clip"]["path"]).is_file())
         assert "Warning: " in said.err
         assert "Traceback" not in said.err
+
+
+def _everything_of(terminal: int) -> bytes:
+    """What is written to a terminal until its other end is closed."""
+    seen = b""
+    try:
+        while part := os.read(terminal, 65536):
+            seen += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    return seen

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, Said, start, wait_for_a_job_in, working
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are another matter on Windows")
+fcntl = pytest.importorskip("fcntl", reason="signals are another matter on Windows")
+termios = pytest.importorskip("termios")
 
 HELD = """
 [[rule]]
@@ -197,6 +196,23 @@ class TestTimeout:
         assert "Whether it was charged is not known." in said.err
 
 
+class TestResume:
+    def test_lets_go_again_on_ctrl_c(self, held: Path, again: Command) -> None:
+        """`jobs resume` that is interrupted gives back what it took up: exit 130, nothing cancelled."""
+        with working(*BUY) as buyer:
+            wait_for_a_job_in(held, "accepted", "running")
+            buyer.send(signal.SIGTERM)
+            buyer.end()
+        forgetful = {"VIDORCH_MOCK": str(_for_ever(held.parent))}
+        with working("jobs", "resume", "--json", env=forgetful) as child:
+            child.hear("Waiting for run_")
+            child.send(signal.SIGINT)
+            said = child.end()
+        assert (130, {"runs": [], "waiting": []}) == (said.code, said.document)
+        (job,) = again("jobs", "list", "--json").document
+        assert (True, None) == (job["state"] in ("accepted", "running"), job["owner"])
+
+
 class TestAWorker:
     def test_takes_up_what_comes_until_it_is_told_to_stop(self, held: Path, again: Command) -> None:
         """`jobs resume --watch` brings home what others let go of, and ends well on SIGTERM."""
@@ -241,6 +257,19 @@ class TestAWorker:
         jobs = again("jobs", "list", "--json").document
         assert [("settled", "0.50")] * 3 == [(job["state"], job["cost"]) for job in jobs]
         assert runs == {job["run_id"] for job in jobs}
+
+
+def _for_ever(folder: Path) -> Path:
+    """A mock whose vendor never answers a poll."""
+    script = folder / "silent.py"
+    script.write_text(
+        "import asyncio\n"
+        "def script(m):\n"
+        "    async def poll(context, accepted):\n"
+        "        await asyncio.Event().wait()\n"
+        "    m._remote.poll = poll\n"
+    )
+    return script
 
 
 def _slow(tmp_path: Path, what: str) -> tuple[Path, str]:

@@ -270,7 +270,7 @@ def run() -> None:
     except KeyboardInterrupt:  # before anything was begun, or after its end
         aside("Interrupted.")
         if wants_json:
-            as_json({"error": {"type": "Interrupted", "message": "Interrupted.", "charged": False}})
+            as_json({"error": {"type": "Interrupted", "message": "Interrupted.", "charged": None}})
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:
         if _is_nobody_reading(error):  # `vidorch models | head`, or a terminal that was closed

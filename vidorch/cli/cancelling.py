@@ -12,6 +12,7 @@ from vidorch.cli.words import amount
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import VidorchError
 from vidorch.ledger.moves import ENDS, State
+from vidorch.offloop import in_thread
 from vidorch.result import Job
 
 __all__ = ["SECONDS_TO_STOP", "cancel_and_tell", "cancel_now"]
@@ -64,7 +65,7 @@ async def _wait_for_the_end(client: AsyncClient, id_: str, names: Sequence[str])
         async with asyncio.timeout(SECONDS_TO_STOP):
             while True:
                 over = coming.done()
-                left = [job for job in await asyncio.to_thread(_jobs_of, id_) if job.id in names]
+                left = [job for job in await in_thread(_jobs_of, id_) if job.id in names]
                 if over or all(State(job.state) in (*ENDS, State.UNKNOWN) for job in left):
                     return
                 await asyncio.wait([coming], timeout=LOOK_EVERY)

@@ -173,7 +173,7 @@ class Carrier:
         word = "Interrupted" if heard == CTRL_C else "Told to stop"
         out = [job for job in jobs if State(job.state) not in (*ENDS, *BEFORE_SENDING)]
         if not out:
-            aside(f"{word}. No vendor has anything of {run_id}.")
+            aside(f"{word}.")
             return
         where = " and ".join(dict.fromkeys(job.endpoint for job in out))
         aside(f"{word}. {run_id} goes on at {where}, and nothing of it is lost.")

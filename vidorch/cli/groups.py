@@ -125,7 +125,7 @@ def jobs_settle(
 def jobs_prune(
     before: Annotated[
         str,
-        typer.Option("--before", metavar="DATE|DAYS", help="A day, such as 2027-01-31, or so many days ago."),
+        typer.Option("--before", metavar="WHEN", help="A day, such as 2027-01-31, or so many days ago."),
     ],
     yes: YesToIt = False,
     json_: Json = False,

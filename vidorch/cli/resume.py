@@ -14,7 +14,7 @@ from vidorch.cli.signals import Signals, exit_of_signal
 from vidorch.cli.standing import Standing, standing_of, tell, worst
 from vidorch.cli.words import many
 from vidorch.client.aio import AsyncClient, AsyncRun
-from vidorch.errors import VidorchError
+from vidorch.errors import ProviderFailed, VidorchError
 
 __all__ = ["resume"]
 
@@ -116,6 +116,10 @@ class Resumer:
             await run.wait()
         except VidorchError as why:
             error = why
+        except Exception as bug:  # one run's trouble is not to end the worker, nor to be kept quiet
+            error = ProviderFailed(
+                f"Waiting for it failed in a way it should not: {type(bug).__name__}: {bug}", run_id=run.id
+            )
         self._tell(run.id, error)
         if not self.told[run.id].over:
             self.resting[run.id] = asyncio.get_running_loop().time() + REST

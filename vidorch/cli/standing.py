@@ -147,10 +147,10 @@ def tell(standing: Standing, *, quiet: bool = False) -> None:
         tell_unknown(job)
     if standing.state == "waiting" and standing.unsent:
         if standing.unsent == standing.candidates:
-            aside(f"Nothing of {run_id} was sent, and it cost nothing.")
+            aside(f"No vendor has anything of {run_id}, and it cost nothing.")
         else:
             aside(
-                f"{standing.unsent} of {standing.candidates} candidates of {run_id} were not sent, and cost nothing."
+                f"{standing.unsent} of {standing.candidates} candidates of {run_id} are at no vendor, and cost nothing."
             )
         aside(f"To send what was not sent: vidorch jobs proceed {run_id}")
 

@@ -72,11 +72,14 @@ def price_of_cancelling(jobs: Iterable[Job]) -> str:
     sent = [job for job in open_jobs if State(job.state) not in BEFORE_SENDING]
     if not sent:
         return "Nothing of it was sent, so cancelling costs nothing."
-    if not any(job.billed for job in sent):
+    known = [job for job in sent if job.state != State.UNKNOWN]
+    if not known:
+        return "Nobody knows whether the vendor has it, so nothing can be cancelled there; what it may cost stays reserved."
+    if not any(job.billed for job in known):
         return "It costs nothing."
     said = []
-    for name in dict.fromkeys(f"{job.endpoint}/{job.model}" for job in sent):
-        high = sum((job.estimate_high for job in sent if f"{job.endpoint}/{job.model}" == name), Decimal(0))
+    for name in dict.fromkeys(f"{job.endpoint}/{job.model}" for job in known):
+        high = sum((job.estimate_high for job in known if f"{job.endpoint}/{job.model}" == name), Decimal(0))
         offer = offers.get(name)
         rule = "unknown" if offer is None else offer.billing.cancelled
         said.append(_RULES.get(rule, _RULES["unknown"]).format(name=name, high=show_usd(high)))
