@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/guide.md", "docs/providers.md", "docs/selection.md", "docs/testing.md"]
+PAGES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/http.md",
+    "docs/providers.md",
+    "docs/selection.md",
+    "docs/testing.md",
+]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

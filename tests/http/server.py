@@ -177,6 +177,8 @@ class Server:
                     with self._lock:
                         self.requests.append(asked)
                     self.app(line, asked)
+                    if asked.headers.get("connection") == "close":
+                        break
         line.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import select
 import socket
 import ssl
@@ -327,6 +328,12 @@ class TestBeforeTheConnectionStands:
         assert isinstance(error, Rejected) and 0 == server.connections
 
 
+def open_sockets() -> set[int]:
+    """The descriptors of all sockets of this process that somebody holds."""
+    sockets = [one for one in gc.get_objects() if type(one) is socket.socket]
+    return {one.fileno() for one in sockets} - {-1}
+
+
 def connecting_to(port: int, *, fillers: int) -> bool:
     """Whether more connections to this port are being made than those of the fixture (Linux)."""
     lines = Path("/proc/net/tcp").read_text().splitlines()
@@ -384,6 +391,19 @@ class TestTheReply:
 
 
 class TestTheConnection:
+    def test_is_gone_at_the_end(self, http_of: HttpOf, certificates: Certificates) -> None:
+        """Closing leaves no socket open, even where the other side never says goodbye."""
+
+        def stays(line: Line) -> None:
+            line.ask()
+            line.reply()
+            server.over.wait()
+
+        before = open_sockets()
+        with Server(take=stays, tls=certificates.good()) as server:
+            run(http_of(), server.url())
+        assert set() == open_sockets() - before
+
     def test_is_never_a_pooled_one(self, http_of: HttpOf, tls: ssl.SSLContext | None) -> None:
         """A connection that a poll left open is not used for a submit, nor one submit's for the next."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -24,6 +26,9 @@ AT_ONCE = {Way.FRESH: 256, Way.POOLED: 256, Way.GUARDED: 64}
 """Calls under way at the same time. 576 sockets fit into the 1,024 files that a process has on most systems."""
 NOT_COUNTED_BY_AIOHTTP = 0  # its own limit counts the wait for a place as time to connect
 
+TURNS_TO_CLOSE = 5
+"""Of the loop, until a transport whose socket was shut down has closed it."""
+
 
 class ByAiohttp:
     """Three sessions, one for each way. Cookies, netrc, redirects and repeats are off in all of them."""
@@ -35,24 +40,19 @@ class ByAiohttp:
     ) -> None:
         self._proxies = proxies
         self._connect = connect
-        fresh, pooled = _Resolver(lookup, None), _Resolver(lookup, None)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         watched = aiohttp.TraceConfig()
         watched.on_connection_create_end.append(_stands)
         self._sessions = {
-            Way.FRESH: _session(
-                aiohttp.TCPConnector(ssl=tls, resolver=fresh, limit=NOT_COUNTED_BY_AIOHTTP, force_close=True),
-                [watched],
-            ),
-            Way.POOLED: _session(
-                aiohttp.TCPConnector(ssl=tls, resolver=pooled, limit=NOT_COUNTED_BY_AIOHTTP), []
-            ),
-            Way.GUARDED: _session(
+            way: _session(
                 aiohttp.TCPConnector(
-                    ssl=tls, resolver=_Resolver(lookup, allowed), limit=NOT_COUNTED_BY_AIOHTTP
+                    ssl=tls, resolver=_Resolver(lookup, allowed if way is Way.GUARDED else None),
+                    limit=NOT_COUNTED_BY_AIOHTTP, force_close=way is Way.FRESH, socket_factory=self._socket,
                 ),
-                [],
-            ),
-        }
+                [watched] if way is Way.FRESH else [],
+            )
+            for way in Way
+        }  # fmt: skip
         self._places = {way: asyncio.Semaphore(count) for way, count in AT_ONCE.items()}
 
     async def open(self, call: Call, watch: Watch, way: Way) -> Answered:
@@ -86,6 +86,17 @@ class ByAiohttp:
         """See `Backend.aclose`."""
         for session in self._sessions.values():
             await session.close()
+        # TLS says goodbye and waits for an answer, half a minute if need be; the loop may be gone by then.
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        made = socket.socket(*address[:3])
+        self._sockets.add(made)
+        return made
 
 
 class Answered:

@@ -1,0 +1,130 @@
+"""The two switches of servers: whether inputs may be files, and where URLs may lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.engine.scripted import Scripted, catalog, offer
+from vidorch import Client, InvalidRequest, Request
+from vidorch.client.aio import AsyncClient
+from vidorch.client.allowing import AllowedInputs
+
+CDN = "https://cdn.example.com/ours"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (64, 64)).save(path)
+    return path
+
+
+class TestLocalInputs:
+    def test_files_are_refused(self, picture: Path) -> None:
+        """A path is not taken, and the field is named."""
+        with pytest.raises(InvalidRequest, match="image= is a file") as caught:
+            AllowedInputs.of(False, None).check(Request(prompt="x", image=picture))
+        assert "image" == caught.value.field
+
+    @pytest.mark.parametrize("spelling", [str, lambda path: f"file://{path}"], ids=["path", "url"])
+    def test_in_every_spelling(self, picture: Path, spelling: Any) -> None:
+        """Nor as a file URL."""
+        with pytest.raises(InvalidRequest):
+            AllowedInputs.of(False, None).check(Request(prompt="x", image=spelling(picture)))
+
+    def test_of_every_field(self, picture: Path) -> None:
+        """Reference images are inputs as well."""
+        with pytest.raises(InvalidRequest) as caught:
+            AllowedInputs.of(False, []).check(
+                Request(prompt="x", reference_images=[picture.read_bytes(), picture])
+            )
+        assert "reference_images[1]" == caught.value.field
+
+    def test_bytes_and_pictures_are_taken(self, picture: Path) -> None:
+        """What the server itself holds is fine."""
+        rules = AllowedInputs.of(False, [])
+        rules.check(Request(prompt="x", image=picture.read_bytes()))
+        rules.check(Request(prompt="x", image=Image.open(picture)))
+
+    def test_by_default_they_are_taken(self, picture: Path) -> None:
+        """At one's own terminal a path is the usual thing."""
+        AllowedInputs.of(True, None).check(Request(prompt="x", image=picture))
+
+
+class TestInputUrls:
+    @pytest.mark.parametrize(
+        "url",
+        [f"{CDN}/cat.png", f"{CDN}/a/b.png?sig=1", "https://cdn.example.com:443/ours/x.png", "https://CDN.example.com/ours/x.png"],
+    )  # fmt: skip
+    def test_under_one_of_them(self, url: str) -> None:
+        """Below the base URL, whatever the query."""
+        AllowedInputs.of(True, [CDN]).check(Request(prompt="x", image=url))
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://cdn.example.com/theirs/x.png", "https://cdn.example.com/ourselves/x.png", "https://cdn.example.com/ours",
+            "https://cdn.example.com.evil.test/ours/x.png", "https://evil.test/ours/x.png", f"{CDN}/../theirs/x.png",
+            f"{CDN}/%2e%2e/theirs/x.png", f"{CDN}/..%2ftheirs/x.png", f"{CDN}/%252e%252e/x.png", f"{CDN}/..\\theirs/x.png",
+            "https://cdn.example.com@evil.test/ours/x.png", "https://evil.test\\@cdn.example.com/ours/x.png",
+            "https://me@cdn.example.com/ours/x.png", "https://cdn.example.com:8443/ours/x.png", "s3://cdn.example.com/ours/x.png",
+        ],
+    )  # fmt: skip
+    def test_anywhere_else(self, url: str) -> None:
+        """Another place, or one that another reader might take for it."""
+        with pytest.raises(InvalidRequest, match="image="):
+            AllowedInputs.of(True, [CDN]).check(Request(prompt="x", image=url))
+
+    def test_a_bucket(self) -> None:
+        """Other stores have places, too."""
+        AllowedInputs.of(True, ["s3://ours/in/"]).check(Request(prompt="x", image="s3://ours/in/x.png"))
+
+    def test_none_at_all(self) -> None:
+        """An empty list takes no URL."""
+        with pytest.raises(InvalidRequest, match="bytes or a picture"):
+            AllowedInputs.of(True, []).check(Request(prompt="x", image=f"{CDN}/x.png"))
+
+    def test_the_query_is_not_shown(self) -> None:
+        """A signature in it is a secret."""
+        with pytest.raises(InvalidRequest) as caught:
+            AllowedInputs.of(True, []).check(Request(prompt="x", image=f"{CDN}/x.png?sig=s3cret"))
+        assert "s3cret" not in f"{caught.value!r}{caught.value.value}"
+
+
+class TestTheClients:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> dict[str, Any]:
+        routes = {"text-to-video": {}, "image-to-video": {}}
+        return {
+            "home": tmp_path / "home", "catalog": catalog(offer(routes=routes)), "providers": {"test": Scripted()},
+            "local_inputs": False, "input_urls": [CDN],
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("call", ["generate", "submit", "plan", "estimate"])
+    @pytest.mark.parametrize("image", ["path", "url"])
+    def test_the_blocking_one(self, settings: dict[str, Any], picture: Path, call: str, image: str) -> None:
+        """Every call that takes a request looks, before it opens anything."""
+        value = picture if image == "path" else "https://evil.test/x.png"
+        with Client(**settings) as client, pytest.raises(InvalidRequest) as caught:
+            getattr(client, call)("x", image=value, model="test/basic")
+        assert "image" == caught.value.field
+
+    def test_the_asynchronous_one(self, settings: dict[str, Any], picture: Path) -> None:
+        """The same there, for each line of a batch as well."""
+        import asyncio
+
+        async def go() -> None:
+            async with AsyncClient(**settings) as client:
+                await client.generate_many(["x"], image=picture, model="test/basic")
+
+        with pytest.raises(InvalidRequest, match="local_inputs=False"):
+            asyncio.run(go())
+
+    def test_what_is_allowed_is_made(self, settings: dict[str, Any], picture: Path) -> None:
+        """Bytes go through to a clip."""
+        with Client(**settings) as client:
+            assert client.generate("x", image=picture.read_bytes(), model="test/basic").clip.path
