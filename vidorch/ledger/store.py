@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from vidorch.errors import LedgerUnavailable
 from vidorch.ledger.migrations import MIGRATIONS, migrate
 from vidorch.ledger.session import Session
+from vidorch.ledger.turns import Turns
 
 __all__ = ["Store"]
 
@@ -66,6 +67,7 @@ class Store:
         self._failure: LedgerUnavailable | None = None
         self._pid = os.getpid()
         self._open()
+        self._turns = Turns(path)
         self._thread = threading.Thread(target=self._write_loop, name="vidorch-ledger", daemon=True)
         self._thread.start()
 
@@ -145,6 +147,7 @@ class Store:
             self._condition.notify()
         if self._pid == os.getpid():
             self._thread.join()
+            self._turns.close()
             self._writer_engine.dispose()
             if self._reader_engine is not None:
                 self._reader_engine.dispose()
@@ -200,6 +203,7 @@ class Store:
     def _commit(self, session: Session, batch: list[_Waiting]) -> None:
         outcomes: list[_Outcome] | None = None
         broken: BaseException | None = None
+        self._turns.wait()
         try:
             self._begin(session.raw)
             outcomes = _carry_out(session, batch)
@@ -216,6 +220,7 @@ class Store:
                 session.raw.rollback()
             except Exception as worse:
                 broken = worse
+        self._turns.over()
         for future, value, problem in outcomes:
             if future is None or not future.set_running_or_notify_cancel():
                 continue
