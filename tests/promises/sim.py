@@ -39,6 +39,7 @@ from vidorch.ledger.migrations import migrate
 from vidorch.ledger.schema import TABLES
 from vidorch.ledger.session import Session
 from vidorch.ledger.store import DIALECT, LAZY_SECONDS, Store
+from vidorch.ledger.turns import Turns
 
 __all__ = ["START", "Process", "World", "simulated"]
 
@@ -123,6 +124,7 @@ class _Store(Store):
         self._process = process
         self._waiting: list[tuple[Any, Future[Any]]] = []
         self._due: asyncio.TimerHandle | None = None
+        self._turns = Turns(None)
         self._shut = False
 
     def write(self, work: Any, *, waits: bool = True) -> Future[Any]:

@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from vidorch.errors import LedgerUnavailable
 from vidorch.ledger.migrations import MIGRATIONS, migrate
 from vidorch.ledger.session import Session
+from vidorch.ledger.turns import Turns
 
 __all__ = ["Store"]
 
@@ -68,6 +69,7 @@ class Store:
         self._failure: LedgerUnavailable | None = None
         self._pid = os.getpid()
         self._open()
+        self._turns = Turns(path)
         self._thread = threading.Thread(target=self._write_loop, name="vidorch-ledger", daemon=True)
         self._thread.start()
 
@@ -147,6 +149,7 @@ class Store:
             self._condition.notify()
         if self._pid == os.getpid():
             self._thread.join()
+            self._turns.close()
             self._writer_engine.dispose()
             if self._reader_engine is not None:
                 self._reader_engine.dispose()
@@ -202,6 +205,7 @@ class Store:
     def _commit(self, session: Session, batch: list[_Waiting]) -> None:
         outcomes: list[_Outcome] | None = None
         broken: BaseException | None = None
+        self._turns.wait()
         try:
             self._begin(session.raw)
             outcomes = _carry_out(session, batch)
@@ -218,6 +222,7 @@ class Store:
                 session.raw.rollback()
             except Exception as worse:
                 broken = worse
+        self._turns.over()
         for future, value, problem in outcomes:
             if future is None or not future.set_running_or_notify_cancel():
                 continue

@@ -1,0 +1,340 @@
+"""How long a write to the ledger takes until it is on disk, by one process and by eight, and what a hundred thousand jobs change.
+
+    python -m benchmarks.ledger [commit] [processes] [size] [--moves 1000] [--jobs 100000]
+
+A write is timed from handing a move to its future being done, on a file with `synchronous=FULL`. Beside it stands what SQLite alone
+takes on the same disk at that moment for one row: nothing that is on disk can be faster than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.ledger.rows import NOW, job_row, run_row
+from vidorch.budget import Budget
+from vidorch.errors import LedgerUnavailable
+from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.moves import State
+from vidorch.result import Job
+
+BUDGET = Budget(1_000_000, "spring", "day")
+WAY = (State.UPLOADING, State.SENDING, State.ACCEPTED, State.DOWNLOADING, State.SETTLED)
+STATEMENTS = "reads"
+AGAIN = 15
+
+
+def part(values: list[float], share: float) -> float:
+    """The value that `share` of them do not pass."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def row(name: str, values: list[float]) -> str:
+    """Milliseconds, as a line of a table."""
+    return (
+        f"| {name} | {part(values, 0.5):.2f} | {part(values, 0.99):.2f} | {max(values):.1f} | {len(values)} |"
+    )
+
+
+class Bare:
+    """SQLite alone: one row changed and committed, in WAL mode with `synchronous=FULL`."""
+
+    def __init__(self, path: Path, busy: float = 30.0) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=busy)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS one (id INTEGER PRIMARY KEY, text TEXT)")
+        self._connection.execute("INSERT OR IGNORE INTO one VALUES (1, '')")
+
+    def commit(self, number: int) -> float:
+        """Milliseconds for one."""
+        began = time.perf_counter()
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("UPDATE one SET text = ? WHERE id = 1", (f"{number}" * 40,))
+        self._connection.execute("COMMIT")
+        return (time.perf_counter() - began) * 1e3
+
+
+def a_job(ledger: Ledger, name: str) -> Job:
+    """A reserved job under a budget."""
+    run = run_row(f"run-{name}")
+    rows = [job_row(f"job-{name}", f"run-{name}", created_at=NOW)]
+    return ledger.record(run, rows, budgets=[BUDGET], at=NOW).result()[0]
+
+
+def lived(ledger: Ledger, name: str, seen: list[float], between: Callable[[], None] = lambda: None) -> None:
+    """One job's life; the milliseconds of each step that is waited for go to `seen`."""
+    began = time.perf_counter()
+    job = a_job(ledger, name)
+    seen.append((time.perf_counter() - began) * 1e3)
+    for target in WAY:
+        between()
+        changes = {"remote_id": f"r-{name}"} if target is State.ACCEPTED else {}
+        cost = Decimal("1.5") if target is State.SETTLED else None
+        began = time.perf_counter()
+        job = ledger.move(job, target, NOW, changes=changes, cost=cost).result()
+        if target not in (State.UPLOADING, State.DOWNLOADING):
+            seen.append((time.perf_counter() - began) * 1e3)
+
+
+def commits(moves: int) -> None:
+    """One process, one write at a time, taking turns with SQLite alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger, bare = Ledger(Path(folder) / "ledger.db"), Bare(Path(folder) / "bare.db")
+        seen: list[float] = []
+        alone: list[float] = []
+        lived(ledger, "warm", [])
+        # What rides waits for the next write that does not: here nothing else is written, so it is not waited for.
+        for number in range(moves // 4):
+            _one(ledger, f"{number}", seen, lambda number=number: alone.append(bare.commit(number)))  # type: ignore[misc]
+        ledger.close()
+    print("## One process\n\n| ms | p50 | p99 | longest | n |\n|---|---|---|---|---|")
+    print(row("a step of a job, until it is on disk", seen))
+    print(row("SQLite alone, one row, taking turns with it", alone))
+
+
+def _one(ledger: Ledger, name: str, seen: list[float], between: Callable[[], None]) -> None:
+    """One job's life as the engine lives it: what rides is not waited for."""
+    between()
+    began = time.perf_counter()
+    job = a_job(ledger, name)
+    seen.append((time.perf_counter() - began) * 1e3)
+    for target in WAY:
+        changes = {"remote_id": f"r-{name}"} if target is State.ACCEPTED else {}
+        cost = Decimal("1.5") if target is State.SETTLED else None
+        rides = target in (State.UPLOADING, State.DOWNLOADING)
+        if not rides:
+            between()
+        began = time.perf_counter()
+        future = ledger.move(job, target, NOW, changes=changes, cost=cost)
+        if rides:
+            job = _after(job, target)
+            continue
+        job = future.result()
+        seen.append((time.perf_counter() - began) * 1e3)
+
+
+def _after(job: Job, target: State) -> Job:
+    from vidorch.frozen import changed
+
+    return changed(job, state=target.value, version=job.version + 1)
+
+
+# -- many processes -----------------------------------------------------------------------------------------------------------
+
+
+def _writer(path: Path, number: int, lives: int, ready: Any, results: Any) -> None:
+    ledger = Ledger(path)
+    seen: list[float] = []
+    troubles: list[str] = []
+    ready.wait()
+    for life in range(lives):
+        try:
+            _one(ledger, f"{number}-{life}", seen, lambda: None)
+        except LedgerUnavailable as error:
+            troubles.append(str(error))
+    ledger.close()
+    results.put((seen, troubles))
+
+
+def _bare_writer(path: Path, number: int, commits: int, ready: Any, results: Any) -> None:
+    bare = Bare(path)
+    ready.wait()
+    seen: list[float] = []
+    troubles: list[str] = []
+    for turn in range(commits):
+        try:
+            seen.append(bare.commit(turn))
+        except sqlite3.OperationalError as error:
+            troubles.append(str(error))
+    results.put((seen, troubles))
+
+
+def processes(moves: int, count: int = 8) -> None:
+    """Eight of them, each writing as fast as it can."""
+    print(f"\n## {count} processes at once\n\n| ms | p50 | p99 | longest | n |\n|---|---|---|---|---|")
+    for name, writer, turns in (
+        ("a step of a job, until it is on disk", _writer, moves // 4),
+        ("SQLite alone, one row, with its own waiting", _bare_writer, moves),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "ledger.db"
+            if writer is _writer:
+                Ledger(path).close()
+            else:
+                Bare(path)
+            context = multiprocessing.get_context("spawn")
+            ready, results = context.Barrier(count), context.Queue()
+            workers = [
+                context.Process(target=writer, args=(path, number, turns, ready, results))
+                for number in range(count)
+            ]
+            for worker in workers:
+                worker.start()
+            told = [results.get() for _ in workers]
+            for worker in workers:
+                worker.join()
+        print(row(name, [one for seen, _ in told for one in seen]))
+        troubles = [trouble for _, found in told for trouble in found]
+        print(
+            f"| errors ({troubles[0] if troubles else 'none: never `database is locked`'}) | | | | {len(troubles)} |"
+        )
+
+
+# -- a large ledger -----------------------------------------------------------------------------------------------------------
+
+_MANY = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+"""
+
+
+def fill(path: Path, jobs: int) -> None:
+    """So many jobs that were settled in the last hundred days, each with a run, an output, six events and two reservations."""
+    ledger = Ledger(path)
+    ledger.set_budget(BUDGET, NOW).result()
+    ledger.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")
+    budget = connection.execute("SELECT id FROM budgets").fetchone()[0]
+    run, job = run_row(), job_row()
+    many = _MANY.format(last=jobs - 1)
+    at = f"({NOW} - {100 * 86_400.0} + i * {100 * 86_400.0} / {jobs})"
+    ended = f"({at} + 60)"
+    state = "CASE i % 20 WHEN 7 THEN 'failed' ELSE 'settled' END"
+    changed = {
+        "runs": (run, {"id": "'run_' || printf('%016x', i * 7919)", "state": "'finished'", "created_at": at, "updated_at": at,
+                       "ended_at": ended, "cost": "1500000", "key": "CASE i % 3 WHEN 0 THEN 'key-' || i END"}),
+        "jobs": (job, {"id": "'job_' || printf('%016x', i * 7919)", "run_id": "'run_' || printf('%016x', i * 7919)", "state": state,
+                       "version": "6", "remote_id": "'r-' || i", "token": "'t-' || i", "model": "'model-' || (i % 5)",
+                       "cost": "1500000", "created_at": at, "updated_at": ended, "sending_at": at, "accepted_at": at,
+                       "downloading_at": f"({at} + 30 + i % 29)", "ended_at": ended}),
+    }  # fmt: skip
+    connection.execute("BEGIN")
+    for table, (plain, columns) in changed.items():
+        values = {**{name: _literal(value) for name, value in plain.items()}, **columns}
+        names = ", ".join(f'"{name}"' for name in values)
+        connection.execute(f"INSERT INTO {table} ({names}) {many} SELECT {', '.join(values.values())} FROM n")
+    connection.execute(
+        "INSERT INTO outputs (id, run_id, job_id, number, state, uri, created_at) "
+        "SELECT 'out' || id, run_id, id, 0, 'published', '/clips/' || id, ended_at FROM jobs"
+    )
+    for source, target in zip((None, "reserved", *WAY), ("reserved", *WAY), strict=False):
+        connection.execute(
+            "INSERT INTO events (run_id, job_id, at, kind, source, target, version) SELECT run_id, id, created_at, 'move', ?, ?, 0 FROM jobs",
+            (source and str(source), str(target)),
+        )
+    for account, name in ((None, "call"), (budget, budget)):
+        connection.execute(
+            "INSERT INTO reservations (id, run_id, root_id, job_id, budget_id, scope, state, amount, settled, basis, period, created_at, "
+            "updated_at) SELECT id || ?, run_id, run_id, id, ?, scope, 'settled', 3000000, 1500000, 'computed', "
+            "date(created_at, 'unixepoch'), created_at, ended_at FROM jobs",
+            (f"/{name}", account),
+        )
+    connection.execute(
+        "INSERT INTO balances SELECT COALESCE(budget_id, root_id), period, 0, SUM(settled) FROM reservations GROUP BY 1, 2"
+    )
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return "'" + str(value).replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+@contextmanager
+def filled(jobs: int) -> Iterator[Ledger]:
+    """A ledger of so many ended jobs and twenty that are open."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        fill(path, jobs)
+        ledger = Ledger(path)
+        for number in range(20):
+            a_job(ledger, f"open-{number}")
+        yield ledger
+        ledger.close()
+
+
+def asked(ledger: Ledger, jobs: int) -> dict[str, Callable[[int], object]]:
+    """What is asked of a ledger, by its name in the table."""
+    middle = jobs // 2 // 3 * 3
+    name = f"{middle * 7919:016x}"
+    job = ledger.job(f"job_{name}")
+    assert job is not None
+
+    def life(turn: int) -> None:
+        _one(ledger, f"{jobs}-{turn}-{time.perf_counter_ns()}", [], lambda: None)
+
+    return {
+        "a job's whole life (4 waited writes)": life,
+        "run by id": lambda _: ledger.run(f"run_{name}"),
+        "run by key": lambda _: ledger.run_by_key("default", f"key-{middle}"),
+        "the newest 100 runs": lambda _: ledger.runs(),
+        "waiting runs": lambda _: ledger.runs(state="waiting"),
+        "runs that are open": lambda _: ledger.open_runs(),
+        "the newest 100 jobs": lambda _: ledger.jobs(limit=100),
+        "100 failed jobs": lambda _: ledger.jobs(state="failed", limit=100),
+        "jobs that are unknown": lambda _: ledger.jobs(state="unknown"),
+        "jobs that are open": lambda _: ledger.open_jobs(),
+        "jobs of a run": lambda _: ledger.jobs(run_id=f"run_{name}"),
+        "events of a run": lambda _: ledger.events(f"run_{name}"),
+        "outputs of a run": lambda _: ledger.outputs(f"run_{name}"),
+        "an id by its beginning": lambda _: ledger.find(f"job_{name[:14]}"),
+        "an id by its end": lambda _: ledger.find(name[-6:]),
+        "latencies of an offer": lambda _: ledger.latencies("fal", "model-1", task="text-to-video"),
+        "what a call has spent": lambda _: ledger.spent(f"run_{name}"),
+        "budgets": lambda _: ledger.budgets(NOW),
+        "unknown jobs like one": lambda _: ledger.unknown_like(job),
+        "ids that are claimed": lambda _: ledger.claimed("fal", "", [f"r-{one}" for one in range(20)]),
+        "renew the leases of an owner": lambda _: (ledger.renew("nobody", NOW), ledger.flush()),
+        "forget 50 runs": lambda turn: ledger.prune(NOW - (100 - (turn + 1) * 5000 / jobs) * 86_400, NOW),
+    }  # fmt: skip
+
+
+def size(jobs: int) -> None:
+    """The same questions to a small ledger and to a large one."""
+    few = 1_000
+    seen: dict[int, dict[str, float]] = {}
+    for count in (few, jobs):
+        with filled(count) as ledger:
+            seen[count] = {}
+            for name, ask in asked(ledger, count).items():
+                times = []
+                for turn in range(AGAIN):
+                    began = time.perf_counter()
+                    ask(turn)
+                    times.append((time.perf_counter() - began) * 1e3)
+                seen[count][name] = statistics.median(times)
+    print(f"\n## Size\n\n| ms, median | {few:,} jobs | {jobs:,} jobs |\n|---|---|---|")
+    for name in seen[few]:
+        print(f"| {name} | {seen[few][name]:.2f} | {seen[jobs][name]:.2f} |")
+
+
+def main() -> None:
+    """Measure what was named, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=["commit", "processes", "size", []])
+    parser.add_argument("--moves", type=int, default=1_000, help="waited writes of each process")
+    parser.add_argument("--jobs", type=int, default=100_000)
+    arguments = parser.parse_args()
+    parts = arguments.parts or ["commit", "processes", "size"]
+    if "commit" in parts:
+        commits(arguments.moves)
+    if "processes" in parts:
+        processes(arguments.moves)
+    if "size" in parts:
+        size(arguments.jobs)
+
+
+if __name__ == "__main__":
+    main()
