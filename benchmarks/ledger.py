@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -29,7 +30,6 @@ from vidorch.result import Job
 
 BUDGET = Budget(1_000_000, "spring", "day")
 WAY = (State.UPLOADING, State.SENDING, State.ACCEPTED, State.DOWNLOADING, State.SETTLED)
-STATEMENTS = "reads"
 AGAIN = 15
 
 
@@ -54,12 +54,14 @@ class Bare:
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("CREATE TABLE IF NOT EXISTS one (id INTEGER PRIMARY KEY, text TEXT)")
         self._connection.execute("INSERT OR IGNORE INTO one VALUES (1, '')")
+        self._turn = os.getpid() * 1_000
 
-    def commit(self, number: int) -> float:
+    def commit(self) -> float:
         """Milliseconds for one."""
+        self._turn += 1  # a row that does not change is not written
         began = time.perf_counter()
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("UPDATE one SET text = ? WHERE id = 1", (f"{number}" * 40,))
+        self._connection.execute("UPDATE one SET text = ? WHERE id = 1", (f"{self._turn:09}" * 20,))
         self._connection.execute("COMMIT")
         return (time.perf_counter() - began) * 1e3
 
@@ -71,31 +73,15 @@ def a_job(ledger: Ledger, name: str) -> Job:
     return ledger.record(run, rows, budgets=[BUDGET], at=NOW).result()[0]
 
 
-def lived(ledger: Ledger, name: str, seen: list[float], between: Callable[[], None] = lambda: None) -> None:
-    """One job's life; the milliseconds of each step that is waited for go to `seen`."""
-    began = time.perf_counter()
-    job = a_job(ledger, name)
-    seen.append((time.perf_counter() - began) * 1e3)
-    for target in WAY:
-        between()
-        changes = {"remote_id": f"r-{name}"} if target is State.ACCEPTED else {}
-        cost = Decimal("1.5") if target is State.SETTLED else None
-        began = time.perf_counter()
-        job = ledger.move(job, target, NOW, changes=changes, cost=cost).result()
-        if target not in (State.UPLOADING, State.DOWNLOADING):
-            seen.append((time.perf_counter() - began) * 1e3)
-
-
 def commits(moves: int) -> None:
     """One process, one write at a time, taking turns with SQLite alone."""
     with tempfile.TemporaryDirectory() as folder:
         ledger, bare = Ledger(Path(folder) / "ledger.db"), Bare(Path(folder) / "bare.db")
         seen: list[float] = []
         alone: list[float] = []
-        lived(ledger, "warm", [])
-        # What rides waits for the next write that does not: here nothing else is written, so it is not waited for.
+        _one(ledger, "warm", [], lambda: None)
         for number in range(moves // 4):
-            _one(ledger, f"{number}", seen, lambda number=number: alone.append(bare.commit(number)))  # type: ignore[misc]
+            _one(ledger, f"{number}", seen, lambda: alone.append(bare.commit()))
         ledger.close()
     print("## One process\n\n| ms | p50 | p99 | longest | n |\n|---|---|---|---|---|")
     print(row("a step of a job, until it is on disk", seen))
@@ -103,7 +89,7 @@ def commits(moves: int) -> None:
 
 
 def _one(ledger: Ledger, name: str, seen: list[float], between: Callable[[], None]) -> None:
-    """One job's life as the engine lives it: what rides is not waited for."""
+    """One job's life as the engine lives it; the milliseconds of each step that is waited for go to `seen`."""
     between()
     began = time.perf_counter()
     job = a_job(ledger, name)
@@ -151,9 +137,9 @@ def _bare_writer(path: Path, number: int, commits: int, ready: Any, results: Any
     ready.wait()
     seen: list[float] = []
     troubles: list[str] = []
-    for turn in range(commits):
+    for _ in range(commits):
         try:
-            seen.append(bare.commit(turn))
+            seen.append(bare.commit())
         except sqlite3.OperationalError as error:
             troubles.append(str(error))
     results.put((seen, troubles))
@@ -243,7 +229,9 @@ def fill(path: Path, jobs: int) -> None:
         "INSERT INTO balances SELECT COALESCE(budget_id, root_id), period, 0, SUM(settled) FROM reservations GROUP BY 1, 2"
     )
     connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+    os.sync()  # what filling it has left to write is not the measurement's
 
 
 def _literal(value: Any) -> str:
@@ -297,7 +285,7 @@ def asked(ledger: Ledger, jobs: int) -> dict[str, Callable[[int], object]]:
         "unknown jobs like one": lambda _: ledger.unknown_like(job),
         "ids that are claimed": lambda _: ledger.claimed("fal", "", [f"r-{one}" for one in range(20)]),
         "renew the leases of an owner": lambda _: (ledger.renew("nobody", NOW), ledger.flush()),
-        "forget 50 runs": lambda turn: ledger.prune(NOW - (100 - (turn + 1) * 5000 / jobs) * 86_400, NOW),
+        "forget 20 runs": lambda turn: ledger.prune(NOW - (100 - (turn + 1) * 2000 / jobs) * 86_400, NOW),
     }  # fmt: skip
 
 

@@ -316,6 +316,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX jobs_owner ON jobs (owner) WHERE owner IS NOT NULL",
         ),
     ),
+    Migration(
+        "0003_quick_at_any_size",
+        (
+            "CREATE INDEX runs_state ON runs (state, created_at)",
+            "CREATE INDEX deliveries_job ON deliveries (job_id)",
+        ),
+    ),
 )
 
 

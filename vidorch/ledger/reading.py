@@ -317,7 +317,10 @@ class Reader:
                 ids = [
                     row["id"] for row in db.rows(starts, {"b_first": word, "b_after": f"{word}\U0010ffff"})
                 ]
-                ids += [row["id"] for row in db.rows(ends, {"b_word": literal})]
+                if (
+                    "_" not in word
+                ):  # no id ends like this unless it is the whole of it; the end is looked for one by one
+                    ids += [row["id"] for row in db.rows(ends, {"b_word": literal})]
                 found += [(kind, one) for one in dict.fromkeys(ids)][:5]
             return found
 

@@ -88,6 +88,7 @@ runs = Table(
     Column("ended_at", Time),
     UniqueConstraint("scope", "key", name="runs_key"),
     Index("runs_created", "created_at"),
+    Index("runs_state", "state", "created_at"),
     Index("runs_parent", "parent_id", "position"),
     _partial("runs_open", "created_at", only="ended_at IS NULL"),
     _partial("runs_owner", "owner", only="owner IS NOT NULL"),
@@ -266,6 +267,7 @@ deliveries = Table(
     Column("handled_at", Time),
     UniqueConstraint("endpoint", "delivery_id", name="deliveries_once"),
     Index("deliveries_token", "token"),
+    Index("deliveries_job", "job_id"),
 )
 
 TABLES = tuple(metadata.sorted_tables)

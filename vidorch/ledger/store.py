@@ -39,6 +39,9 @@ _Outcome = tuple[Future[Any] | None, Any, BaseException | None]
 
 LAZY_SECONDS = 0.5
 BATCH = 256  # writes in one transaction: bounds how long a reader of another process waits for news
+TIDY_ROWS = (
+    2_000  # some ten megabytes of log. SQLite itself would do it inside a commit, while everybody waits
+)
 QUEUE_SECONDS = 0.03  # as long as a turn takes among thirty busy processes
 DIALECT = sqlite.dialect(dbapi=sqlite3, paramstyle="named")
 SMALLEST = 512  # bytes: one page, the least that SQLite writes
@@ -183,8 +186,12 @@ class Store:
                 raw: Any = connection.connection.driver_connection
                 raw.execute("PRAGMA busy_timeout=0")  # see `_begin`
                 session = Session(raw, DIALECT)
+                tidied = raw.total_changes
                 while batch := self._take():
                     self._commit(session, batch)
+                    if raw.total_changes - tidied > TIDY_ROWS:
+                        tidied = raw.total_changes
+                        _tidy(raw)
         except (
             BaseException
         ) as error:  # nobody writes any more: whoever waits, and whoever comes, must hear it
@@ -251,6 +258,12 @@ class Store:
             time.sleep(_pause(waited) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
+def _tidy(raw: Any) -> None:
+    """Bring what was committed from the log into the file itself. What cannot be brought now is brought another time."""
+    with contextlib.suppress(sqlite3.Error):
+        raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
 def _carry_out(session: Session, batch: list[_Waiting]) -> list[_Outcome] | None:
     """What comes of each write. None: one of them failed half-way, and nothing of this transaction can be kept."""
     raw = session.raw
@@ -308,6 +321,7 @@ def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
         )
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
 
     @event.listens_for(engine, "begin")
