@@ -1,22 +1,47 @@
-"""When to look at a job again."""
+"""When to look at a job again: seldom while it cannot be done, often when it should be, never more than its vendor allows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from vidorch.contract import Progress
+from vidorch.inspection import Inspection, inspect
+from vidorch.latencies import law_of
 from vidorch.offer import Offer
 
-__all__ = ["LONGEST", "Schedule", "after_lost_poll", "deadline_after", "next_poll"]
+__all__ = ["LONGEST", "Schedule", "Timetable", "after_lost_poll", "deadline_after", "next_poll"]
 
 LONGEST = 30.0
 LEAST_DEADLINE = (
     15 * 60.0
 )  # a vendor's queue can stand still for minutes; waiting is free, giving up on a paid job is not
+LEAST = 0.001
+"""Seconds between two looks, should a vendor ask for none: a loop must not spin."""
+LATE, LATE_PART = 0.135, 0.01
+"""Seconds that an end may be seen later than by looks every `minimum`: so many, and no more than a hundredth of the median.
+0.2 is what is promised; a law learned from twenty jobs is a little too sure of itself (benchmarks/polling.py)."""
+BLURRED = 0.003
+"""The part of the minimum that is taken off that: what was seen by looks far apart is known less well."""
+UNSURE = 0.005
+"""The part of the median that is added to it while nothing but the catalog is known."""
+POINTS = 90
+STRETCH = 12.0
+"""No gap is longer than so many minimal ones, or LONGEST: what fails or comes out of a cache ends before its time."""
+EARLY, BEFORE = 3.0, 9.0
+"""A look after 3 minimal gaps, where none is planned before 9: what was wrong from the start is seen then."""
+NEARLY_ALL, OVERRUN = 0.97, 0.25
+"""What is not done when nearly all should be is most likely a little late: gaps begin small again, and grow with that time."""
+EASES = 0.1
+"""Past everything that was ever seen, a gap is this part of the time since then; of the whole time, where nothing is known."""
+HINTS = 8
+"""So many looks at a job may be brought forward by what its vendor says of its end: progress bars stand still at 99 %."""
+AGREE = 0.1
+"""By how much of the time left two such words in a row may differ, to be believed."""
 
 
 def next_poll(offer: Offer, progress: Progress) -> float:
-    """Seconds to wait after a look that found the job still at work: never less than the vendor asks for."""
+    """Seconds until a look that is wanted as soon as may be: never less than the vendor asks for."""
     return max(offer.min_poll, progress.poll_after or 0.0)
 
 
@@ -30,8 +55,17 @@ def deadline_after(offer: Offer, accepted_at: float, p99: float | None = None) -
     return accepted_at + max(LEAST_DEADLINE, 3 * (p99 or offer.latency.high))
 
 
-class Schedule:
-    """When to look at a job: every `minimum` seconds, or later where its vendor asks for that."""
+class Timetable:
+    """When jobs of one offer and task are looked at: made once from what is known of them, shared by all, never changed.
+
+    Args:
+        minimum: the least seconds between two looks. longest: the most; half a minute or twelve minimal gaps when left out.
+        latencies: seconds from accepted to seen done of jobs before, newest first. expected, low, high: the catalog's seconds,
+            0 where it says nothing.
+
+    Attributes:
+        planned: seconds until the first look that finds jobs done by what is known; 0 when nothing is.
+    """
 
     def __init__(
         self,
@@ -41,13 +75,110 @@ class Schedule:
         expected: float = 0.0,
         low: float = 0.0,
         high: float = 0.0,
+        longest: float | None = None,
     ) -> None:
-        self._minimum = minimum
+        self.minimum = least = max(minimum, LEAST)
+        self.longest = max(least, max(LONGEST, STRETCH * least) if longest is None else longest)
+        self.planned = self._late = 0.0
+        self._plan: Inspection | None = None
+        law = law_of(latencies, minimum=least, expected=expected, low=low, high=high)
+        if law is not None:
+            half = law.quantile(0.5)
+            late = min(LATE - BLURRED * least, LATE_PART * half) + UNSURE * half / (1 + len(latencies) ** 2)
+            self._plan = inspect(*law.sample(POINTS), minimum=least, lag=max(0.0, least / 2 + late))
+            self._late = law.quantile(NEARLY_ALL)
+            self.planned = self._plan.gap(0.0)
+
+    def gap(self, elapsed: float, since: float = 0.0) -> float:
+        """Seconds until the next look, from one that found it at work.
+
+        Args:
+            elapsed: seconds since the job was accepted. since: how old it was when it was first looked at by this process, or
+                after a long sleep: past all that is known, gaps begin small from there.
+        """
+        plan, least = self._plan, self.minimum
+        if plan is None:
+            gap = min(EASES * elapsed, elapsed - since, LONGEST)
+        elif elapsed >= plan.end:
+            gap = min(EASES * (elapsed - max(plan.end, since)), LONGEST)
+        else:
+            gap = plan.gap(elapsed)
+            if elapsed < EARLY * least and elapsed + gap > BEFORE * least:
+                gap = EARLY * least - elapsed
+            if elapsed > self._late:
+                gap = min(gap, least + OVERRUN * (elapsed - max(self._late, since)))
+        return max(least, min(gap, self.longest))
+
+
+class Schedule:
+    """When to look at one job: by the timetable, and sooner where its vendor says, believably, that it ends sooner.
+
+    What a vendor says only brings a look forward, never puts one off: many progress bars are made up.
+
+    Args:
+        peek: look once before anything is expected, after this part of the time until then.
+    """
+
+    def __init__(self, timetable: Timetable, *, peek: float = 0.0) -> None:
+        self._timetable = timetable
+        self._peek = timetable.planned * peek
+        self._since: float | None = None
+        self._behind = 0.0
+        self._last = 0.0
+        self._due = 0.0
+        self._end: float | None = None
+        self._mark: tuple[float, float] | None = None
+        self._hints = 0
 
     def first(self) -> float:
         """Seconds from the moment it was accepted until the first look."""
-        return self._minimum
+        return self._gap(0.0)
 
     def next(self, elapsed: float, progress: Progress | None = None) -> float:
-        """Seconds until the next look."""
-        return max(self._minimum, (progress.poll_after or 0.0) if progress is not None else 0.0)
+        """Seconds until the next look: never less than the vendor's minimum, nor than what it asks for now.
+
+        Args:
+            elapsed: seconds since it was accepted, by a clock that may jump. progress: what the look now found.
+        """
+        now = self._age(elapsed)
+        gap = self._gap(now)
+        if progress is not None:
+            end = self._said_end(now, progress)
+            if end is not None and end - now < gap and self._hints < HINTS:
+                self._hints += 1
+                gap = max(self._timetable.minimum, end - now)
+            if progress.poll_after is not None and isfinite(progress.poll_after):
+                gap = max(gap, progress.poll_after)
+        self._last, self._due = now, now + gap
+        return gap
+
+    def _gap(self, now: float) -> float:
+        gap = self._timetable.gap(now, self._since or 0.0)
+        return self._peek - now if now + self._timetable.minimum <= self._peek < now + gap else gap
+
+    def _age(self, elapsed: float) -> float:
+        """How old the job is. That only grows, whatever the clock does."""
+        now = elapsed + self._behind
+        if now < self._last:  # the clock was set back: count on from where it was
+            self._behind += self._last - now
+            now = self._last
+        if self._since is None:
+            self._since = now if now > self.first() + LONGEST else 0.0
+        elif now > self._due + LONGEST:  # it slept
+            self._since = now
+        return now
+
+    def _said_end(self, now: float, progress: Progress) -> float | None:
+        """The age at which it ends as the vendor has it, if it said about the same at the look before."""
+        end: float | None = None
+        if progress.eta is not None and isfinite(progress.eta):
+            end = now + max(0.0, progress.eta)
+        elif progress.fraction is not None and isfinite(progress.fraction):
+            before, self._mark = self._mark, (now, progress.fraction)
+            if before is not None and before[0] < now and before[1] < progress.fraction:
+                rate = (progress.fraction - before[1]) / (now - before[0])
+                end = now + max(0.0, 1 - progress.fraction) / rate
+        said, self._end = self._end, end
+        if end is None or said is None:
+            return None
+        return end if abs(end - said) <= max(self._timetable.minimum, AGREE * (end - self._last)) else None

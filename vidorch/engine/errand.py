@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -81,6 +82,7 @@ class Errand:
         cancelled: whether its end was asked for; answer: what its vendor said to that.
         watch: where the time went. fraction: 0 to 1, None while nothing is known. polls: how often it was looked at.
         p99: seconds that such a job takes at most, but for one in a hundred; None while too few are known.
+        nap: the sleep until the next look; whoever wants that look sooner cancels it.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Errand:
         self.fraction = job.progress
         self.polls = job.polls
         self.p99: float | None = None
+        self.nap: asyncio.Future[None] | None = None
         self._folder = folder
         self._report = report
         self._on_disk = job
@@ -191,18 +194,25 @@ class Errand:
 
     # -- steps in the ledger ----------------------------------------------------------------------------------------
 
-    def tell(self, found: Progress) -> None:
-        """Note how far it is, and tell whoever wants to hear."""
+    def note_look(self, due: float) -> None:
+        """Note when it is looked at next: what is seen done long after that tells nobody how long it took."""
+        self._touched = now = self.clock.now()
+        self.ledger.touch(self.job, now, poll_at=due)
+
+    def tell(self, found: Progress, due: float) -> None:
+        """Note how far it is and when the next look is `due`, and tell whoever wants to hear."""
         if found.fraction is not None:  # vendors sometimes count backwards; people should not see that
             self.fraction = max(self.fraction or 0.0, min(found.fraction, 1.0))
         now = self.clock.now()
-        if now >= self._touched + TOUCH_EVERY:  # renews the lease, and lets other processes see how far it is
+        # Renews the lease, and lets other processes see how far it is.
+        if now >= self._touched + TOUCH_EVERY or due >= now + TOUCH_EVERY:
             self._touched = now
             self.ledger.touch(
                 self.job,
                 now,
                 lease_until=now + LEASE,
                 polls=self.polls,
+                poll_at=due,
                 progress=self.fraction,
                 stage=found.detail or found.stage,
             )

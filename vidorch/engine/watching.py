@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 from vidorch.contract import Done, Failed, Progress
 from vidorch.engine.errand import Errand
 from vidorch.errors import TimedOut, VidorchError
 from vidorch.ledger.moves import State
-from vidorch.polling import after_lost_poll, deadline_after
+from vidorch.ledger.reading import SEEN_LATE
+from vidorch.polling import Schedule, after_lost_poll, deadline_after, next_poll
 
 __all__ = ["Lookout"]
 
@@ -36,8 +38,11 @@ class Lookout:
         accepted_at = errand.job.accepted_at or began
         # Whoever takes a job up gives it as much time again as one that has just begun.
         deadline = max(errand.job.deadline or 0.0, deadline_after(offer, began, errand.p99))
+        due = errand.job.poll_at or began
         if errand.job.outlives_caller and began - accepted_at < 1.0:
-            await errand.clock.sleep(schedule.first())
+            due = began + schedule.first()
+            errand.note_look(due)
+            await self._pause(due - began)
         while True:
             if errand.cancelled:
                 with contextlib.suppress(VidorchError):  # what cannot be cancelled goes on to its end
@@ -52,21 +57,48 @@ class Lookout:
                 found = Progress("running", errand.fraction)
             if isinstance(found, Done | Failed):
                 errand.watch.lap("run")
-                if isinstance(found, Done):
-                    errand.services.took(offer, task, errand.clock.now() - accepted_at)
+                now = errand.clock.now()
+                if isinstance(found, Done) and now - due <= SEEN_LATE:
+                    errand.services.took(offer, task, now - accepted_at)
                 return found
             if found.stage == "running" and errand.job.state == State.ACCEPTED and not lost:
                 errand.watch.lap("queue")
                 await errand.move(State.RUNNING)
-            errand.tell(found)
             now = errand.clock.now()
+            pause = self._next(schedule, now - accepted_at, found, lost)
+            if not lost:
+                due = now + pause
+            errand.tell(found, due)
             if now > deadline:
                 if await self._give_up():
                     return None
                 raise self._too_late(now - accepted_at)
-            await errand.clock.sleep(
-                after_lost_poll(offer, lost) if lost else schedule.next(now - accepted_at, found)
-            )
+            await self._pause(pause)
+
+    def _next(self, schedule: Schedule, age: float, found: Progress, lost: int) -> float:
+        """Seconds until the next look."""
+        offer = self._errand.purchase.offer
+        if lost:
+            return after_lost_poll(offer, lost)
+        # What was asked of the vendor is soon true, whatever the schedule says.
+        return next_poll(offer, found) if self._errand.cancelled else schedule.next(age, found)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep; once its end has been asked for, no longer than the vendor wants between two looks."""
+        errand = self._errand
+        began = errand.clock.now()
+        nap = errand.nap = asyncio.ensure_future(errand.clock.sleep(seconds))
+        try:
+            await nap
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not nap.cancelled() or task is None or task.cancelling():
+                nap.cancel()
+                raise
+            least = errand.purchase.offer.min_poll
+            await errand.clock.sleep(min(least, max(0.0, began + least - errand.clock.now())))
+        finally:
+            errand.nap = None
 
     async def _give_up(self) -> bool:
         """Whether the job is over: nobody could take it up again, or the vendor keeps nothing any more."""

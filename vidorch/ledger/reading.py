@@ -20,7 +20,10 @@ from vidorch.ledger.store import Store
 from vidorch.money import from_micros
 from vidorch.result import Event, Job
 
-__all__ = ["Reader", "Reserved", "Spent", "job_row"]
+__all__ = ["SEEN_LATE", "Reader", "Reserved", "Spent", "job_row"]
+
+SEEN_LATE = 60.0
+"""Seconds after the look that was due: a job that is seen done later than that was done while nobody looked."""
 
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
@@ -75,6 +78,7 @@ _LATENCIES = (
         jobs.c.state == State.SETTLED.value,
         jobs.c.accepted_at.is_not(None),
         jobs.c.downloading_at.is_not(None),
+        or_(jobs.c.poll_at.is_(None), jobs.c.downloading_at <= jobs.c.poll_at + SEEN_LATE),
     )
     .order_by(jobs.c.ended_at.desc())
     .limit(bindparam("b_limit"))
@@ -242,7 +246,10 @@ class Reader:
         return self._store.read(work)
 
     def latencies(self, endpoint: str, model: str, *, task: str, limit: int = 200) -> list[float]:
-        """Seconds that settled jobs took at the vendor, from accepted to finished; newest first."""
+        """Seconds that settled jobs took at the vendor, from accepted to seen finished; newest first.
+
+        Left out are those that were seen long after a look was due: nobody knows when they finished.
+        """
         values = {"b_endpoint": endpoint, "b_model": model, "b_task": task, "b_limit": limit}
         return self._store.read(lambda db: [row["seconds"] for row in db.rows(_LATENCIES, values)])
 

@@ -1,0 +1,128 @@
+"""When to look at something that ends at an unknown time, so that few looks see the end soon.
+
+The problem of R. E. Barlow, L. C. Hunter, F. Proschan, "Optimum checking procedures" (J. SIAM 11, 1963): looks cost, and so does
+the time that an end goes unseen. Here with a least time between looks, and solved backwards over points of time:
+
+    cost(now) = unfinished(now) + price * (seconds unseen until the next look) + cost(next look)
+
+The next look is either one chosen point (the minimum over all of them is that of straight lines in `done(now)`, so all points
+together take as long as there are points), or, where points are too far apart for that, the first of many at the rate that
+J. B. Keller found ("Optimum checking schedules for systems subject to random failure", Management Science 21, 1974).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+
+__all__ = ["Inspection", "inspect"]
+
+FINE = 10
+"""Points closer together than a tenth of the least time between looks are close enough for choosing among them alone."""
+TRIES = 24
+CLOSE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What to do at each point of time.
+
+    Attributes:
+        times: points, rising from 0. steps: positive: look again at that time; negative: after so many seconds.
+        lag: seconds that an end goes unseen, on average.
+    """
+
+    times: Sequence[float]
+    steps: Sequence[float]
+    lag: float
+
+    @property
+    def end(self) -> float:
+        """After this nothing is planned: everything should have ended."""
+        return self.times[-1]
+
+    def gap(self, now: float) -> float:
+        """Seconds until the next look, from one at `now` that saw no end. Not less than 0."""
+        step = self.steps[max(0, bisect_right(self.times, now) - 1)]
+        return -step if step < 0 else max(0.0, step - now)
+
+
+def inspect(times: Sequence[float], done: Sequence[float], *, minimum: float, lag: float) -> Inspection:
+    """The fewest looks that see an end `lag` seconds late on average, or as near to that as looks every `minimum` seconds come.
+
+    Args:
+        times: points, rising from 0. done: the share that has ended by then, from 0 to 1. minimum: seconds between two looks.
+    """
+    middles = [0.0]
+    for at in range(1, len(times)):
+        middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
+    # Looks every g seconds cost 1 / g and g / 2 of lag: the price at which g is `minimum`, over the time in which most ends.
+    guess = log(2 * (times[-1] - times[len(times) // 4] + minimum) / minimum**2)
+    # A second unseen is worth a look every `minimum` seconds at least, so that no rare end waits for very long.
+    least = -log(minimum)
+    cheap, dear, best = -inf, inf, None
+    price = max(guess, least)
+    for _ in range(TRIES):
+        found = _solve(times, done, middles, minimum, exp(price))
+        if found.lag <= lag:
+            dear, best = price, found
+        else:
+            cheap = price
+        if dear - cheap < CLOSE:
+            break
+        if (price <= least and cheap == -inf) or price > guess + 12:
+            break  # no price buys more than a look every `minimum` seconds
+        price = max(price - 2, least) if cheap == -inf else price + 2 if dear == inf else (cheap + dear) / 2
+    return best or found
+
+
+def _solve(
+    times: Sequence[float], done: Sequence[float], middles: Sequence[float], minimum: float, price: float
+) -> Inspection:
+    """The cheapest plan where a second unseen costs `price` looks."""
+    count = len(times)
+    costs, lags, steps = [0.0] * count, [0.0] * count, [0.0] * count
+    slopes: list[float] = []  # the lower hull of what each later look would cost, as lines in `done(now)`
+    heights: list[float] = []
+    places: list[int] = []
+    head, ahead = 0, count - 1
+    for at in range(count - 1, -1, -1):
+        now, share = times[at], done[at]
+        left = 1 - share
+        while ahead > at and times[ahead] >= now + minimum:
+            slope = -price * times[ahead]
+            height = costs[ahead] + price * (times[ahead] * done[ahead] - middles[ahead])
+            while len(slopes) - head >= 2 and (height - heights[-2]) * (slopes[-1] - slopes[-2]) <= (
+                heights[-1] - heights[-2]
+            ) * (slope - slopes[-2]):
+                slopes.pop(), heights.pop(), places.pop()
+            slopes.append(slope)
+            heights.append(height)
+            places.append(ahead)
+            ahead -= 1
+        if len(slopes) > head:
+            while (
+                len(slopes) - head >= 2
+                and heights[head + 1] + slopes[head + 1] * share <= heights[head] + slopes[head] * share
+            ):
+                head += 1
+            to = places[head]
+            cost = left + price * middles[at] + heights[head] + slopes[head] * share
+            lag = times[to] * (done[to] - share) - (middles[to] - middles[at]) + lags[to]
+            # The first point that may be chosen lies a little after the first moment that may be.
+            step = -minimum if to == ahead + 1 and times[to] < now + 1.5 * minimum else times[to]
+        else:
+            lag = (now + minimum) * left - (middles[-1] - middles[at])
+            cost, step = left + price * lag, -minimum
+        if at < count - 1 and (width := times[at + 1] - now) * FINE >= minimum:
+            ends = done[at + 1] - share
+            open_ = left - ends / 2
+            # However cheap the unseen is, nothing is put off beyond the end of what is known.
+            most = max(minimum, times[-1] - now)
+            gap = max(minimum, min(most, sqrt(2 * open_ * width / (price * ends)))) if ends > 0 else inf
+            if gap < inf and (rate := costs[at + 1] + open_ * width / gap + price * ends * gap / 2) < cost:
+                cost, lag, step = rate, lags[at + 1] + ends * gap / 2, -gap
+        costs[at], lags[at], steps[at] = cost, lag, step
+    return Inspection(times, steps, lags[0])

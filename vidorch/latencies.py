@@ -1,0 +1,160 @@
+"""How long a job takes, as far as anybody can know: from jobs that were seen, and from what the catalog says.
+
+The law is a mixture of even stretches, so its distribution is straight between knots and costs no special function.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import exp, inf, isfinite, log, sqrt
+
+__all__ = ["Law", "law_of"]
+
+FADES = 0.97
+"""Weight of a job against the one after it: vendors change their machines, so the last thirty count most."""
+MOST = 200
+NARROWEST, WIDEST = 0.015, 0.35
+"""How far a job speaks for its surroundings, at least and at most, in log time."""
+REACH = 0.7
+NEIGHBOURS = 1.4
+"""Times the root of their number: so many neighbours on, REACH of the distance, is how far a job speaks."""
+TAIL, FAR = 0.25, 2.5
+"""A quarter of each job's weight reaches two and a half times as far: no two dozen jobs show the whole of their law."""
+BLUR = 0.25
+"""The least of that, in gaps between looks: all that is known of a job that was seen done is that it was not, one gap before."""
+SHORTEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How likely it is that a job is done by a time: straight between knots, nothing outside.
+
+    Attributes:
+        times: seconds since it was accepted, rising. done: the share of jobs that took at most so long, from 0 to 1.
+    """
+
+    times: tuple[float, ...]
+    done: tuple[float, ...]
+
+    def quantile(self, share: float) -> float:
+        """Seconds within which that share of jobs is done."""
+        at = min(max(1, bisect_left(self.done, share)), len(self.done) - 1)
+        before, after = self.done[at - 1], self.done[at]
+        part = (share - before) / (after - before) if after > before else 1.0
+        return self.times[at - 1] + min(1.0, max(0.0, part)) * (self.times[at] - self.times[at - 1])
+
+    def sample(self, count: int) -> tuple[list[float], list[float]]:
+        """About `count` points of the law, and time 0 before them: close together where much happens, in log time elsewhere."""
+        first, last = max(self.times[0], self.times[-1] * 1e-4), self.times[-1]
+        stretch = log(last / first) or 1.0
+        marks = [
+            0.6 * done + 0.4 * log(max(time, first) / first) / stretch
+            for time, done in zip(self.times, self.done, strict=True)
+        ]
+        times, shares, at = [0.0], [0.0], 0
+        for number in range(count + 1):
+            mark = marks[-1] * number / count
+            while at < len(marks) - 2 and marks[at + 1] < mark:
+                at += 1
+            step = marks[at + 1] - marks[at]
+            part = min(1.0, max(0.0, (mark - marks[at]) / step)) if step > 0 else 1.0
+            time = self.times[at] + part * (self.times[at + 1] - self.times[at])
+            if time > times[-1]:
+                times.append(time)
+                shares.append(self.done[at] + part * (self.done[at + 1] - self.done[at]))
+        shares[-1] = 1.0
+        return times, shares
+
+
+def law_of(
+    latencies: Sequence[float], *, minimum: float, expected: float = 0.0, low: float = 0.0, high: float = 0.0
+) -> Law | None:
+    """The law of jobs like these. None when nothing at all is known.
+
+    Args:
+        latencies: seconds until each was seen to be done, newest first. minimum: seconds between two looks: it was done up
+            to so long before it was seen, half of that on average.
+        expected, low, high: what the catalog says, 0 where it says nothing. Counts for much as long as there are few jobs
+            (half of it beside two of them, a twentieth beside twelve).
+    """
+    seen = [
+        max(seconds - minimum / 2, seconds / 2, SHORTEST)
+        for seconds in latencies[:MOST]
+        if 0 <= seconds < inf
+    ]
+    said = _said(expected, low, high)
+    if not seen and not said:
+        return None
+    trust = 1.0 if not seen else 1 / (1 + len(seen) / 4 + len(seen) ** 2 / 8)
+    stretches = [
+        (start, end, weight * (1 - trust if said else 1)) for start, end, weight in _spread(seen, minimum)
+    ]
+    stretches += [(start, end, weight * (trust if seen else 1)) for start, end, weight in said]
+    return _mixed(stretches)
+
+
+def _said(expected: float, low: float, high: float) -> list[tuple[float, float, float]]:
+    """The catalog's range: half of the weight about the middle of it, a tenth outside, for ranges go out of date."""
+    told = [value for value in (low, expected, high) if 0 < value < inf]
+    if not told:
+        return []
+    middle = expected if expected in told else sqrt(told[0] * told[-1])
+    least = min(low if low in told else middle / 3, middle)
+    most = max(high if high in told else middle * 3, middle)
+    return [
+        (sqrt(least * middle), sqrt(middle * most), 0.5), (least, most, 0.4), (least / 3, most * 2, 0.1),
+    ]  # fmt: skip
+
+
+def _spread(seen: Sequence[float], minimum: float) -> list[tuple[float, float, float]]:
+    """Each job as two stretches about it, as wide as its neighbours are far: narrow in a mode, and no bridge between two."""
+    count = len(seen)
+    if not count:
+        return []
+    ordered = sorted(log(seconds) for seconds in seen)
+    near = min(count - 1, max(1, round(NEIGHBOURS * sqrt(count))))
+    least = max(NARROWEST, 0.3 / count)
+    whole = (1 - FADES**count) / (1 - FADES)
+    stretches = []
+    for age, seconds in enumerate(seen):
+        at = log(seconds)
+        width = WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, at, near)))
+        width = max(width, min(WIDEST, BLUR * minimum / seconds))
+        weight = FADES**age / whole
+        for reach, share in ((width, 1 - TAIL), (width * FAR, TAIL)):
+            stretches.append((seconds * exp(-reach), seconds * exp(reach), weight * share))
+    return stretches
+
+
+def _distance(ordered: Sequence[float], at: float, near: int) -> float:
+    """From one of them to the one that is `near` neighbours away."""
+    place = bisect_left(ordered, at)
+    below, above, far = place - 1, place + 1, 0.0
+    for _ in range(near):
+        down = at - ordered[below] if below >= 0 else inf
+        up = ordered[above] - at if above < len(ordered) else inf
+        if down <= up:
+            far, below = down, below - 1
+        else:
+            far, above = up, above + 1
+    return far if isfinite(far) else 0.0
+
+
+def _mixed(stretches: Sequence[tuple[float, float, float]]) -> Law:
+    """Add up even stretches: the slope changes where one begins or ends."""
+    bends: dict[float, float] = {}
+    for start, end, weight in stretches:
+        last = max(end, start * (1 + 1e-9))
+        slope = weight / (last - start)
+        bends[start] = bends.get(start, 0.0) + slope
+        bends[last] = bends.get(last, 0.0) - slope
+    times = sorted(bends)
+    done, slope, total = [0.0], 0.0, 0.0
+    for before, after in pairwise(times):
+        slope += bends[before]
+        total += max(0.0, slope) * (after - before)
+        done.append(total)
+    return Law(tuple(times), tuple(min(1.0, share / total) for share in accumulate(done, max)))
