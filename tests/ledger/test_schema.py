@@ -18,6 +18,7 @@ from vidorch.ledger.schema import metadata
 RELEASED = {
     "0001_ground": "e95c5b50f0960b8d76247d2468edac1a55a1779f76ccd7e8aa5ece078fe536e2",
     "0002_budgets": "569d830060d93c9abf71e06a336052fd51c3db331f151888352eab999523cd69",
+    "0003_quick_at_any_size": "9610349cb64f5914f591d0d90d44030950b3da150e33116213c0b36347601d2c",
 }
 """SHA-256 of each released migration. A line is added with a new migration; none is ever changed."""
 

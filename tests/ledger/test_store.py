@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,44 @@ class TestLocked:
         holder.execute("COMMIT")
         assert future.exception() is None
         ledger.close()
+
+
+class TestMadeByManyAtOnce:
+    def test_the_log_is_asked_for_until_the_others_are_through(self, tmp_path: Path) -> None:
+        """SQLite refuses at once, whatever its timeout, while another process looks at a new file; a moment later it is free."""
+        with (
+            closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as other,
+            closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None, timeout=0)) as ours,
+        ):
+            other.execute("CREATE TABLE meta (name TEXT)")
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM meta").fetchall()
+            told: list[str] = []
+
+            class Raw:
+                def execute(self, statement: str) -> sqlite3.Cursor:
+                    try:
+                        return ours.execute(statement)
+                    except sqlite3.OperationalError as error:
+                        told.append(str(error))
+                        other.rollback()
+                        raise
+
+            store.use_log(Raw(), 30.0)
+            assert (["database is locked"], "wal") == (
+                told,
+                ours.execute("PRAGMA journal_mode").fetchone()[0],
+            )
+
+    def test_a_file_that_stays_locked_is_said_to_be(self, holder: sqlite3.Connection, path: Path) -> None:
+        """Not for ever: after the time that was given, what SQLite says is said."""
+        holder.execute("PRAGMA journal_mode=DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        with (
+            closing(sqlite3.connect(path, timeout=0)) as ours,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            store.use_log(ours, 0.0)
 
 
 class TestTheWriterFails:

@@ -315,21 +315,20 @@ class Reader:
         return self._store.read(work)
 
     def find(self, word: str) -> list[tuple[str, str]]:
-        """Runs and jobs whose id starts or ends with `word`, as (kind, id): what a person may type instead of a whole id."""
+        """Runs and jobs as (kind, id) whose id starts with `word`, or ends with it where none does: what a person may type."""
         literal = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
         def work(db: Session) -> list[tuple[str, str]]:
-            found: list[tuple[str, str]] = []
-            for kind, (starts, ends) in _FIND.items():
-                ids = [
-                    row["id"] for row in db.rows(starts, {"b_first": word, "b_after": f"{word}\U0010ffff"})
-                ]
-                if (
-                    "_" not in word
-                ):  # no id ends like this unless it is the whole of it; the end is looked for one by one
-                    ids += [row["id"] for row in db.rows(ends, {"b_word": literal})]
-                found += [(kind, one) for one in dict.fromkeys(ids)][:5]
-            return found
+            whole = {"b_first": word, "b_after": f"{word}\U0010ffff"}
+            found = {
+                kind: [row["id"] for row in db.rows(starts, whole)] for kind, (starts, _) in _FIND.items()
+            }
+            if not any(found.values()):  # ends have no index, so every id is looked at
+                found = {
+                    kind: [row["id"] for row in db.rows(ends, {"b_word": literal})]
+                    for kind, (_, ends) in _FIND.items()
+                }
+            return [(kind, one) for kind, ids in found.items() for one in ids[:5]]
 
         return self._store.read(work)
 

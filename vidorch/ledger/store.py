@@ -29,7 +29,7 @@ from vidorch.ledger.migrations import MIGRATIONS, migrate
 from vidorch.ledger.session import Session
 from vidorch.ledger.turns import Turns
 
-__all__ = ["Store"]
+__all__ = ["Store", "use_log"]
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
@@ -42,6 +42,8 @@ BATCH = 256  # writes in one transaction: bounds how long a reader of another pr
 TIDY_ROWS = (
     2_000  # some ten megabytes of log. SQLite itself would do it inside a commit, while everybody waits
 )
+MOST_PAGES = 10_000
+"""Of the log, some forty megabytes: then SQLite does it all the same, where many processes each write too little to."""
 QUEUE_SECONDS = 0.03  # as long as a turn takes among thirty busy processes
 DIALECT = sqlite.dialect(dbapi=sqlite3, paramstyle="named")
 SMALLEST = 512  # bytes: one page, the least that SQLite writes
@@ -86,7 +88,7 @@ class Store:
             with self._writer_engine.connect() as connection:
                 applied = _look_before_touching(connection, self.path)
                 if self.path is not None:  # past SQLAlchemy, which would begin a transaction first
-                    connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+                    use_log(connection.connection.driver_connection, self._busy_seconds)
                 if applied != {migration.name for migration in MIGRATIONS}:
                     with connection.begin():
                         migrate(connection, _applied(connection))
@@ -246,16 +248,29 @@ class Store:
         SQLite's own waiting sleeps up to a tenth of a second between looks, which is long beside a commit of a
         millisecond: among many processes, some would always come too late.
         """
-        began = time.monotonic()
-        while True:
-            try:
-                raw.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                waited = time.monotonic() - began
-                if _file_trouble(error) != sqlite3.SQLITE_BUSY or waited >= self._busy_seconds:
-                    raise
-            time.sleep(_pause(waited) * random.uniform(0.5, 1.5))  # noqa: S311
+        _until_free(raw, "BEGIN IMMEDIATE", self._busy_seconds)
+
+
+def use_log(raw: Any, busy_seconds: float) -> None:
+    """Let the file have a write-ahead log, as it keeps it from then on.
+
+    Of several processes that make the file at the same moment one changes its mode; to the others SQLite says "locked" at once,
+    whatever its timeout, since each holds what the others wait for (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    _until_free(raw, "PRAGMA journal_mode=WAL", busy_seconds)
+
+
+def _until_free(raw: Any, statement: str, seconds: float) -> None:
+    began = time.monotonic()
+    while True:
+        try:
+            raw.execute(statement).fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            waited = time.monotonic() - began
+            if _file_trouble(error) != sqlite3.SQLITE_BUSY or waited >= seconds:
+                raise
+        time.sleep(_pause(waited) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 def _tidy(raw: Any) -> None:
@@ -321,7 +336,7 @@ def _engine(path: Path | None, busy_seconds: float, *, writer: bool) -> Engine:
         )
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute(f"PRAGMA wal_autocheckpoint={MOST_PAGES}")
         connection.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
 
     @event.listens_for(engine, "begin")
