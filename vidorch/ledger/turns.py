@@ -95,10 +95,11 @@ class Turns:
         """Wait for no turn any more."""
         _open.discard(self)
         self._alone_until = float("inf")
-        if self._thread is not None:
-            self._wishes.put(None)
-            self._thread.join(PATIENCE)
-        self.forget()
+        if self._thread is None:
+            self.forget()
+            return
+        self._wishes.put(None)
+        self._thread.join(PATIENCE)  # it may still stand in line; then it lets go of the file when it is through
 
     def forget(self) -> None:
         """Let go of the file, as a forked child must: it would hold the turn of its parent."""
@@ -120,14 +121,16 @@ class Turns:
         return came
 
     def _stand(self) -> None:
-        while (wish := self._wishes.get()) is not None and (file := self._file) is not None:
-            if sys.platform != "win32":
-                try:
+        try:
+            while (wish := self._wishes.get()) is not None and (file := self._file) is not None:
+                if sys.platform != "win32":
                     fcntl.flock(file, fcntl.LOCK_EX)
-                except OSError:
-                    return
-                if not wish.grant():
-                    fcntl.flock(file, fcntl.LOCK_UN)
+                    if not wish.grant():
+                        fcntl.flock(file, fcntl.LOCK_UN)
+        except OSError:  # no such locks any more: everybody goes on without
+            self._alone_until = float("inf")
+        finally:
+            self.forget()
 
 
 _open: WeakSet[Turns] = WeakSet()
