@@ -1,11 +1,11 @@
 """What the engine and the ledger cost for each job: CPU of all threads, and memory for each job in flight.
 
-    python -m benchmarks.engine [--runs 5] [--jobs 1000] [--part engine|stages|memory|media]
+    python -m benchmarks.engine [engine] [memory] [media] [--runs 5] [--jobs 1000]
 
-The whole path of a paid call is taken: request, plan, estimate, reservation, the ledger on disk (SQLite, `synchronous=FULL`), prepare,
-submit, polls, settling, result. At the other end is a scripted remote in this process, whose own cost is measured by itself and
-taken off; time runs a thousand times faster for jobs, so that a job of a minute or two is over in a tenth of a second. What looks at
-the file (decoding its first and last frame, hash, sync, rename) is switched out, and is a row of its own.
+The whole path of a paid call is taken: request, plan, estimate, reservation, the ledger on disk (SQLite, `synchronous=FULL`),
+prepare, submit, polls, settling, result. At the other end is a scripted remote in this process, whose own cost is measured by
+itself and taken off; time runs faster for jobs, so that one of a minute is over in seconds. What looks at the file (decoding its
+first and last frame, hash, sync, rename) is switched out, and is a row of its own.
 """
 
 from __future__ import annotations
@@ -15,36 +15,28 @@ import asyncio
 import contextlib
 import gc
 import hashlib
-import json
+import os
 import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
 from datetime import date
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vidorch import media
-from vidorch.budget import Budget
 from vidorch.call import parse
 from vidorch.client import AsyncClient
 from vidorch.contract import Accepted, Context, Done, Endpoint, Output, Polled, Prepared, Progress, Provider
 from vidorch.engine.fetching import Porter
-from vidorch.engine.results import result_of
 from vidorch.engine.targets import Published, Target
-from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.moves import State
 from vidorch.result import Job
 
 JOBS = 1_000
@@ -212,6 +204,9 @@ def alone(jobs: int, seed: int) -> float:
     return timed(work)
 
 
+# -- the parts -------------------------------------------------------------------------------------------------------------
+
+
 def of_the_remote(jobs: int, seed: int) -> float:
     """Milliseconds of CPU that the remote itself takes for a job."""
 
@@ -232,3 +227,120 @@ def of_the_remote(jobs: int, seed: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(work(Path(folder)))
+
+
+def of_the_media(jobs: int, size: tuple[int, int] = (1280, 720)) -> float:
+    """Milliseconds of CPU to decode both ends of a clip of 5 s, hash it, sync it and give it its name."""
+    frames = (np.full((size[1], size[0], 3), number, np.uint8) for number in range(120))
+    with tempfile.TemporaryDirectory() as folder:
+        media.write_video(clip := Path(folder) / "clip.mp4", frames, fps=24)
+        target = Target(Path(folder) / "run", None, False)
+        spent = 0.0
+        for number in range(jobs):
+            temporary = target.workplace(f"job_{number}", 1)
+            shutil.copyfile(clip, temporary)
+            began = time.process_time()
+            media.verify(temporary, duration=5, tolerance=0.5, size=size)
+            with temporary.open("rb") as file:
+                hashlib.file_digest(file, "sha256")
+            target.publish(
+                temporary,
+                candidate=number,
+                candidates=jobs,
+                endpoint="bench",
+                model="one",
+                job_id=f"job_{number}",
+                suffix=".mp4",
+            )
+            spent += time.process_time() - began
+        return spent / jobs * 1e3
+
+
+def memory(jobs: int, *, traced: bool) -> float:
+    """Kilobytes for each job while `jobs` are in flight: of the process, or of Python's own objects when `traced`."""
+
+    async def work(folder: Path) -> float:
+        remote = Remote(0)
+        async with client(folder, remote, "crowd") as made:
+            gc.collect()
+            before = _used(traced)
+            remote.held, remote.running, remote.wanted = True, 0, jobs
+            calls = [
+                asyncio.ensure_future(made.generate(f"a ball {number}", model=MODEL))
+                for number in range(jobs)
+            ]
+            await remote.all_running.wait()
+            gc.collect()
+            grown = _used(traced) - before
+            remote.held = False
+            await asyncio.gather(*calls)
+            return grown / jobs
+
+    if traced:
+        tracemalloc.start()
+    try:
+        return timed(work)
+    finally:
+        tracemalloc.stop()
+
+
+def _used(traced: bool) -> float:
+    if traced:
+        return tracemalloc.get_traced_memory()[0] / 1024
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def elsewhere(name: str, *arguments: int) -> float:
+    """A measurement in a fresh process: what ran before it grew the heap."""
+    call = f"from benchmarks import engine; print(engine.{name})" % arguments
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def row(name: str, values: list[float], asked: float | None = None) -> str:
+    """A line of a table: median, fastest, slowest."""
+    limit = "" if asked is None else f"{asked:g}"
+    return f"| {name} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} | {limit} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=["engine", "memory", "media", []])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=JOBS)
+    asked = parser.parse_args()
+    parts = asked.parts or ["engine", "memory", "media"]
+    print("| | median | least | most | asked: at most |")
+    print("|---|---|---|---|---|")
+    if "engine" in parts:
+        remote = [of_the_remote(asked.jobs, seed) for seed in range(asked.runs)]
+        own = statistics.median(remote)
+        many = [elsewhere(f"crowd({asked.jobs}, %d)", seed) - own for seed in range(asked.runs)]
+        print(
+            row(f"CPU, ms a job: {asked.jobs:,} in flight", many, ASKED["engine at 1,000 in flight"]),
+            flush=True,
+        )
+        one = [elsewhere(f"alone({ALONE}, %d)", seed) - own for seed in range(asked.runs)]
+        print(row("CPU, ms a job: alone, one after the other", one, ASKED["engine, alone"]), flush=True)
+        few = [elsewhere(f"crowd({asked.jobs}, %d, polls=2)", seed) - own for seed in range(asked.runs)]
+        print(row(f"the same, {asked.jobs:,} in flight, two looks instead of ten", few), flush=True)
+        print(row("taken off: the remote's own, ms a job", remote), flush=True)
+    if "memory" in parts:
+        grown = [elsewhere(f"memory({asked.jobs}, traced=False)") for _ in range(asked.runs)]
+        print(
+            row(f"memory of the process, KB a job, {asked.jobs:,} in flight", grown, ASKED["memory"]),
+            flush=True,
+        )
+        traced = [elsewhere(f"memory({asked.jobs}, traced=True)")]
+        print(row("of that, objects of Python", traced), flush=True)
+    if "media" in parts:
+        print(
+            row(
+                "the look at a clip and its place, 5 s at 720p, CPU, ms", [of_the_media(10) for _ in range(3)]
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

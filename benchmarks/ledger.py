@@ -2,8 +2,8 @@
 
     python -m benchmarks.ledger [commit] [processes] [size] [--moves 1000] [--jobs 100000]
 
-A write is timed from handing a move to its future being done, on a file with `synchronous=FULL`. Beside it stands what SQLite alone
-takes on the same disk at that moment for one row: nothing that is on disk can be faster than that.
+A write is timed from handing a move to its future being done, on a file with `synchronous=FULL`. Beside it stands what SQLite
+alone takes on the same disk at that moment for one row: nothing that is on disk can be faster than that.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def fill(path: Path, jobs: int) -> None:
     changed = {
         "runs": (run, {"id": "'run_' || printf('%016x', i * 7919)", "state": "'finished'", "created_at": at, "updated_at": at,
                        "ended_at": ended, "cost": "1500000", "key": "CASE i % 3 WHEN 0 THEN 'key-' || i END"}),
-        "jobs": (job, {"id": "'job_' || printf('%016x', i * 7919)", "run_id": "'run_' || printf('%016x', i * 7919)", "state": state,
+        "jobs": (job, {"id": "'job_' || printf('%016x', i * 7919)", "run_id": "'run_' || printf('%016x', i * 7919)", "state": state,  # noqa: E501
                        "version": "6", "remote_id": "'r-' || i", "token": "'t-' || i", "model": "'model-' || (i % 5)",
                        "cost": "1500000", "created_at": at, "updated_at": ended, "sending_at": at, "accepted_at": at,
                        "downloading_at": f"({at} + 30 + i % 29)", "ended_at": ended}),
@@ -215,12 +215,12 @@ def fill(path: Path, jobs: int) -> None:
     )
     for source, target in zip((None, "reserved", *WAY), ("reserved", *WAY), strict=False):
         connection.execute(
-            "INSERT INTO events (run_id, job_id, at, kind, source, target, version) SELECT run_id, id, created_at, 'move', ?, ?, 0 FROM jobs",
+            "INSERT INTO events (run_id, job_id, at, kind, source, target, version) SELECT run_id, id, created_at, 'move', ?, ?, 0 FROM jobs",  # noqa: E501
             (source and str(source), str(target)),
         )
     for account, name in ((None, "call"), (budget, budget)):
         connection.execute(
-            "INSERT INTO reservations (id, run_id, root_id, job_id, budget_id, scope, state, amount, settled, basis, period, created_at, "
+            "INSERT INTO reservations (id, run_id, root_id, job_id, budget_id, scope, state, amount, settled, basis, period, created_at, "  # noqa: E501
             "updated_at) SELECT id || ?, run_id, run_id, id, ?, scope, 'settled', 3000000, 1500000, 'computed', "
             "date(created_at, 'unixepoch'), created_at, ended_at FROM jobs",
             (f"/{name}", account),
