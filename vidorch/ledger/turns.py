@@ -99,7 +99,9 @@ class Turns:
             self.forget()
             return
         self._wishes.put(None)
-        self._thread.join(PATIENCE)  # it may still stand in line; then it lets go of the file when it is through
+        self._thread.join(
+            PATIENCE
+        )  # it may still stand in line; then it lets go of the file when it is through
 
     def forget(self) -> None:
         """Let go of the file, as a forked child must: it would hold the turn of its parent."""
