@@ -31,12 +31,13 @@ class Inspection:
 
     Attributes:
         times: points, rising from 0. steps: positive: look again at that time; negative: after so many seconds.
-        lag: seconds that an end goes unseen, on average.
+        lag: seconds that an end goes unseen, on average. looks: how many it takes, on average.
     """
 
     times: Sequence[float]
     steps: Sequence[float]
     lag: float
+    looks: float
 
     @property
     def end(self) -> float:
@@ -49,33 +50,39 @@ class Inspection:
         return -step if step < 0 else max(0.0, step - now)
 
 
-def inspect(times: Sequence[float], done: Sequence[float], *, minimum: float, lag: float) -> Inspection:
+def inspect(
+    times: Sequence[float], done: Sequence[float], *, minimum: float, lag: float, part: float = inf
+) -> Inspection:
     """The fewest looks that see an end `lag` seconds late on average, or as near to that as looks every `minimum` seconds come.
 
     Args:
         times: points, rising from 0. done: the share that has ended by then, from 0 to 1. minimum: seconds between two looks.
+        part: of the looks of one every `minimum` seconds, how many a nearer end is worth at most.
     """
     middles = [0.0]
     for at in range(1, len(times)):
         middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
+    most = max(2.0, part * (middles[-1] / minimum + 0.5))
     # Looks every g seconds cost 1 / g and g / 2 of lag: the price at which g is `minimum`, over the time in which most ends.
     guess = log(2 * (times[-1] - times[len(times) // 4] + minimum) / minimum**2)
     # A second unseen is worth a look every `minimum` seconds at least, so that no rare end waits for very long.
     least = -log(minimum)
-    cheap, dear, best = -inf, inf, None
+    cheap, dear, best, nearest = -inf, inf, None, None
     price = max(guess, least)
     for _ in range(TRIES):
         found = _solve(times, done, middles, minimum, exp(price))
-        if found.lag <= lag:
+        if found.looks > most:
+            dear = price
+        elif found.lag <= lag:
             dear, best = price, found
         else:
-            cheap = price
+            cheap, nearest = price, found
         if dear - cheap < CLOSE:
             break
         if (price <= least and cheap == -inf) or price > guess + 12:
             break  # no price buys more than a look every `minimum` seconds
         price = max(price - 2, least) if cheap == -inf else price + 2 if dear == inf else (cheap + dear) / 2
-    return best or found
+    return best or nearest or found
 
 
 def _solve(
@@ -125,4 +132,4 @@ def _solve(
             if gap < inf and (rate := costs[at + 1] + open_ * width / gap + price * ends * gap / 2) < cost:
                 cost, lag, step = rate, lags[at + 1] + ends * gap / 2, -gap
         costs[at], lags[at], steps[at] = cost, lag, step
-    return Inspection(times, steps, lags[0])
+    return Inspection(times, steps, lags[0], costs[0] - price * lags[0])

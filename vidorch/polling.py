@@ -21,8 +21,10 @@ LEAST = 0.001
 LATE, LATE_PART = 0.135, 0.01
 """Seconds that an end may be seen later than by looks every `minimum`: so many, and no more than a hundredth of the median.
 0.2 is what is promised; a law learned from twenty jobs is a little too sure of itself (benchmarks/polling.py)."""
-BLURRED = 0.003
+BLURRED = 0.02
 """The part of the minimum that is taken off that: what was seen by looks far apart is known less well."""
+HALF = 0.5
+"""The part of the looks of one every `minimum` seconds that a nearer end is worth, by what is known: what is promised."""
 UNSURE = 0.005
 """The part of the median that is added to it while nothing but the catalog is known."""
 POINTS = 90
@@ -85,7 +87,9 @@ class Timetable:
         if law is not None:
             half = law.quantile(0.5)
             late = min(LATE - BLURRED * least, LATE_PART * half) + UNSURE * half / (1 + len(latencies) ** 2)
-            self._plan = inspect(*law.sample(POINTS), minimum=least, lag=max(0.0, least / 2 + late))
+            self._plan = inspect(
+                *law.sample(POINTS), minimum=least, lag=max(0.0, least / 2 + late), part=HALF
+            )
             self._late = law.quantile(NEARLY_ALL)
             self.planned = self._plan.gap(0.0)
 
