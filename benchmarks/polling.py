@@ -88,9 +88,8 @@ def looked_at(ends: float, first: float, gap: Callable[[float], float]) -> tuple
 def measured(jobs: Sequence[float], gaps: Gaps, chance: random.Random) -> Seen:
     """The jobs, each looked at by a schedule of its own."""
     seen = [(ends, *looked_at(ends, *gaps(chance))) for ends in jobs]
-    return Seen(
-        statistics.fmean(age - ends for ends, age, _ in seen), statistics.fmean(looks for *_, looks in seen)
-    )
+    looks = statistics.fmean(many for *_, many in seen)
+    return Seen(statistics.fmean(age - ends for ends, age, _ in seen), looks)
 
 
 def ours(timetable: Timetable) -> Gaps:

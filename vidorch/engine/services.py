@@ -100,8 +100,8 @@ class Services:
     async def schedule(self, offer: Offer, task: str) -> Schedule:
         """When to look at a job of this offer."""
         law, known = await self._law(offer, task), offer.latency
-        # Some milliseconds of work, so not after each of a thousand jobs: an eighth more than it was made from is news.
-        if law.timetable is None or law.news * 8 > len(law.seconds):
+        # Some milliseconds of work, so not after each of a thousand jobs: a fifth more than it was made from is news.
+        if law.timetable is None or law.news * 5 > len(law.seconds):
             law.timetable, law.news = Timetable(
                 offer.min_poll, latencies=law.seconds, expected=known.expected, low=known.low, high=known.high,
                 longest=None if offer.outlives_caller else IN_PROCESS,
