@@ -103,7 +103,7 @@ def ours(timetable: Timetable) -> Gaps:
 
 
 def learned(law: Law, minimum: float, count: int, chance: random.Random) -> list[float]:
-    """What the ledger knows after `count` jobs, newest first: when they were seen, by looks placed by what was known till then."""
+    """What the ledger knows after `count` jobs, newest first: when they were seen, by looks placed by what was known before."""
     known: list[float] = []
     for _ in range(count):
         timetable = Timetable(minimum, latencies=known, expected=MEDIAN, low=MEDIAN / 2, high=MEDIAN * 2)

@@ -25,7 +25,8 @@ TAIL, FAR = 0.25, 2.5
 """A quarter of each job's weight reaches two and a half times as far: no two dozen jobs show the whole of their law."""
 BLUR = 0.25
 """The least of that, in gaps between looks: all that is known of a job that was seen done is that it was not, one gap before."""
-SHORTEST = 1e-6
+SHORTEST, LONGEST = 1e-6, 1e9
+"""Seconds: what is said to be outside of these is a mistake, and must not break the arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def law_of(
             (half of it beside two of them, a twentieth beside twelve).
     """
     seen = [
-        max(seconds - minimum / 2, seconds / 2, SHORTEST)
+        min(max(seconds - minimum / 2, seconds / 2, SHORTEST), LONGEST)
         for seconds in latencies[:MOST]
         if 0 <= seconds < inf
     ]
@@ -98,7 +99,10 @@ def law_of(
 
 def _said(expected: float, low: float, high: float) -> list[tuple[float, float, float]]:
     """The catalog's range: half of the weight about the middle of it, a tenth outside, for ranges go out of date."""
-    told = [value for value in (low, expected, high) if 0 < value < inf]
+    low, expected, high = (
+        min(max(value, SHORTEST), LONGEST) if 0 < value < inf else 0.0 for value in (low, expected, high)
+    )
+    told = [value for value in (low, expected, high) if value]
     if not told:
         return []
     middle = expected if expected in told else sqrt(told[0] * told[-1])
