@@ -45,7 +45,7 @@ def imports(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """The quick suite: what `pytest` runs."""
     _install(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
