@@ -396,8 +396,9 @@ def _conflict(row: Mapping[str, Any], asked: Asked) -> KeyConflict:
     if row["options"].get("spread", False) != asked.call.spread:
         differs.append("spread")
     said = ", ".join(differs) or "what is not written down of it (keys in extra=)"
+    verb = "differ" if len(differs) > 1 else "differs"
     return KeyConflict(
-        f"The key {asked.call.key!r} belongs to another request of scope {asked.call.scope!r}: {said} {'differs' if len(differs) == 1 else 'differ'}. Nothing was sent.",
+        f"The key {asked.call.key!r} belongs to another request of scope {asked.call.scope!r}: {said} {verb}. Nothing was sent.",
         hint="Take another key for another request; the same key always means the same clip.",
         differs=tuple(differs), run_id=row["id"],
     )  # fmt: skip
