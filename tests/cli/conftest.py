@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -183,9 +184,16 @@ class Child:
         return Said(self.process.wait(timeout=60), out, self.heard)
 
 
+def _hear() -> None:
+    """Hear what whoever runs the tests may ignore, as `nohup` does SIGHUP: a child inherits that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def working(*words: object, **settings: Any) -> Iterator[Child]:
     """A command at work as a process of its own; killed when it does not end in a minute."""
+    settings = settings if os.name == "nt" else {"preexec_fn": _hear} | settings
     with start(*words, **settings) as process:
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()
