@@ -386,6 +386,17 @@ class TestStreams:
             assert 0 == child.wait(timeout=60)
         assert b"Traceback" not in seen
 
+    def test_a_terminal_without_a_size(self, command: Command) -> None:
+        """Where a pseudo-terminal has no size, lines are as long as in one of 80 columns."""
+        termios = pytest.importorskip("termios", reason="no terminals of this kind here")
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (0, 0))
+        with start("jobs", "show", "nope", stdout=theirs, stderr=theirs, env={"TERM": "xterm"}) as child:
+            os.close(theirs)
+            seen = _everything_of(ours)
+            assert 2 == child.wait(timeout=60)
+        assert b"There is no run or job 'nope' in this ledger." in seen
+
     def test_nobody_reads_stderr(self, command: Command, vidorch_mock: Mock) -> None:
         """A closed stderr does not keep what is being done from its end: exit 0, the path on stdout."""
         reading, writing = os.pipe()

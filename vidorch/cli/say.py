@@ -50,7 +50,8 @@ def _fitted(text: str) -> str:
     if not sys.stderr.isatty():
         return text
     try:
-        width = max(os.get_terminal_size(sys.stderr.fileno()).columns, 20)
+        # A pseudo-terminal whose maker gave it no size (expect, some CI) has 0 columns; 80 is what rich takes there, too.
+        width = max(os.get_terminal_size(sys.stderr.fileno()).columns or 80, 20)
     except OSError:
         return text
     lines = []
