@@ -204,9 +204,12 @@ class TestCancel:
         said = command("jobs", "cancel", detached, "--yes")
         assert (2, True) == (said.code, "it is finished" in said.err)
 
-    def test_what_is_unknown_cannot_be_cancelled(self, command: Command, lost: dict[str, Any]) -> None:
-        """Nobody knows its id at the vendor: exit 2, nothing changed."""
-        said = command("jobs", "cancel", lost["id"], "--yes")
+    @pytest.mark.parametrize("yes", [(), ("--yes",)], ids=["unasked", "yes"])
+    def test_what_is_unknown_cannot_be_cancelled(
+        self, command: Command, lost: dict[str, Any], yes: tuple[str, ...]
+    ) -> None:
+        """Nobody knows its id at the vendor: exit 2, nothing changed, and nobody is asked to say yes to that."""
+        said = command("jobs", "cancel", lost["id"], *yes)
         assert (2, ["unknown"]) == (said.code, states(command))
         assert "vidorch jobs adopt" in said.err
 

@@ -44,7 +44,9 @@ def cancel(word: str, *, yes: bool, as_document: bool) -> None:
     what = f"{many(len(open_jobs), 'job')} of {id_}" if job is None and open_jobs else id_
     aside(f"Cancelling {what}. {price}")
     document = {"id": id_, "open": [one.id for one in open_jobs], "price": price} if as_document else None
-    must_say_yes("Cancel?", yes=yes, otherwise="Nothing was cancelled.", document=document)
+    # One job that nobody knows at its vendor cannot be cancelled, so nobody is asked; `cancel` says what can be done.
+    if job is None or job.state != State.UNKNOWN:
+        must_say_yes("Cancel?", yes=yes, otherwise="Nothing was cancelled.", document=document)
     error = asyncio.run(cancel_and_tell(id_))
     if as_document:
         with reading() as ledger:
