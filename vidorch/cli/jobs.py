@@ -66,7 +66,7 @@ def list_jobs(
         aside("(In brackets: reserved, until it is known.)")
     for job in found:
         if job.state == State.UNKNOWN:
-            aside(f"Nobody knows of it, what to do: vidorch jobs show {job.id}")
+            aside(f"Whether it was accepted is not known; what to do: vidorch jobs show {job.id}")
     for run_id in waiting:
         aside(f"Not all of it was sent; to do so: vidorch jobs proceed {run_id}")
 
