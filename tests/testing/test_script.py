@@ -87,7 +87,12 @@ class TestFile:
             (
                 "a.toml",
                 "[[rule]]\nmodle = 'test/basic'",
-                r"rule 1: There is no 'modle'\. Did you mean 'model'",
+                r"rule 1: There is no 'modle'\. Did you mean 'model'\?$",
+            ),
+            (
+                "a.toml",
+                "[[rule]]\nzzz = true",
+                r"rule 1: There is no 'zzz'\. Allowed are: model, .*, hold\.$",
             ),
             (
                 "a.toml",

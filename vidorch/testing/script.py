@@ -68,9 +68,8 @@ def _rule(mock: Mock, table: Mapping[str, Any]) -> None:
     for name in table:
         if name not in MATCHES + WORDS:
             near = nearest_name(name, MATCHES + WORDS)
-            raise InvalidRequest(
-                f"There is no {name!r}.{f' Did you mean {near!r}?' if near else ''}", field=name
-            )
+            said = f"Did you mean {near!r}?" if near else f"Allowed are: {', '.join(MATCHES + WORDS)}."
+            raise InvalidRequest(f"There is no {name!r}. {said}", field=name)
     matches = {name: table[name] for name in MATCHES if name in table}
     if (pattern := matches.pop("pattern", None)) is not None:
         try:
@@ -87,6 +86,7 @@ def _rule(mock: Mock, table: Mapping[str, Any]) -> None:
 
 
 def _wrong(path: Path, why: str) -> InvalidRequest:
+    stop = "" if why.endswith((".", "?")) else "."
     return InvalidRequest(
-        f"The mock script {path} {why}.", field="VIDORCH_MOCK", value=str(path), allowed="see docs/testing.md"
+        f"The mock script {path} {why}{stop}", field="VIDORCH_MOCK", value=str(path), allowed="see docs/testing.md"
     )  # fmt: skip
