@@ -155,7 +155,11 @@ def test_float_money() -> None:
         "model": "one", "endpoint": "acme", "provider": "acme", "family": "acme", "title": "One", "price": price,
         "as_of": date(2026, 12, 1), "routes": {"text-to-video": {"path": "/"}},
     }  # fmt: skip
-    assert broken({"offer": [offer]}).field == "price.row.1.per_second"
+    error = broken({"offer": [offer]})
+    assert ("price.row.1.per_second", True) == (
+        error.field,
+        "such as '0.1': a float is not exact" in str(error),
+    )
 
 
 JSON = st.recursive(

@@ -163,7 +163,10 @@ class Table:
                 raise InvalidOperation
             number = Decimal(value)
         except InvalidOperation:
-            raise self.error(key, f"{_shown(value)} cannot be used. It has to be {wanted}.") from None
+            as_text = f", such as {str(value)!r}: a float is not exact" if isinstance(value, float) else ""
+            raise self.error(
+                key, f"{_shown(value)} cannot be used. It has to be {wanted}{as_text}."
+            ) from None
         if not number.is_finite() or number > _MOST or number < least or (above and number == least):
             raise self.error(key, f"{_shown(value)} cannot be used. It has to be {wanted}.")
         return number
