@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidorch._default import estimate, generate, plan, submit
     from vidorch.budget import Budget
     from vidorch.client import AsyncClient, AsyncRun, Client, Run
+    from vidorch.contract import Endpoint
     from vidorch.errors import (
         BadMedia,
         CatalogError,
@@ -61,6 +62,7 @@ _HOMES = {
     **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
     "Budget": "vidorch.budget",
     "Choice": "vidorch.routing",
+    "Endpoint": "vidorch.contract",
     "Plan": "vidorch.planning",
     "Estimate": "vidorch.estimating",
     "Request": "vidorch.request",
@@ -78,6 +80,7 @@ __all__ = [
     "Choice",
     "Client",
     "Clip",
+    "Endpoint",
     "Estimate",
     "Event",
     "GenerationFailed",

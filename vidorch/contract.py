@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accepted",
     "Admission",
+    "Billed",
     "Cancelled",
     "Clock",
     "Context",
@@ -138,17 +139,30 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """What the vendor says that it billed, where it counts something else than money. The catalog says what one costs.
+
+    Attributes:
+        amount: how many. unit: of what: that of the offer's price ("credit"), "usd", or "" for whatever the price's row
+            counts (seconds, clips).
+    """
+
+    amount: Decimal
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The vendor took the job.
 
     Attributes:
         remote_id: the vendor's id; written to disk before the first poll.
-        quote: the most it may cost, in USD, where the vendor says so at once.
+        quote: the most it may cost, in USD or in what the vendor counts, where the vendor says so at once.
         details: anything polling needs besides (URLs without secrets); JSON-ready, kept in the ledger.
     """
 
     remote_id: str
-    quote: Decimal | None = None
+    quote: Decimal | Billed | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -191,13 +205,13 @@ class Done:
     """Finished, with zero or more outputs.
 
     Attributes:
-        cost: what it cost in USD as the vendor reports it; None when the catalog has to say.
+        cost: what it cost as the vendor reports it, in USD or in what it counts; None when the catalog has to say.
         filtered: how many clips were made and withheld by policy, with the vendor's words in `filter_reasons`.
         timings: seconds by stage where the vendor tells (`queue`, `run`, `load`, `encode`, `denoise`, `decode`).
     """
 
     outputs: tuple[Output, ...]
-    cost: Decimal | None = None
+    cost: Decimal | Billed | None = None
     filtered: int = 0
     filter_reasons: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -210,12 +224,12 @@ class Failed:
 
     Attributes:
         error: typed, with the vendor's words, code, and whether it was charged.
-        cancelled: whether it ended because somebody cancelled it. cost: in USD, where the vendor reports it.
+        cancelled: whether it ended because somebody cancelled it. cost: as of `Done`.
     """
 
     error: VidorchError
     cancelled: bool = False
-    cost: Decimal | None = None
+    cost: Decimal | Billed | None = None
 
 
 Polled: TypeAlias = Progress | Done | Failed
@@ -293,9 +307,10 @@ class ErrorRow:
     """One line of an adapter's table of errors.
 
     Attributes:
-        code: the vendor's own code or field value. error: name of the class in `vidorch.errors`.
+        code: the vendor's own code or field value; a `*` at its end stands for anything.
+        error: name of the class in `vidorch.errors`.
         rejected: whether it proves that nothing was accepted. charged, retryable: as in the errors.
-        source: where the vendor says so.
+        source: where the vendor says so. stage: of a refusal, "input" or "output". hint: what to do about it.
     """
 
     code: str
@@ -304,6 +319,12 @@ class ErrorRow:
     charged: bool | None
     retryable: bool
     source: str
+    stage: str = "input"
+    hint: str = ""
+
+    def covers(self, code: str) -> bool:
+        """Whether this line is about `code`."""
+        return code.startswith(self.code[:-1]) if self.code.endswith("*") else code == self.code
 
 
 class Provider(abc.ABC):

@@ -96,12 +96,14 @@ class FieldMap:
         to: where it goes in the vendor's body, dotted, such as `"parameters.durationSeconds"` or `"instances.0.prompt"`.
         type: "string", "integer", "number", "boolean", "image", "video", "audio" or "list".
         values: our value -> theirs, where names differ. form: a format for strings, such as `"{}s"`.
+        add: a format for words that are added to the field that `to` names, such as `" Avoid: {}."` to the prompt.
     """
 
     to: str
     type: str = "string"
     values: Mapping[str, Any] = field(default_factory=dict)
     form: str = ""
+    add: str = ""
 
 
 @dataclass(frozen=True, slots=True)

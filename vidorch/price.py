@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow, Route
 from vidorch.request import RESOLUTIONS, Request
 
-__all__ = ["FREE", "Priced", "Range", "price_of", "resolution_of"]
+__all__ = ["FREE", "Priced", "Range", "price_of", "rate_of", "resolution_of"]
 
 N = TypeVar("N", Decimal, float)
 
@@ -76,17 +77,14 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
     if offer.price.rule == "unpriced":
         return _unpriced(offer.price.note or "no bounded price is known")
     facts = _facts(request, route, seconds)
-    rows = [
-        row for row in offer.price.rows if all(facts.get(key) in values for key, values in row.when.items())
-    ]
-    if not rows:
+    row = _row(offer, facts)
+    if row is None:
         said = ", ".join(
             f"{key} {_word(value)}"
             for key, value in facts.items()
             if _matters(offer, key) and value is not None
         )
         return _unpriced(f"no price is known for {said or 'this request'}")
-    row = max(rows, key=lambda row: len(row.when))
     if row.per_second and seconds is None and input_seconds is None:
         return _unpriced("it is priced by the second, and how long the clip will be is not known")
     if row.per_input_second and input_seconds is None:
@@ -100,15 +98,55 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
     return Priced(Range(expected, expected, high), row, billed)
 
 
+def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any]) -> Decimal | None:
+    """USD for one of what the vendor counts (a second, a clip), for vendors that report how many they billed.
+
+    Args:
+        settings: what was bought, as `Request.describe` writes it.
+
+    Returns:
+        None where the price has more than one part, so that one number does not tell what it comes to.
+    """
+    if route is None:
+        return None
+    seconds, size = settings.get("duration"), settings.get("size")
+    pixels = tuple(int(side) for side in (size.split("x") if isinstance(size, str) else size or ()))
+    facts = {
+        "resolution": settings.get("resolution") or _resolution_of(pixels, route),
+        "audio": bool(settings.get("audio")),
+        "task": route.task,
+        "references": bool(settings.get("reference_images")),
+        "duration": None if seconds is None else _exactly(float(seconds)),
+    }
+    row = _row(offer, facts)
+    rates = (
+        set() if row is None else {rate for rate in (row.fixed, row.per_second, row.per_input_second) if rate}
+    )
+    return _EXACT.multiply(rates.pop(), offer.price.usd_per_unit) if len(rates) == 1 else None
+
+
 def resolution_of(request: Request, route: Route) -> str | None:
     """The resolution's name of a request as bought, also where the vendor's pixels bear no such name."""
     if request.resolution is not None or request.size is None:
         return request.resolution
+    return _resolution_of(request.size, route)
+
+
+def _resolution_of(pixels: tuple[int, ...], route: Route) -> str | None:
+    if not pixels:
+        return None
     for name, size in route.capabilities.sizes.items():
-        if size == request.size:
+        if size == pixels:
             return name.partition(" ")[0]
-    short = min(request.size)
-    return next((name for name, side in RESOLUTIONS.items() if side == short), None)
+    return next((name for name, side in RESOLUTIONS.items() if side == min(pixels)), None)
+
+
+def _row(offer: Offer, facts: Mapping[str, Any]) -> PriceRow | None:
+    """The row that holds for a request: the one with the most conditions."""
+    rows = [
+        row for row in offer.price.rows if all(facts.get(key) in values for key, values in row.when.items())
+    ]
+    return max(rows, key=lambda row: len(row.when), default=None)
 
 
 def _facts(request: Request, route: Route, seconds: Decimal | None) -> dict[str, Any]:

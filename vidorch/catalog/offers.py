@@ -215,6 +215,7 @@ def _fields(table: Table) -> dict[str, FieldMap]:
             type=row.one_of("type", _TYPES, "string"),
             values=dict(row.table("values").data),
             form=row.text("form", ""),
+            add=row.text("add", ""),
         )
         row.done()
     return maps

@@ -61,6 +61,8 @@ class AsyncClient:
         ledger: path of the ledger (SQLite). Default: `ledger.db` in the home folder.
         home: folder for clips and the ledger. Default: `VIDORCH_HOME`, else the user's data folder.
         catalog: a path or mapping laid over the shipped catalog.
+        endpoints: configured instances of providers by name, such as a server of one's own. Each provider has one of its own
+            name; its base URL may also stand in `VIDORCH_NAME_BASE_URL`.
         providers: ready-made providers by name, before the installed ones.
         credentials: gives the secret for a scope and an endpoint. Default: environment variables, for scope "default".
         budget: one `Budget` or several that hold for every paid call of this client, beside those of the ledger.
@@ -87,6 +89,7 @@ class AsyncClient:
         ledger: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | None = None,
         budget: Budget | Sequence[Budget] = (),
@@ -109,7 +112,7 @@ class AsyncClient:
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._market = Market(
             catalog, registry=self._registry, credentials=credentials, inputs=AllowedInputs.of(local_inputs, input_urls),
-            clock=self._clock, world=world,
+            clock=self._clock, world=world, endpoints=endpoints,
         )  # fmt: skip
         self._ids = Ids(self._clock)
         self._ledger: Ledger | None = None

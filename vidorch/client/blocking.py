@@ -20,7 +20,7 @@ from vidorch.client.aio import AsyncClient, closed
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials
 from vidorch.client.portal import Portal
-from vidorch.contract import Clock, Provider
+from vidorch.contract import Clock, Endpoint, Provider
 from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
@@ -60,6 +60,7 @@ class Client:
         ledger: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | None = None,
         budget: Budget | Sequence[Budget] = (),
@@ -77,9 +78,9 @@ class Client:
             for many in (private_hosts, input_urls)
         ]
         self._settings: dict[str, Any] = {
-            "ledger": ledger, "home": home, "catalog": catalog, "providers": providers, "credentials": credentials,
-            "budget": budget, "resume": resume, "http": http, "proxy": proxy, "ca_bundle": ca_bundle, "private_hosts": once[0],
-            "local_inputs": local_inputs, "input_urls": once[1], "clock": clock,
+            "ledger": ledger, "home": home, "catalog": catalog, "endpoints": endpoints, "providers": providers,
+            "credentials": credentials, "budget": budget, "resume": resume, "http": http, "proxy": proxy, "ca_bundle": ca_bundle,
+            "private_hosts": once[0], "local_inputs": local_inputs, "input_urls": once[1], "clock": clock,
         }  # fmt: skip
         self._closed = False
         self._fresh()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from vidorch.call import Call
 from vidorch.catalog import Catalog, load
 from vidorch.client.allowing import AllowedInputs
 from vidorch.contract import Admission, Clock, Endpoint
-from vidorch.errors import VidorchError
+from vidorch.errors import InvalidRequest, VidorchError, shown
+from vidorch.inputs import without_query
 from vidorch.offer import Offer
 from vidorch.planning import Plan
 from vidorch.registry import Registry
@@ -35,12 +38,14 @@ class Market:
 
     Args:
         argument: the caller's own catalog layer. inputs: which media may be used here. world: the mock, where there is one.
+        endpoints: the caller's own, by name.
     """
 
     def __init__(
         self, argument: Any, *, registry: Registry, credentials: Credentials | None, inputs: AllowedInputs, clock: Clock,
-        world: Surroundings | None,
+        world: Surroundings | None, endpoints: Mapping[str, Endpoint] | None = None,
     ) -> None:  # fmt: skip
+        self._endpoints = endpoints_of(endpoints)
         self._argument = argument
         self._registry = registry
         self._credentials = credentials
@@ -60,13 +65,19 @@ class Market:
 
     @cached_property
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """By name; each provider has one of its own name."""
+        """By name: each provider has one of its own name; those that the caller gave; and a base URL from the environment."""
         cores = os.cpu_count() or 1
-        return {
+        known = {
             offer.endpoint: Endpoint(
                 offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
             )
             for offer in self.catalog.offers
+        } | self._endpoints
+        urls = {
+            name: os.environ.get(base_url_variable(name)) for name in known if name not in self._endpoints
+        }
+        return known | {
+            name: replace(known[name], base_url=_usable(url, name)) for name, url in urls.items() if url
         }
 
     def plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
@@ -124,6 +135,53 @@ class Market:
             return self._registry.get(offer.provider).finds_credentials(offer)
         except VidorchError:  # its package is missing, which the plan says in its own words
             return False
+
+
+def base_url_variable(endpoint: str) -> str:
+    """The environment variable that holds an endpoint's base URL: `VIDORCH_FAL_BASE_URL`."""
+    return f"VIDORCH_{re.sub(r'[^A-Za-z0-9]+', '_', endpoint).upper()}_BASE_URL"
+
+
+def endpoints_of(given: Mapping[str, Endpoint] | None) -> dict[str, Endpoint]:
+    """The caller's own endpoints, checked.
+
+    Raises:
+        InvalidRequest: one is no `Endpoint`, bears another name than its key, or has a base URL that cannot be one.
+    """
+    allowed = "a mapping of names to vidorch.Endpoint, such as {'studio': Endpoint('studio', 'openai', base_url='http://gpu:8000')}"
+    if given is None:
+        return {}
+    for name, one in given.items() if isinstance(given, Mapping) else [("", given)]:
+        if not isinstance(one, Endpoint) or one.name != name:
+            raise InvalidRequest(
+                f"endpoints={shown(given)} cannot be used. Allowed is {allowed}.",
+                field="endpoints",
+                value=given,
+                allowed=allowed,
+            )
+        if one.base_url is not None:
+            _usable(one.base_url, name)
+    return dict(given)
+
+
+def _usable(url: str, endpoint: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and not (parts.query or parts.fragment or parts.username)
+        )
+        _ = parts.port
+    except ValueError:
+        good = None
+    if not good:
+        raise InvalidRequest(
+            f"The base URL {without_query(url)!r} of endpoint {endpoint!r} cannot be used. Allowed is a URL such as "
+            "'https://gpu.example.com:8000/v1', without user, password and query.",
+            field="base_url", value=without_query(url), allowed="an http or https URL",
+        )  # fmt: skip
+    return url
 
 
 def _image_size(image: Media) -> tuple[int, int] | None:

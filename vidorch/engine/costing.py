@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from vidorch.contract import Billed
 from vidorch.engine.purchase import Purchase
 from vidorch.money import to_micros
+from vidorch.price import rate_of
 
-__all__ = ["Cost", "cost_of_clips", "cost_of_end", "shares"]
+__all__ = ["Cost", "cost_of_clips", "cost_of_end", "quoted", "shares"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,22 @@ class Cost:
 NOTHING = Cost(Decimal(0), "computed", False)
 
 
-def cost_of_clips(purchase: Purchase, *, reported: Decimal | None, made: int, withheld: int) -> Cost:
+def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made: int, withheld: int) -> Cost:
     """Of a job that gave `made` clips. Withheld ones cost as much, unless the vendor's rule says that they are free."""
-    if reported is not None:
-        return Cost(reported, "reported", reported > 0)
+    if (said := _reported(purchase, reported)) is not None:
+        return said
     billed = made if purchase.offer.billing.refused_output == "free" else made + withheld
     usd = purchase.expected / purchase.samples * min(billed, purchase.samples)
     return Cost(usd, "computed", usd > 0)
 
 
 def cost_of_end(
-    purchase: Purchase, how: str, *, reported: Decimal | None, charged: bool | None, sure: bool = True
+    purchase: Purchase,
+    how: str,
+    *,
+    reported: Decimal | Billed | None,
+    charged: bool | None,
+    sure: bool = True,
 ) -> Cost:
     """Of a job that ended without a clip.
 
@@ -47,8 +54,8 @@ def cost_of_end(
         charged: what the vendor says of it; None when it says nothing.
         sure: whether the outcome itself is the vendor's word. What is not is booked at the reserved high.
     """
-    if reported is not None:
-        return Cost(reported, "reported", reported > 0)
+    if (said := _reported(purchase, reported)) is not None:
+        return said
     if charged is False:
         return NOTHING
     if charged is True:
@@ -59,6 +66,26 @@ def cost_of_end(
     if rule == "full":
         return Cost(purchase.expected, "computed", True)
     return Cost(purchase.high, "assumed", None)
+
+
+def quoted(purchase: Purchase, quote: Decimal | Billed | None) -> Decimal | None:
+    """What the vendor says that a job may cost at most, in USD; None where nobody can tell."""
+    said = _reported(purchase, quote)
+    return None if said is None else said.usd
+
+
+def _reported(purchase: Purchase, reported: Decimal | Billed | None) -> Cost | None:
+    """The vendor's own figure. What it counts in another unit than money is turned into money by the catalog's price."""
+    if not isinstance(reported, Billed):
+        return None if reported is None else Cost(reported, "reported", reported > 0)
+    price = purchase.offer.price
+    if reported.unit == "usd":
+        return Cost(reported.amount, "reported", reported.amount > 0)
+    if reported.unit and reported.unit == price.unit:
+        usd = reported.amount * price.usd_per_unit
+        return Cost(usd, "reported", usd > 0)
+    rate = None if reported.unit else rate_of(purchase.offer, purchase.route, purchase.settings)
+    return None if rate is None else Cost(reported.amount * rate, "computed", reported.amount > 0)
 
 
 def shares(cost: Decimal, count: int) -> list[int]:

@@ -6,7 +6,7 @@ import contextlib
 from decimal import Decimal
 from typing import Any
 
-from vidorch.contract import Done, Failed
+from vidorch.contract import Billed, Done, Failed
 from vidorch.engine.costing import Cost, cost_of_clips, cost_of_end, shares
 from vidorch.engine.errand import Errand, Overtaken, typed
 from vidorch.engine.fetching import Brought, Porter
@@ -166,7 +166,7 @@ class Homecoming:
     # -- what it cost -----------------------------------------------------------------------------------------------
 
     def _cost_of_end(
-        self, how: str, reported: Decimal | None, charged: bool | None, *, sure: bool = True
+        self, how: str, reported: Decimal | Billed | None, charged: bool | None, *, sure: bool = True
     ) -> Cost | None:
         """None where it cost nothing that is money: one's own hardware is not billed for failures."""
         if not self._errand.job.billed:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from vidorch.contract import Accepted, Rejected
+from vidorch.engine.costing import quoted
 from vidorch.engine.errand import Errand, typed
 from vidorch.engine.hosts import LEASE
 from vidorch.engine.seeking import seek
@@ -114,8 +115,8 @@ class Sender:
             "owner": errand.services.host.owner,
             "lease_until": now + LEASE,
         }
-        if accepted.quote is not None:
-            changes["quote"] = to_micros(accepted.quote, up=True)
+        if (quote := quoted(errand.purchase, accepted.quote)) is not None:
+            changes["quote"] = to_micros(quote, up=True)
         delay = 0.25
         for left in reversed(range(WRITES_AGAIN)):
             try:

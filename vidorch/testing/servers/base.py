@@ -20,6 +20,7 @@ from email import policy
 from email.parser import BytesParser
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from vidorch.contract import Endpoint
 from vidorch.errors import InvalidRequest, shown
 from vidorch.testing.clips import clip_bytes, still_bytes
 from vidorch.testing.servers.faults import Fault, fault_of
@@ -275,6 +276,10 @@ class ProtocolServer:
     def files_url(self) -> str:
         """Base URL of finished files: another origin than the API's."""
         return self._url(1)
+
+    def endpoints(self, **options: Any) -> dict[str, Endpoint]:
+        """For `Client(endpoints=...)`: the vendor's endpoint, at this server."""
+        return {self.provider: Endpoint(self.provider, self.provider, base_url=self.url, options=options)}
 
     def next(self, *fates: Fate, **more: Any) -> None:
         """Say what becomes of the jobs that come next: `next(ending="failed", code="...")`, or several `Fate`s."""

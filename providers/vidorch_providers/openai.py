@@ -1,0 +1,369 @@
+"""The `/v1/videos` protocol: what OpenAI defined for Sora, and what vLLM-Omni, SGLang, LiteLLM's proxy and gateways speak now.
+
+OpenAI itself switched it off on 2026-09-24; the catalog's `sora-2` rows are retired. Every other server is reached by an
+endpoint's `base_url` (with or without `/v1` at its end) and a catalog row of one's own.
+
+One adapter serves all dialects by sending what the openai package sends, which every server of the protocol has to take: a
+multipart form, in which an integer and a string are the same. `options={"body": "json"}` of an endpoint sends JSON to
+gateways that take nothing else; the types are then those of the route's field maps.
+
+Sources: the openai 3.54.0 package (resources/videos.py); vLLM-Omni 0.30.0 (entrypoints/openai); SGLang diffusion 0.5.23
+(runtime/entrypoints/openai/video_api.py); LiteLLM 1.109.1, all read 2026-11-22. What is not confirmed: whether a failed job
+was billed, and whether an unlisted error proves that nothing was accepted; both are left open.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from vidorch.contract import (
+    Accepted,
+    Cancelled,
+    Context,
+    Done,
+    ErrorRow,
+    Failed,
+    FoundJob,
+    Health,
+    LookFor,
+    Output,
+    Polled,
+    Prepared,
+    Progress,
+)
+from vidorch.errors import ProviderFailed, VidorchError
+from vidorch.hosted import Hosted, Said, data_uri, is_public
+from vidorch.http import Part, Reply
+from vidorch.inputs import Media
+
+__all__ = ["Openai"]
+
+_PACKAGE = "openai 3.54.0, _exceptions.py and types/video_create_error.py"
+_FASTAPI = "vLLM-Omni 0.30.0 and SGLang 0.5.23: FastAPI's {'detail': ...}"
+_SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "video/mp4": "mp4",
+             "video/quicktime": "mov", "video/webm": "webm", "audio/mpeg": "mp3", "audio/wav": "wav"}  # fmt: skip
+_QUEUED = frozenset({"queued", "pending", "submitted", "not_started", "starting"})
+_DONE = frozenset({"completed", "succeeded", "success", "succeed", "done"})
+_FAILED = frozenset({"failed", "failure", "error", "expired"})
+_CANCELLED = frozenset({"cancelled", "canceled"})
+_ID = re.compile(r"[A-Za-z0-9._:=@+~-]+")
+
+
+class Openai(Hosted):
+    """Speaks `/v1/videos`."""
+
+    name = "openai"
+    title = "The video server"
+    url = "https://api.openai.com/v1"
+    sends_files = True
+    errors = (
+        ErrorRow("moderation_blocked", "Refused", True, False, False, _PACKAGE),
+        ErrorRow("content_policy_violation", "Refused", True, False, False, _PACKAGE),
+        ErrorRow("sentinel_block", "Refused", True, False, False, "gh:TheSmallHanCat/sora2api#59"),
+        ErrorRow(
+            "invalid_api_key", "MissingCredentials", True, False, False, _PACKAGE, hint="Check the key."
+        ),
+        ErrorRow("401", "MissingCredentials", True, False, False, _PACKAGE, hint="Check the key."),
+        ErrorRow("403", "Unsupported", True, False, False, _PACKAGE, hint="This key may not use this model."),
+        ErrorRow(
+            "404", "Unsupported", True, False, False, _PACKAGE, hint="Check base_url and the model's name."
+        ),
+        ErrorRow(
+            "model_not_found", "Unsupported", True, False, False, _PACKAGE, hint="Check the model's name."
+        ),
+        ErrorRow(
+            "insufficient_quota", "OverBudget", True, False, False, _PACKAGE, hint="Fill the account up."
+        ),
+        ErrorRow(
+            "billing_hard_limit_reached",
+            "OverBudget",
+            True,
+            False,
+            False,
+            _PACKAGE,
+            hint="Fill the account up.",
+        ),
+        ErrorRow("400", "InvalidRequest", True, False, False, _PACKAGE),
+        ErrorRow("422", "InvalidRequest", True, False, False, _FASTAPI),
+        ErrorRow("429", "Throttled", True, False, True, _PACKAGE),
+        ErrorRow("409", "ProviderFailed", False, None, True, _PACKAGE),
+        ErrorRow("5*", "ProviderFailed", False, None, True, _PACKAGE),
+        ErrorRow("server_error", "ProviderFailed", False, None, True, _PACKAGE),
+    )
+    """By `error.code` where it is listed here, else by the status of a reply that is an error object of the protocol."""
+
+    def __init__(self) -> None:
+        self._deleted: set[str] = set()
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def base(self, context: Context) -> str:
+        """Base URL with `/v1` at its end, as the openai package has it."""
+        base = super().base(context)
+        return base if re.search(r"/v\d+$", base) else f"{base}/v1"
+
+    def signed(self, context: Context) -> dict[str, str]:
+        """`Authorization: Bearer`; nothing for a server of one's own that has no key."""
+        if context.secret is None and context.endpoint.base_url is not None:
+            return {}
+        key = self.secret(context)
+        return (
+            {"api-key": key}
+            if ".openai.azure.com" in self.base(context)
+            else {"authorization": f"Bearer {key}"}
+        )
+
+    def said(self, reply: Reply) -> Said | None:
+        """`{"error": {...}}` or FastAPI's `{"detail": ...}`. LiteLLM wraps the first into the second."""
+        try:
+            body = reply.json()
+        except VidorchError:
+            return None
+        error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
+        if isinstance(error, dict) and isinstance(error.get("error"), dict):
+            error = error["error"]
+        request_id = reply.headers.get("x-request-id")
+        if isinstance(error, dict):
+            code, kind = (str(error.get(name) or "") for name in ("code", "type"))
+            known = next(
+                (word for word in (code, kind) if word and not word.isdigit() and self.row(word)), None
+            )
+            return Said(known or str(reply.status), str(error.get("message") or ""), code or kind, request_id)
+        if isinstance(error, list):
+            lines = [
+                f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
+                for one in error
+                if isinstance(one, dict)
+            ]
+            return Said(str(reply.status), "; ".join(lines), "", request_id)
+        return Said(str(reply.status), error, "", request_id) if isinstance(error, str) else None
+
+    # -- one job's life -------------------------------------------------------------------------------------------------
+
+    async def hand_over(self, context: Context, media: Media, field: str) -> Any:
+        """A file goes as a part of the form; a public URL as `{"image_url": ...}` where the body is JSON."""
+        if context.endpoint.options.get("body") == "json":
+            link = media.url if is_public(media) else await data_uri(await self.bring(context, media), media)
+            return {f"{media.kind}_url": link}
+        return _File(await self.bring(context, media), media.media_type or f"{media.kind}/*", field)
+
+    async def submit(self, context: Context, prepared: Prepared) -> Accepted:
+        """POST the form, once."""
+        assert context.route is not None
+        path = self._path(context)
+        try:
+            if context.endpoint.options.get("body") == "json":
+                reply = await self.send(context, path, json=prepared.body)
+            else:
+                reply = await self.send(context, path, parts=list(_parts(prepared.body)))
+        finally:
+            await self.tidy(context)
+        video = reply.json()
+        if not isinstance(video, dict) or not _ID.fullmatch(str(video.get("id") or "")):
+            raise ProviderFailed(
+                f"{self.title} answered {reply.status} without an id. It may have been accepted all the same.", charged=None,
+                provider=self.name,
+            )  # fmt: skip
+        return Accepted(str(video["id"]), details={"path": "videos"})
+
+    async def poll(self, context: Context, accepted: Accepted) -> Polled:
+        """GET the job. vLLM-Omni answers for a failed one with an HTTP error whose body is the job."""
+        reply = await context.http.request(
+            "GET", self.at(context, f"videos/{accepted.remote_id}"), headers=self.signed(context)
+        )
+        video = _video(reply)
+        if video is None:
+            error = self.wrong(reply)
+            if reply.status == 404 and self.said(reply) is not None and context.endpoint.base_url is not None:
+                return self._gone(accepted, error)
+            raise error
+        status = str(video.get("status") or "").lower()
+        if status in _DONE:
+            return Done(tuple(self._outputs(context, accepted, video)), timings=_timings(video))
+        if status in _FAILED or status in _CANCELLED:
+            return self._failed(accepted, video, cancelled=status in _CANCELLED)
+        percent = video.get("progress")
+        fraction = (
+            float(percent) / 100
+            if isinstance(percent, (int, float)) and not isinstance(percent, bool)
+            else None
+        )
+        return Progress(
+            "queued" if status in _QUEUED else "running", fraction, detail=status, poll_after=_after(reply)
+        )
+
+    async def fetch(self, context: Context, output: Output, path: Path) -> None:
+        """Download the bytes, from `/content` or from where the job says that they are."""
+        await context.http.download(output.ref, path, own=[self.base(context)], secret=self.signed(context))
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        """Look at the job again: it names fresh links."""
+        found = await self.poll(context, accepted)
+        if isinstance(found, Done) and output.index < len(found.outputs):
+            return found.outputs[output.index]
+        raise ProviderFailed(
+            f"{self.title} has no result of {accepted.remote_id} any more.", charged=None, provider=self.name
+        )
+
+    async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
+        """DELETE, where that ends what runs: vLLM-Omni (ids begin with `video_gen_`), and endpoints with `{"cancel": True}`.
+
+        OpenAI deletes finished jobs only, and SGLang forgets the job while its work goes on; neither is asked.
+        """
+        if not (accepted.remote_id.startswith("video_gen_") or context.endpoint.options.get("cancel")):
+            return await super().cancel(context, accepted)
+        await self.ask(context, "DELETE", f"videos/{accepted.remote_id}")
+        self._deleted.add(accepted.remote_id)
+        return Cancelled(True, None)
+
+    async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
+        """Read the list, the newest first, back to a minute before the submit."""
+        found: list[FoundJob] = []
+        after = ""
+        for _ in range(20):
+            reply = await self.ask(context, "GET", f"videos?limit=100&order=desc{after}")
+            page = reply.json()
+            videos = (
+                [one for one in page.get("data", ()) if isinstance(one, dict)]
+                if isinstance(page, dict)
+                else []
+            )
+            for video in videos:
+                created = video.get("created_at")
+                if isinstance(created, (int, float)) and created < job.sent_at - 60:
+                    return found
+                if _is_like(video, job):
+                    found.append(FoundJob(Accepted(str(video["id"]), details={"path": "videos"}), created))
+            if not videos or not page.get("has_more"):
+                break
+            after = f"&after={videos[-1]['id']}"
+        return found
+
+    async def check(self, context: Context) -> Health:
+        """List one job: free, and it needs the key."""
+        try:
+            await self.ask(context, "GET", "videos?limit=1")
+        except VidorchError as error:
+            return Health(False, str(error))
+        return Health(True, f"{self.base(context)} answers and takes the key.")
+
+    # -- in its own words -----------------------------------------------------------------------------------------------
+
+    def _path(self, context: Context) -> str:
+        assert context.route is not None
+        return re.sub(r"^/?(v\d+/)?", "", context.route.path) or "videos"
+
+    def _outputs(self, context: Context, accepted: Accepted, video: Mapping[str, Any]) -> list[Output]:
+        links = video.get("urls") or ([video["url"]] if video.get("url") else [])
+        expires = video.get("expires_at")
+        until = float(expires) if isinstance(expires, (int, float)) else None
+        links = [link for link in links if isinstance(link, str) and link.startswith(("https://", "http://"))]
+        if not links:
+            content = self.at(context, f"videos/{accepted.remote_id}/content")
+            count = video.get("num_outputs") or 1
+            links = (
+                [content] if count == 1 else [f"{content}?variant={number}" for number in range(int(count))]
+            )
+        return [Output(number, link, expires_at=until) for number, link in enumerate(links)]
+
+    def _failed(self, accepted: Accepted, video: Mapping[str, Any], *, cancelled: bool) -> Failed:
+        error = video.get("error")
+        error = error if isinstance(error, dict) else {"message": str(error or "")}
+        code = str(error.get("code") or error.get("type") or "")
+        row = self.row(code) if code and not code.isdigit() else None
+        # The status in it speaks of the work, not of the submit, which was taken.
+        said = Said(
+            code if row is not None and row.error == "Refused" else "server_error",
+            str(error.get("message") or ""),
+            code,
+        )
+        typed = self.typed(said, charged=None)
+        typed.remote_id = accepted.remote_id
+        return Failed(typed, cancelled=cancelled or accepted.remote_id in self._deleted)
+
+    def _gone(self, accepted: Accepted, error: VidorchError) -> Failed:
+        cancelled = accepted.remote_id in self._deleted
+        why = (
+            "It was deleted."
+            if cancelled
+            else "Such servers keep jobs in memory: it was restarted, or the job was deleted."
+        )
+        return Failed(
+            ProviderFailed(
+                f"{error.message} {why}", charged=None, provider=self.name, remote_id=accepted.remote_id
+            ),
+            cancelled=cancelled,
+        )
+
+
+class _File:
+    """A file that becomes a part of the form."""
+
+    def __init__(self, content: Path | bytes, media_type: str, field: str) -> None:
+        self.content = content
+        self.media_type = media_type
+        self.name = f"{field}.{_SUFFIXES.get(media_type, 'bin')}"
+
+
+def _parts(body: Mapping[str, Any]) -> list[Part]:
+    """A body as the fields of a form: what is nested is written as JSON."""
+    parts = []
+    for name, value in body.items():
+        for one in value if isinstance(value, list) and value and isinstance(value[0], _File) else [value]:
+            if isinstance(one, _File):
+                parts.append(Part(name, one.content, one.name, one.media_type))
+            elif isinstance(one, bool):
+                parts.append(Part(name, "true" if one else "false"))
+            elif isinstance(one, (dict, list)):
+                parts.append(Part(name, json.dumps(one)))
+            elif one is not None:
+                parts.append(Part(name, str(one)))
+    return parts
+
+
+def _video(reply: Reply) -> dict[str, Any] | None:
+    """The job in a reply, whatever its status; None where it holds none."""
+    try:
+        body = reply.json()
+    except VidorchError:
+        return None
+    return body if isinstance(body, dict) and "status" in body and "id" in body else None
+
+
+def _after(reply: Reply) -> float | None:
+    try:
+        return max(float(reply.headers["openai-poll-after-ms"]) / 1000, 0.0)
+    except (KeyError, ValueError):
+        return reply.retry_after
+
+
+def _timings(video: Mapping[str, Any]) -> dict[str, float]:
+    seconds = video.get("inference_time_s")
+    return (
+        {"run": float(seconds)} if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else {}
+    )
+
+
+def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
+    """Whether a job of the list may be the one: equal in whatever both sides name."""
+    if not _ID.fullmatch(str(video.get("id") or "")):
+        return False
+    prompt, size = video.get("prompt"), video.get("size")
+    if isinstance(prompt, str) and prompt != job.settings.get("prompt"):
+        return False
+    if video.get("model") and job.offer.vendor_model and video["model"] != job.offer.vendor_model:
+        return False
+    wanted = job.settings.get("size")
+    if isinstance(size, str) and wanted and size != "x".join(map(str, wanted)):
+        return False
+    try:
+        seconds = Decimal(str(video.get("seconds") or video.get("duration_s")))
+    except InvalidOperation:
+        return True
+    asked = job.settings.get("duration")
+    return asked is None or seconds == Decimal(str(asked))
