@@ -16,7 +16,7 @@ PROMISED = {
     # faces and handles
     "AsyncClient", "AsyncRun", "Client", "Run",
     # what is asked and given
-    "Budget", "Choice", "Clip", "Estimate", "Event", "Job", "Plan", "Progress", "Request", "Result", "Timings",
+    "Budget", "Choice", "Clip", "Endpoint", "Estimate", "Event", "Job", "Plan", "Progress", "Request", "Result", "Timings",
     # errors
     "BadMedia", "CatalogError", "GenerationFailed", "InvalidRequest", "KeyConflict", "LedgerUnavailable", "LiveCallInTest", "MissingCredentials",
     "OverBudget", "ProviderFailed", "Refused", "Retired", "SubmissionUnknown", "Throttled", "TimedOut", "Unsupported",

@@ -143,8 +143,8 @@ class Billed:
     """What the vendor says that it billed, where it counts something else than money. The catalog says what one costs.
 
     Attributes:
-        amount: how many. unit: of what: that of the offer's price ("credit"), "usd", or "" for whatever the price's row
-            counts (seconds, clips).
+        amount: how many. unit: of what: that of the offer's price ("credit"), "usd", "second", "clip", or "" for whatever
+            the price's row counts.
     """
 
     amount: Decimal

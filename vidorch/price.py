@@ -98,11 +98,11 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
     return Priced(Range(expected, expected, high), row, billed)
 
 
-def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any]) -> Decimal | None:
-    """USD for one of what the vendor counts (a second, a clip), for vendors that report how many they billed.
+def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any], unit: str = "") -> Decimal | None:
+    """USD for one of what the vendor counts, for vendors that report how many they billed.
 
     Args:
-        settings: what was bought, as `Request.describe` writes it.
+        settings: what was bought, as `Request.describe` writes it. unit: "second" or "clip"; "" for whichever it is.
 
     Returns:
         None where the price has more than one part, so that one number does not tell what it comes to.
@@ -119,10 +119,13 @@ def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any]) -> D
         "duration": None if seconds is None else _exactly(float(seconds)),
     }
     row = _row(offer, facts)
-    rates = (
-        set() if row is None else {rate for rate in (row.fixed, row.per_second, row.per_input_second) if rate}
-    )
-    return _EXACT.multiply(rates.pop(), offer.price.usd_per_unit) if len(rates) == 1 else None
+    if row is None:
+        return None
+    by_time = {rate for rate in (row.per_second, row.per_input_second) if rate}
+    rates = by_time | ({row.fixed} if row.fixed else set())
+    if len(rates) != 1 or (unit == "second" and row.fixed) or (unit == "clip" and by_time):
+        return None
+    return _EXACT.multiply(rates.pop(), offer.price.usd_per_unit)
 
 
 def resolution_of(request: Request, route: Route) -> str | None:

@@ -84,7 +84,9 @@ def _reported(purchase: Purchase, reported: Decimal | Billed | None) -> Cost | N
     if reported.unit and reported.unit == price.unit:
         usd = reported.amount * price.usd_per_unit
         return Cost(usd, "reported", usd > 0)
-    rate = None if reported.unit else rate_of(purchase.offer, purchase.route, purchase.settings)
+    if reported.unit not in ("", "second", "clip"):
+        return None
+    rate = rate_of(purchase.offer, purchase.route, purchase.settings, reported.unit)
     return None if rate is None else Cost(reported.amount * rate, "computed", reported.amount > 0)
 
 

@@ -1,0 +1,439 @@
+"""fal's queue: Kling, Veo, Wan, LTX, Seedance, Hailuo, Pika and whatever else fal serves.
+
+What decides the design: there is no FAILED status (COMPLETED means over, well or not); what was billed is the header
+`x-fal-billable-units` of the result; the model's own errors are `{"detail": [{"type": ...}]}` and the queue's are
+`{"detail": "...", "error_type": "..."}`; the owner of an endpoint is not always `fal-ai`; a path has more segments than its
+requests do.
+
+Sources: fal-client 1.0.3 (client.py); fal.ai/docs (queue, errors.md, request-errors, pricing.md, webhooks), read 2026-11-22.
+Not confirmed: how long results are kept, what a cancelled running job costs, and the listing of requests by endpoint, which
+is read defensively and only ever used to look for a submit whose reply was lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from vidorch.contract import (
+    Accepted,
+    Billed,
+    Cancelled,
+    Context,
+    Done,
+    ErrorRow,
+    Failed,
+    FoundJob,
+    Health,
+    LookFor,
+    Output,
+    Polled,
+    Prepared,
+    Progress,
+)
+from vidorch.errors import ProviderFailed, VidorchError
+from vidorch.hosted import Hosted, Said, is_public
+from vidorch.http import Reply
+from vidorch.inputs import Media
+from vidorch.offloop import in_thread
+
+__all__ = ["Fal"]
+
+_QUEUE = "fal.ai/docs queue and request-errors; fal-client 1.0.3"
+_MODEL = "fal.ai/docs errors.md"
+_PART = 10 * 1024 * 1024
+"""Bytes of one part of a large upload; what is larger than ten of them goes up in parts."""
+_KEEP_INPUTS = 86_400
+"""Seconds after which fal deletes an input that was uploaded for a job."""
+_MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "gif": "image/gif", "png": "image/png",
+                "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
+_OWN_HOSTS = ("fal.run", "fal.ai", "fal.media")
+
+
+class Fal(Hosted):
+    """Speaks to fal's queue, its storage and its platform API; with a `base_url`, all of them are there."""
+
+    name = "fal"
+    title = "fal"
+    url = "https://queue.fal.run"
+    errors = (
+        ErrorRow("content_policy_violation", "Refused", True, None, False, _MODEL),
+        ErrorRow("no_media_generated", "Refused", False, None, False, _MODEL, stage="output"),
+        ErrorRow("auth_error", "MissingCredentials", True, False, False, _QUEUE, hint="Check FAL_KEY."),
+        ErrorRow("401", "MissingCredentials", True, False, False, _QUEUE, hint="Check FAL_KEY."),
+        ErrorRow("403", "Unsupported", True, False, False, _QUEUE, hint="This key may not use this endpoint."),
+        ErrorRow("locked", "OverBudget", True, False, False, "gh:68880219000", hint="Fill it up at fal.ai."),
+        ErrorRow("not_found", "Unsupported", True, False, False, _QUEUE),
+        ErrorRow("404", "Unsupported", True, False, False, _QUEUE),
+        ErrorRow("url_error", "InvalidRequest", True, False, False, _QUEUE),
+        ErrorRow("bad_request", "InvalidRequest", True, False, False, _QUEUE),
+        ErrorRow("400", "InvalidRequest", True, False, False, _QUEUE),
+        ErrorRow("422", "InvalidRequest", True, None, False, _MODEL),
+        ErrorRow("429", "Throttled", True, False, True, "fal.ai/docs concurrency-limits.md"),
+        ErrorRow("client_cancelled", "ProviderFailed", False, None, False, _QUEUE),
+        ErrorRow("client_disconnected", "ProviderFailed", False, None, False, _QUEUE),
+        ErrorRow("runner_*", "ProviderFailed", False, False, True, f"{_QUEUE}; 5xx is never billed (pricing.md)"),
+        ErrorRow("request_timeout", "ProviderFailed", False, False, True, _QUEUE),
+        ErrorRow("startup_timeout", "ProviderFailed", False, False, True, _QUEUE),
+        ErrorRow("internal_error", "ProviderFailed", False, False, True, _QUEUE),
+        ErrorRow("internal_server_error", "ProviderFailed", False, False, True, _MODEL),
+        ErrorRow("generation_timeout", "ProviderFailed", False, False, True, _MODEL),
+        ErrorRow("downstream_service_error", "ProviderFailed", False, False, True, _MODEL),
+        ErrorRow("downstream_service_unavailable", "ProviderFailed", False, False, True, _MODEL),
+        *(
+            ErrorRow(kind, "InvalidRequest", True, None, False, _MODEL)
+            for kind in (
+                "missing", "one_of", "greater_than*", "less_than*", "feature_not_supported", "file_*", "image_*", "audio_*",
+                "video_*", "string_*", "value_error*", "literal_error", "int_*", "float_*", "bool_*", "enum", "extra_forbidden",
+                "type_error*", "list_*", "json_invalid", "url_*", "sequence_*", "unsupported_*",
+            )
+        ),
+    )  # fmt: skip
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def signed(self, context: Context) -> dict[str, str]:
+        """`Authorization: Key ...`."""
+        return {"authorization": f"Key {self.secret(context)}"}
+
+    def said(self, reply: Reply) -> Said | None:
+        """The model's own list of details, or the queue's word."""
+        try:
+            body = reply.json()
+        except VidorchError:
+            return None
+        detail = body.get("detail") if isinstance(body, dict) else None
+        if not isinstance(body, dict) or not isinstance(detail, (str, list)):
+            return None
+        request_id = reply.headers.get("x-fal-request-id")
+        word = reply.headers.get("x-fal-retryable", "").lower()
+        retryable = {"true": True, "false": False}.get(word)
+        kind = str(body.get("error_type") or reply.headers.get("x-fal-error-type") or "")
+        if isinstance(detail, list):
+            return _of_details(detail, reply.status, request_id, retryable)
+        if reply.status == 403 and any(word in detail.lower() for word in ("balance", "locked", "exhausted")):
+            return Said("locked", detail, kind, request_id, retryable)
+        return Said(
+            kind if kind and self.row(kind) else str(reply.status), detail, kind, request_id, retryable
+        )
+
+    def platform(self, context: Context, host: str) -> str:
+        """Base URL of another of fal's hosts: the same one where the endpoint has a base URL of its own."""
+        return self.base(context) if context.endpoint.base_url else f"https://{host}"
+
+    # -- inputs ---------------------------------------------------------------------------------------------------------
+
+    async def hand_over(self, context: Context, media: Media, field: str) -> Any:
+        """A public URL as it is; everything else goes to fal's CDN, which forgets it after a day."""
+        if is_public(media):
+            return media.url
+        return await self._upload(context, await self.bring(context, media), media)
+
+    async def _upload(self, context: Context, content: Path | bytes, media: Media) -> str:
+        given = (await self.ask(
+            context, "POST", f"{self.platform(context, 'rest.fal.ai')}/storage/auth/token?storage_type=fal-cdn-v3", json={}
+        )).json()  # fmt: skip
+        base = str(given.get("base_url") or "")
+        if not self._is_own(context, base):  # a token and a private file go to fal's own hosts alone
+            raise ProviderFailed(
+                f"fal named {urlsplit(base).hostname} for uploads, which is not its own.",
+                charged=False,
+                provider=self.name,
+            )
+        kind = media.media_type or f"{media.kind}/*"
+        headers = {
+            "authorization": f"{given.get('token_type')} {given.get('token')}", "content-type": kind,
+            "x-fal-file-name": f"input.{_suffix(kind)}",
+            "x-fal-object-lifecycle-preference": json.dumps({"expiration_duration_seconds": _KEEP_INPUTS}),
+        }  # fmt: skip
+        size = len(content) if isinstance(content, bytes) else (await in_thread(content.stat)).st_size
+        if size <= 10 * _PART:
+            reply = await context.http.upload("POST", f"{base}/files/upload", content, headers=headers)
+            return str(self._well(reply)["access_url"])
+        started = self._well(
+            await context.http.request("POST", f"{base}/files/upload/multipart", headers=headers)
+        )
+        access, upload_id = str(started["access_url"]), started["uploadId"]
+        parts = []
+        only = {name: headers[name] for name in ("authorization", "content-type")}
+        for number in range(1, math.ceil(size / _PART) + 1):
+            piece = await in_thread(_piece, content, (number - 1) * _PART)
+            url = f"{base}{urlsplit(access).path}/multipart/{upload_id}/{number}"
+            reply = await context.http.upload("PUT", url, piece, headers=only)
+            if not reply.ok:
+                raise self.wrong(reply)
+            parts.append({"partNumber": number, "etag": reply.headers.get("etag", "")})
+        end = f"{base}{urlsplit(access).path}/multipart/{upload_id}/complete"
+        self._well(await context.http.request("POST", end, headers=only, json={"parts": parts}), empty=True)
+        return access
+
+    def _well(self, reply: Reply, *, empty: bool = False) -> Any:
+        if not reply.ok:
+            raise self.wrong(reply)
+        return None if empty else reply.json()
+
+    def _is_own(self, context: Context, url: str) -> bool:
+        host = urlsplit(url).hostname or ""
+        own = urlsplit(context.endpoint.base_url or "").hostname
+        if own is not None:
+            return host == own
+        return url.startswith("https://") and any(
+            host == one or host.endswith(f".{one}") for one in _OWN_HOSTS
+        )
+
+    # -- one job's life -------------------------------------------------------------------------------------------------
+
+    async def submit(self, context: Context, prepared: Prepared) -> Accepted:
+        """POST the model's input to the queue, once."""
+        assert context.route is not None
+        path = context.route.path.strip("/")
+        query = f"?fal_webhook={quote(context.webhook, safe='')}" if context.webhook else ""
+        reply = await self.send(context, f"{path}{query}", json=prepared.body)
+        body = reply.json()
+        request_id = str(body.get("request_id") or "") if isinstance(body, dict) else ""
+        if not request_id or "/" in request_id:
+            raise ProviderFailed(
+                "fal answered without an id. It may have been accepted all the same.",
+                charged=None,
+                provider=self.name,
+            )
+        return Accepted(
+            request_id, details={"path": self._requests(context, body.get("response_url"), path, request_id)}
+        )
+
+    def _requests(self, context: Context, said: object, path: str, request_id: str) -> str:
+        """Where this job is asked for: as fal says, as long as that is at fal; else by its rule."""
+        if isinstance(said, str) and self._is_own(context, said):
+            named = urlsplit(said).path.strip("/")
+            if named.endswith(f"/requests/{request_id}"):
+                return named
+        return f"{_app(path)}/requests/{request_id}"
+
+    async def poll(self, context: Context, accepted: Accepted) -> Polled:
+        """GET the status; once it is COMPLETED, the result, which may be the model's error."""
+        path = self._path(accepted, context)
+        status = (await self.ask(context, "GET", f"{path}/status")).json()
+        word = str(status.get("status") or "") if isinstance(status, dict) else ""
+        if word == "IN_QUEUE":
+            place = status.get("queue_position")
+            return Progress("queued", detail="" if place is None else f"place {place}")
+        if word != "COMPLETED":  # also a word that nobody knows yet: only COMPLETED is an end
+            return Progress("running", detail=word.lower().replace("_", " "))
+        reply = await context.http.request("GET", self.at(context, path), headers=self.signed(context))
+        billed = _billed(reply)
+        failed = status.get("error") or status.get("error_type")
+        if reply.ok and not failed:
+            timings = _timings(status)
+            return _done(reply.json(), billed, timings)
+        said = None if reply.ok else self.said(reply)
+        if failed:
+            kind = str(status.get("error_type") or "")
+            queue = Said(kind if self.row(kind) else "internal_error", str(status.get("error") or kind), kind)
+            return self._failed(accepted, said if said is not None and self.row(said.code) else queue, billed)
+        if (
+            said is None
+            or (reply.status >= 500 and said.code not in _FINAL)
+            or reply.status in (401, 403, 404, 429)
+        ):
+            raise self.wrong(reply)  # a look that was lost: the result is asked for again
+        return self._failed(accepted, said, billed)
+
+    def _failed(self, accepted: Accepted, said: Said, billed: Billed | None) -> Failed:
+        error = self.typed(said)
+        error.remote_id = accepted.remote_id
+        return Failed(error, cancelled=said.code == "client_cancelled", cost=billed)
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        """Read the result again."""
+        found = await self.poll(context, accepted)
+        if isinstance(found, Done) and output.index < len(found.outputs):
+            return found.outputs[output.index]
+        raise ProviderFailed("fal has no result of this request any more.", charged=None, provider=self.name)
+
+    async def fetch(self, context: Context, output: Output, path: Path) -> None:
+        """Download from fal's CDN, which is public: no credential goes there."""
+        await context.http.download(output.ref, path, own=[context.endpoint.base_url])
+
+    async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
+        """PUT .../cancel: out of the queue it is gone and free; at work it is only asked to stop."""
+        reply = await self.ask(context, "PUT", f"{self._path(accepted, context)}/cancel", well=(400, 404))
+        body = reply.json()
+        word = str(body.get("status") or "") if isinstance(body, dict) else ""
+        if word == "ALREADY_COMPLETED" or reply.status >= 400:
+            return Cancelled(False, None)
+        return Cancelled(
+            word != "CANCELLATION_REQUESTED", False if word != "CANCELLATION_REQUESTED" else None
+        )
+
+    async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
+        """Read the requests of the endpoint since the submit, and keep those with the same prompt. (Unconfirmed wire.)"""
+        route = job.offer.routes.get(str(job.settings.get("task") or "text-to-video"))
+        if route is None:
+            return []
+        path = route.path.strip("/")
+        base = self.platform(context, "api.fal.ai")
+        query = f"endpoint_id={quote(path, safe='')}&limit=100&expand=payloads"
+        reply = await self.ask(context, "GET", f"{base}/v1/models/requests/by-endpoint?{query}")
+        body = reply.json()
+        named = (
+            (body.get(name) for name in ("items", "requests", "data")) if isinstance(body, dict) else iter(())
+        )
+        items: list[Any] = next((one for one in named if isinstance(one, list)), [])
+        found = []
+        for item in items:
+            if not isinstance(item, dict) or not item.get("request_id"):
+                continue
+            asked: dict[str, Any] = next(
+                (
+                    item[name]
+                    for name in ("json_input", "input", "payload")
+                    if isinstance(item.get(name), dict)
+                ),
+                {},
+            )
+            if asked.get("prompt") != job.settings.get("prompt"):
+                continue
+            times = (_time(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
+            created = next((at for at in times if at is not None), None)
+            if created is None or created >= job.sent_at - 60:
+                where = f"{_app(path)}/requests/{item['request_id']}"
+                found.append(FoundJob(Accepted(str(item["request_id"]), details={"path": where}), created))
+        return found
+
+    async def check(self, context: Context) -> Health:
+        """Ask for one price: free, and it needs the key."""
+        base = self.platform(context, "api.fal.ai")
+        try:
+            await self.ask(context, "GET", f"{base}/v1/models/pricing?endpoint_id=fal-ai%2Fflux%2Fschnell")
+        except VidorchError as error:
+            return Health(False, str(error))
+        return Health(True, "fal answers and takes the key.")
+
+    def _path(self, accepted: Accepted, context: Context) -> str:
+        named = accepted.details.get("path")
+        if isinstance(named, str) and named:
+            return named
+        route = (
+            "" if context.route is None else context.route.path.strip("/")
+        )  # adopted by hand: only the id is known
+        return f"{_app(route)}/requests/{accepted.remote_id}"
+
+
+_FINAL = frozenset(
+    {
+        "internal_server_error",
+        "generation_timeout",
+        "downstream_service_error",
+        "downstream_service_unavailable",
+    }
+)
+"""A model's own 5xx: its answer, not a trouble of the queue's."""
+
+
+def _app(path: str) -> str:
+    """The part of an endpoint's id that its requests are asked for under: two segments, three in some namespaces."""
+    segments = path.split("/")
+    return "/".join(segments[: 3 if segments[0] in ("workflows", "comfy") else 2])
+
+
+def _of_details(details: list[Any], status: int, request_id: str | None, retryable: bool | None) -> Said:
+    lines = [one for one in details if isinstance(one, dict)]
+    kinds = [str(one.get("type") or "") for one in lines]
+    first = next(
+        (kind for kind in kinds if kind in ("content_policy_violation", "no_media_generated")),
+        kinds[0] if kinds else "",
+    )
+    words = "; ".join(map(_in_words, lines))
+    known = any(row.covers(first) for row in Fal.errors)
+    return Said(first if first and known else str(status), words, first, request_id, retryable)
+
+
+def _in_words(detail: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in detail.get("loc", ()) if part != "body")
+    return f"{where}: {detail.get('msg', '')}".lstrip(": ")
+
+
+def _billed(reply: Reply) -> Billed | None:
+    """The header that says how many units this request cost."""
+    try:
+        units = Decimal(reply.headers["x-fal-billable-units"].strip())
+    except (KeyError, InvalidOperation):
+        return None
+    return Billed(units) if units.is_finite() and units >= 0 else None
+
+
+def _done(body: Any, billed: Billed | None, timings: dict[str, float]) -> Done:
+    if not isinstance(body, dict):
+        body = {}
+    seed = body.get("seed")
+    outputs: list[Output] = []
+    withheld = 0
+    unsafe = body.get("has_nsfw_concepts")
+    for number, file in enumerate(_files(body)):
+        if isinstance(unsafe, list) and number < len(unsafe) and unsafe[number] is True:
+            withheld += 1
+            continue
+        url = str(file["url"])
+        kind = str(file.get("content_type") or "")
+        if "/" not in kind or kind == "application/octet-stream":
+            kind = _MEDIA_TYPES.get(urlsplit(url).path.rpartition(".")[2].lower(), "video/mp4")
+        outputs.append(
+            Output(
+                len(outputs),
+                url,
+                kind,
+                seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+            )
+        )
+    reasons = tuple("has_nsfw_concepts" for _ in range(withheld))
+    return Done(tuple(outputs), billed, withheld, reasons, timings)
+
+
+def _files(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The files of a model's output: under `video`, `videos`, `image` or `images`, whichever it has."""
+    for name in ("video", "videos", "image", "images"):
+        value = body.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and one.startswith("http"):
+                yield {"url": one}
+            elif isinstance(one, dict) and isinstance(one.get("url"), str):
+                yield one
+        if value:
+            return
+
+
+def _timings(status: Mapping[str, Any]) -> dict[str, float]:
+    metrics = status.get("metrics")
+    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
+    return (
+        {"run": float(seconds)} if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else {}
+    )
+
+
+def _time(value: object) -> float | None:
+    from datetime import datetime
+
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return None
+
+
+def _piece(content: Path | bytes, start: int) -> bytes:
+    if isinstance(content, bytes):
+        return content[start : start + _PART]
+    with content.open("rb") as file:
+        file.seek(start)
+        return file.read(_PART)
+
+
+def _suffix(media_type: str) -> str:
+    kinds = {kind: suffix for suffix, kind in _MEDIA_TYPES.items() if suffix != "jpeg"}
+    return kinds.get(media_type, media_type.rpartition("/")[2].strip("*") or "bin")

@@ -1,0 +1,324 @@
+"""Replicate's predictions: Kling, Veo, Wan, Runway Gen-4, Hailuo, PixVerse, and any model there.
+
+What decides the design: `aborted` is an end like the others; input, output and files of a prediction made by the API are gone
+an hour after its end, so results are fetched at once; no money is reported, only `metrics`, which the catalog's price turns
+into a cost; there is no idempotency key and no external id, so a lost submit is looked for in the list.
+
+Sources: Replicate's HTTP API reference and lifecycle page; replicate 1.0.7 and 2.0.0b4; read 2026-11-22. Not confirmed:
+whether a failed run of an official model is free, and that (E005) always means a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vidorch.contract import (
+    Accepted,
+    Billed,
+    Cancelled,
+    Context,
+    Done,
+    ErrorRow,
+    Failed,
+    FoundJob,
+    Health,
+    LookFor,
+    Output,
+    Polled,
+    Prepared,
+    Progress,
+)
+from vidorch.errors import ProviderFailed, VidorchError
+from vidorch.hosted import Hosted, Said, is_public
+from vidorch.http import Part, Reply
+from vidorch.inputs import Media
+
+__all__ = ["Replicate"]
+
+_HTTP = "replicate.com/docs/reference/http"
+_CODES = "replicate.com/docs/reference/error-codes"
+LIFETIME = 3600.0
+"""Seconds after its end that a prediction made by the API keeps its output: replicate.com/docs, data retention."""
+_REFUSAL = re.compile(r"\bE005\b|flagged as sensitive|content polic|safety|nsfw|moderat", re.IGNORECASE)
+_CODE = re.compile(r"\((E\d{4})\)|\b(E\d{3,4})\b")
+_MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "png": "image/png", "jpg": "image/jpeg",
+                "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
+_SECONDS = re.compile(r"resets? in ~?(\d+(?:\.\d+)?) ?s")
+
+
+class Replicate(Hosted):
+    """Speaks to `api.replicate.com/v1`."""
+
+    name = "replicate"
+    title = "Replicate"
+    url = "https://api.replicate.com/v1"
+    errors = (
+        ErrorRow("401", "MissingCredentials", True, False, False, _HTTP, hint="Check REPLICATE_API_TOKEN."),
+        ErrorRow(
+            "402",
+            "OverBudget",
+            True,
+            False,
+            False,
+            _HTTP,
+            hint="Add credit at replicate.com/account/billing.",
+        ),
+        ErrorRow("403", "Unsupported", True, False, False, _HTTP, hint="This token may not use this model."),
+        ErrorRow("404", "Unsupported", True, False, False, _HTTP, hint="Check the model's name."),
+        ErrorRow("400", "InvalidRequest", True, False, False, _HTTP),
+        ErrorRow("422", "InvalidRequest", True, False, False, _HTTP),
+        ErrorRow("429", "Throttled", True, False, True, _HTTP),
+        ErrorRow(
+            "refused",
+            "Refused",
+            False,
+            None,
+            False,
+            "widely reported text of failed predictions; not on that page",
+        ),
+        ErrorRow("E1000", "ProviderFailed", False, None, True, _CODES),
+        ErrorRow(
+            "E1001",
+            "ProviderFailed",
+            False,
+            None,
+            False,
+            _CODES,
+            hint="The model ran out of memory: ask for less.",
+        ),
+        ErrorRow("E6716", "ProviderFailed", False, None, True, _CODES),
+        ErrorRow("E*", "ProviderFailed", False, None, False, _CODES),
+        ErrorRow("failed", "ProviderFailed", False, None, False, _HTTP),
+        ErrorRow(
+            "canceled",
+            "ProviderFailed",
+            False,
+            True,
+            False,
+            "changelog 2025-10-16: billed while running",
+        ),
+        ErrorRow(
+            "aborted",
+            "ProviderFailed",
+            False,
+            False,
+            True,
+            "changelog 2025-10-16: before it ran",
+        ),
+    )
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def base(self, context: Context) -> str:
+        """Base URL with `/v1` at its end."""
+        base = super().base(context)
+        return base if re.search(r"/v\d+$", base) else f"{base}/v1"
+
+    def signed(self, context: Context) -> dict[str, str]:
+        """`Authorization: Bearer`."""
+        return {"authorization": f"Bearer {self.secret(context)}"}
+
+    def said(self, reply: Reply) -> Said | None:
+        """Problem JSON: `{title, detail, status}`."""
+        try:
+            body = reply.json()
+        except VidorchError:
+            return None
+        if not isinstance(body, dict) or not isinstance(body.get("detail"), str) or reply.status >= 500:
+            return None  # a 5xx of Replicate's proves nothing, whoever wrote it
+        wait = _SECONDS.search(body["detail"])
+        seconds = float(wait[1]) if wait else None
+        title = str(body.get("title") or "")
+        return Said(
+            str(reply.status), body["detail"], title, reply.headers.get("x-request-id"), retry_after=seconds
+        )
+
+    async def hand_over(self, context: Context, media: Media, field: str) -> Any:
+        """A public URL as it is; everything else goes up to Replicate's files, which only this account can read."""
+        if is_public(media):
+            return media.url
+        content = await self.bring(context, media)
+        kind = media.media_type or f"{media.kind}/*"
+        suffix = next((suffix for suffix, known in _MEDIA_TYPES.items() if known == kind), "bin")
+        part = Part("content", content, f"input.{suffix}", kind)
+        reply = await context.http.request(
+            "POST", self.at(context, "files"), parts=[part], headers=self.signed(context), timeout=1800
+        )
+        if not reply.ok:
+            raise self.wrong(reply)
+        return str(reply.json()["urls"]["get"])
+
+    # -- one job's life -------------------------------------------------------------------------------------------------
+
+    async def submit(self, context: Context, prepared: Prepared) -> Accepted:
+        """POST the input, once; without waiting for the end in the same reply."""
+        assert context.route is not None
+        path, version = _create(context.route.path)
+        body: dict[str, Any] = {"input": prepared.body} | ({"version": version} if version else {})
+        if context.webhook:
+            body |= {"webhook": context.webhook, "webhook_events_filter": ["completed"]}
+        reply = await self.send(context, path, json=body)
+        prediction = reply.json()
+        remote_id = str(prediction.get("id") or "") if isinstance(prediction, dict) else ""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", remote_id):
+            raise ProviderFailed("Replicate answered without an id. It may have been accepted all the same.", charged=None,
+                                 provider=self.name)  # fmt: skip
+        return Accepted(remote_id)
+
+    async def poll(self, context: Context, accepted: Accepted) -> Polled:
+        """GET the prediction."""
+        reply = await self.ask(context, "GET", f"predictions/{accepted.remote_id}")
+        prediction = reply.json()
+        status = str(prediction.get("status") or "")
+        billed = _billed(prediction.get("metrics"))
+        if status == "succeeded":
+            if prediction.get("data_removed"):
+                gone = ProviderFailed(
+                    "Replicate removed the result: it keeps them for an hour after the end.", charged=True,
+                    provider=self.name, remote_id=accepted.remote_id,
+                )  # fmt: skip
+                return Failed(gone, cost=billed)
+            return Done(_outputs(prediction), billed, timings=_timings(prediction))
+        if status in ("failed", "canceled", "aborted"):
+            return self._failed(accepted, prediction, status, billed)
+        return Progress(
+            "queued" if status == "starting" else "running", _fraction(prediction.get("logs")), detail=status
+        )
+
+    def _failed(
+        self, accepted: Accepted, prediction: Mapping[str, Any], status: str, billed: Billed | None
+    ) -> Failed:
+        words = str(prediction.get("error") or "")
+        code = next((one[1] or one[2] for one in [_CODE.search(words)] if one is not None), "")
+        kind = "refused" if status == "failed" and _REFUSAL.search(words) else code or status
+        error = self.typed(Said(kind, words or status, code or status))
+        error.remote_id = accepted.remote_id
+        return Failed(error, cancelled=status == "canceled", cost=billed if status != "aborted" else None)
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        """Read the prediction again."""
+        found = await self.poll(context, accepted)
+        if isinstance(found, Done) and output.index < len(found.outputs):
+            return found.outputs[output.index]
+        raise ProviderFailed(
+            "Replicate has no result of this prediction any more.", charged=None, provider=self.name
+        )
+
+    async def fetch(self, context: Context, output: Output, path: Path) -> None:
+        """Download from replicate.delivery, without the credential; with it only from the API's own files."""
+        await context.http.download(output.ref, path, own=[self.base(context)], secret=self.signed(context))
+
+    async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
+        """POST .../cancel: what runs is billed for the time it ran; what has not begun is free."""
+        reply = await self.ask(context, "POST", f"predictions/{accepted.remote_id}/cancel")
+        status = str(reply.json().get("status") or "")
+        return Cancelled(status not in ("succeeded", "failed"), False if status == "aborted" else None)
+
+    async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
+        """Read the list, the newest first, back to a minute before the submit."""
+        found: list[FoundJob] = []
+        path = "predictions"
+        base = self.base(context)
+        for _ in range(20):
+            page = (await self.ask(context, "GET", path)).json()
+            for prediction in page.get("results") or ():
+                created = _time(prediction.get("created_at"))
+                if created is not None and created < job.sent_at - 60:
+                    return found
+                if _is_like(prediction, job):
+                    found.append(FoundJob(Accepted(str(prediction["id"])), created))
+            following = page.get("next")
+            if not isinstance(following, str) or urlsplit(following).netloc != urlsplit(base).netloc:
+                break
+            path = following
+        return found
+
+    async def check(self, context: Context) -> Health:
+        """Ask who we are: free, and it needs the token."""
+        try:
+            reply = await self.ask(context, "GET", "account")
+        except VidorchError as error:
+            return Health(False, str(error))
+        return Health(True, f"Replicate takes the token of {reply.json().get('username', 'this account')}.")
+
+
+def _create(path: str) -> tuple[str, str]:
+    """Where a model's predictions are made, and the version that goes into the body: `owner/name`, `owner/name:version`,
+    `deployments/owner/name`."""
+    path = path.strip("/")
+    name, colon, version = path.partition(":")
+    if colon:
+        return "predictions", version
+    return (
+        f"{path}/predictions"
+        if path.startswith(("deployments/", "models/"))
+        else f"models/{name}/predictions"
+    ), ""
+
+
+def _outputs(prediction: Mapping[str, Any]) -> tuple[Output, ...]:
+    value = prediction.get("output")
+    links = [
+        one
+        for one in (value if isinstance(value, list) else [value])
+        if isinstance(one, str) and "://" in one
+    ]
+    if isinstance(value, dict):
+        links = [one for one in value.values() if isinstance(one, str) and "://" in one]
+    ended = _time(prediction.get("completed_at"))
+    until = None if ended is None else ended + LIFETIME
+    kinds = (_MEDIA_TYPES.get(urlsplit(link).path.rpartition(".")[2].lower(), "video/mp4") for link in links)
+    return tuple(
+        Output(number, link, kind, expires_at=until)
+        for number, (link, kind) in enumerate(zip(links, kinds, strict=True))
+    )
+
+
+def _billed(metrics: object) -> Billed | None:
+    """Seconds of output where the model tells them, else how many clips it counts."""
+    if not isinstance(metrics, dict):
+        return None
+    for name in ("video_output_duration_seconds", "video_output_count"):
+        value = metrics.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            try:
+                return Billed(Decimal(str(value)), "second" if name.endswith("seconds") else "clip")
+            except InvalidOperation:
+                return None
+    return None
+
+
+def _timings(prediction: Mapping[str, Any]) -> dict[str, float]:
+    metrics = prediction.get("metrics")
+    run = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return {"run": float(run)} if isinstance(run, (int, float)) and not isinstance(run, bool) else {}
+
+
+def _fraction(logs: object) -> float | None:
+    """From the last line of a progress bar in the logs."""
+    lines = re.findall(r"^\s*(\d+)%\s*\|.+?\|", logs, re.MULTILINE) if isinstance(logs, str) else []
+    return min(int(lines[-1]) / 100, 1.0) if lines else None
+
+
+def _time(value: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return None
+
+
+def _is_like(prediction: Mapping[str, Any], job: LookFor) -> bool:
+    """Whether a prediction of the list may be the one: of this model, with this prompt. Its input is gone after an hour."""
+    asked = prediction.get("input")
+    if not isinstance(asked, dict) or asked.get("prompt", "") != job.settings.get("prompt", ""):
+        return False
+    model = prediction.get("model")
+    route = job.offer.routes.get(str(job.settings.get("task")))
+    path = "" if route is None else route.path.strip("/").removeprefix("models/").partition(":")[0]
+    return not isinstance(model, str) or not path or path.startswith("deployments/") or model == path
