@@ -18,6 +18,8 @@ _NAMES = (
     "guidance", "loras",
 )  # fmt: skip
 _MEDIA = ("image", "last_image", "reference_images", "video", "audio_track")
+_PHRASES = {"negative_prompt": " Avoid: {}.", "camera": " Camera: {}."}
+"""How a capability is said in the prompt where the route has no words of its own for it."""
 
 
 def body_of(
@@ -59,6 +61,15 @@ def body_of(
             added.append((mapped.to, mapped.add.format(value)))
         else:
             _put(body, mapped.to, _said(name, value, mapped))
+    words_of = route.fields.get("prompt")
+    for name, phrase in _PHRASES.items():
+        if (
+            values.get(name)
+            and name not in route.fields
+            and getattr(route.capabilities, name) == "prompt"
+            and words_of is not None
+        ):
+            added.append((words_of.to, phrase.format(values[name])))
     for to, words in added:  # after what they are added to
         _put(body, to, f"{str(_get(body, to) or '').rstrip()}{words}")
     for own in request.extra.values():
@@ -165,7 +176,7 @@ def _steps(name: str) -> list[str | int]:
 
 
 def _put(body: dict[str, Any], name: str, value: Any) -> None:
-    """Set a dotted name; a number is a place in a list."""
+    """Set a dotted name; a number is a place in a list, and a list there goes from that place on."""
     steps = _steps(name)
     here: Any = body
     for step, following in zip(steps, [*steps[1:], None], strict=True):
@@ -173,7 +184,10 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
             while len(here) <= step:
                 here.append({} if isinstance(following, str) else [] if following is not None else None)
         if following is None:
-            here[step] = value
+            if isinstance(step, int) and isinstance(value, list):
+                here[step:] = value  # several of a kind, from this place on
+            else:
+                here[step] = value
             return
         here = (
             here.setdefault(step, [] if isinstance(following, int) else {})

@@ -1,0 +1,115 @@
+"""Google's Interactions API, which serves Gemini Omni on both of Google's surfaces: what its resources say.
+
+Sources: google-genai 3.4.0 (_gaos/types/interactions), read 2026-11-22. Not confirmed: what a cancelled one costs, and how
+deliveries are signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from vidorch.contract import ErrorRow, Failed, Output, Progress
+from vidorch.errors import ProviderFailed
+
+__all__ = ["ERRORS", "INLINE", "POLICY", "cancelled", "inline_of", "outputs_of", "status_of"]
+
+INLINE = "inline:"
+"""Begins the reference of a clip that comes inside the resource itself."""
+POLICY = re.compile(r"responsible ai|sensitive|support codes?|violat|policy|safety|prohibited", re.IGNORECASE)
+_SOURCE = "google.rpc.Code; google-genai 3.4.0"
+ERRORS = (
+    ErrorRow("refused", "Refused", True, False, False, "js-genai#1272: the message itself says that nothing is charged"),
+    ErrorRow("INVALID_ARGUMENT", "InvalidRequest", True, False, False, _SOURCE),
+    ErrorRow("OUT_OF_RANGE", "InvalidRequest", True, False, False, _SOURCE),
+    ErrorRow("FAILED_PRECONDITION", "Unsupported", True, False, False, "python-genai#1377: not allowlisted"),
+    ErrorRow("NOT_FOUND", "Unsupported", True, False, False, _SOURCE, hint="The model is retired, or not open to this project."),
+    ErrorRow("PERMISSION_DENIED", "Unsupported", True, False, False, _SOURCE, hint="Check permissions and billing."),
+    ErrorRow("UNAUTHENTICATED", "MissingCredentials", True, False, False, _SOURCE, hint="Check the credential."),
+    ErrorRow("RESOURCE_EXHAUSTED", "Throttled", True, False, True, _SOURCE, hint="Quota or capacity."),
+    ErrorRow("UNIMPLEMENTED", "Unsupported", True, False, False, _SOURCE),
+    ErrorRow("ABORTED", "ProviderFailed", False, None, True, _SOURCE),
+    ErrorRow("INTERNAL", "ProviderFailed", False, None, True, _SOURCE),
+    ErrorRow("UNAVAILABLE", "ProviderFailed", False, None, True, _SOURCE),
+    ErrorRow("DEADLINE_EXCEEDED", "ProviderFailed", False, None, True, _SOURCE),
+    ErrorRow("failed", "ProviderFailed", False, None, False, _SOURCE),
+    ErrorRow("filtered", "Refused", False, False, False, "charged only on success (gh:70909750555)", stage="output"),
+    ErrorRow("budget_exceeded", "OverBudget", False, None, False, _SOURCE),
+)  # fmt: skip
+
+
+def status_of(interaction: Mapping[str, Any]) -> str:
+    """ "done", "failed", "cancelled" or "" for one that is still at work; also for a word that nobody knows."""
+    word = str(interaction.get("status") or "").lower()
+    if word in ("failed", "incomplete", "budget_exceeded", "requires_action"):
+        return "failed"
+    return {"completed": "done", "cancelled": "cancelled"}.get(word, "")
+
+
+def outputs_of(interaction: Mapping[str, Any], remote_id: str) -> tuple[Output, ...]:
+    """Its clips: by link, or inside it."""
+    found: list[Output] = []
+    for content in _videos(interaction):
+        number = len(found)
+        kind = str(content.get("mime_type") or "video/mp4")
+        if isinstance(content.get("uri"), str):
+            found.append(Output(number, content["uri"], kind))
+        elif isinstance(content.get("data"), str):
+            found.append(Output(number, f"{INLINE}{remote_id}", kind))
+    return tuple(found)
+
+
+def inline_of(interaction: Mapping[str, Any], index: int) -> bytes:
+    """The bytes of a clip that came inside.
+
+    Raises:
+        ProviderFailed: it is not there any more.
+    """
+    videos = list(_videos(interaction))
+    try:
+        return base64.b64decode(videos[index]["data"], validate=True)
+    except (IndexError, KeyError, ValueError, TypeError):
+        raise ProviderFailed("Google's reply holds no such clip any more.", charged=None) from None
+
+
+def words_of(interaction: Mapping[str, Any]) -> tuple[str, str]:
+    """(code, message) of one that failed."""
+    errors = [one for one in interaction.get("errors") or () if isinstance(one, dict)]
+    return (str(errors[0].get("code") or ""), str(errors[0].get("message") or "")) if errors else ("", "")
+
+
+def progress_of(interaction: Mapping[str, Any]) -> Progress:
+    """How it stands."""
+    word = str(interaction.get("status") or "").lower()
+    return Progress("queued" if word == "queued" else "running", detail=word)
+
+
+def cancelled(remote_id: str) -> Failed:
+    """One that was stopped. Whether it was billed is not known."""
+    error = ProviderFailed("Google: the interaction was cancelled.", charged=None, remote_id=remote_id)
+    return Failed(error, cancelled=True)
+
+
+def tokens_of(interaction: Mapping[str, Any]) -> Decimal | None:
+    """Video tokens that were made, for the record."""
+    usage = interaction.get("usage")
+    lines = usage.get("output_tokens_by_modality") if isinstance(usage, dict) else None
+    for line in lines if isinstance(lines, list) else ():
+        if (
+            isinstance(line, dict)
+            and str(line.get("modality")).lower() == "video"
+            and isinstance(line.get("tokens"), int)
+        ):
+            return Decimal(line["tokens"])
+    return None
+
+
+def _videos(interaction: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    for step in interaction.get("steps") or interaction.get("outputs") or ():
+        content = step.get("content") if isinstance(step, dict) and "content" in step else [step]
+        found += [one for one in content or () if isinstance(one, dict) and one.get("type") == "video"]
+    return found

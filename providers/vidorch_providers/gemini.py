@@ -1,0 +1,186 @@
+"""Google video on an API key: Gemini Omni, by the Interactions API. (Veo's ids on this surface were retired 2026-10-22.)
+
+What decides the design: it is billed by tokens, of which a second of video has a fixed number, so the catalog's price per
+second bounds it; `completed` without a video is a filtered output; a result may be a link that wants the key, or base64 in
+the resource; Google's own package sends a create again up to five times, and this adapter never does.
+
+Sources and what is not confirmed: see `_interactions`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from vidorch.contract import (
+    Accepted,
+    Cancelled,
+    Context,
+    Delivery,
+    Done,
+    Failed,
+    Health,
+    Output,
+    Polled,
+    Prepared,
+)
+from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Refused, VidorchError
+from vidorch.hosted import Hosted, Said, data_uri
+from vidorch.http import Reply
+from vidorch.inputs import Media
+from vidorch.offloop import in_thread
+from vidorch_providers import _interactions as wire
+
+__all__ = ["Gemini"]
+
+MOST = 512_000_000
+"""Bytes of a reply: base64 of a clip may be in it."""
+_ID = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+class Gemini(Hosted):
+    """Speaks to `generativelanguage.googleapis.com`."""
+
+    name = "gemini"
+    title = "Google"
+    url = "https://generativelanguage.googleapis.com"
+    errors = wire.ERRORS
+
+    def signed(self, context: Context) -> dict[str, str]:
+        """`x-goog-api-key`."""
+        return {"x-goog-api-key": self.secret(context)}
+
+    def said(self, reply: Reply) -> Said | None:
+        """`{"error": {"code", "message", "status"}}`."""
+        try:
+            body = reply.json()
+        except VidorchError:
+            return None
+        error = body.get("error") if isinstance(body, dict) else None
+        if not isinstance(error, dict):
+            return None
+        words = str(error.get("message") or "")
+        status = str(error.get("status") or "") or _STATUSES.get(reply.status, str(reply.status))
+        if status == "INVALID_ARGUMENT" and "api key not valid" in words.lower():
+            status = "UNAUTHENTICATED"
+        if status == "INVALID_ARGUMENT" and wire.POLICY.search(words):
+            return Said("refused", words, status)
+        return Said(status, words)
+
+    async def hand_over(self, context: Context, media: Media, field: str) -> Any:
+        """A part of the input: the content itself as base64."""
+        text = await data_uri(await self.bring(context, media), media)
+        head, _, data = text.partition(",")
+        return {
+            "type": media.kind,
+            "mime_type": head.removeprefix("data:").removesuffix(";base64"),
+            "data": data,
+        }
+
+    async def submit(self, context: Context, prepared: Prepared) -> Accepted:
+        """POST the interaction, once, to run in the background and be kept."""
+        assert context.route is not None
+        body = dict(prepared.body)
+        if context.webhook:
+            body["webhook_config"] = {"uris": [context.webhook]}
+        reply = await self.send(context, context.route.path, json=body)
+        interaction = reply.json()
+        remote_id = str(interaction.get("id") or "") if isinstance(interaction, dict) else ""
+        if not _ID.fullmatch(remote_id):
+            raise ProviderFailed("Google answered without an id. It may have been accepted all the same.", charged=None,
+                                 provider=self.name)  # fmt: skip
+        return Accepted(remote_id)
+
+    async def poll(self, context: Context, accepted: Accepted) -> Polled:
+        """GET the interaction."""
+        interaction = await self._read(context, accepted.remote_id)
+        status = wire.status_of(interaction)
+        if not status:
+            return wire.progress_of(interaction)
+        if status == "cancelled":
+            return wire.cancelled(accepted.remote_id)
+        if status == "done":
+            outputs = wire.outputs_of(interaction, accepted.remote_id)
+            if outputs:
+                return Done(outputs)
+            return Done((), filtered=1, filter_reasons=("completed without a video: it was filtered",))
+        code, words = wire.words_of(interaction)
+        word = str(interaction.get("status"))
+        known = (
+            "refused"
+            if wire.POLICY.search(words)
+            else code
+            if self.row(code)
+            else word
+            if self.row(word)
+            else "failed"
+        )
+        error = self.typed(Said(known, words or word, code or word), charged=None)
+        if isinstance(error, Refused):
+            error.charged = False
+        error.remote_id = accepted.remote_id
+        return Failed(error)
+
+    async def fetch(self, context: Context, output: Output, path: Path) -> None:
+        """Download by link, with the key to Google's own host alone; or write what is inside the resource."""
+        if output.ref.startswith(wire.INLINE):
+            interaction = await self._read(context, output.ref.removeprefix(wire.INLINE))
+            await in_thread(path.write_bytes, wire.inline_of(interaction, output.index))
+            return
+        await context.http.download(output.ref, path, own=[self.base(context)], secret=self.signed(context))
+
+    async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
+        """POST .../cancel. Whether it is billed then is not known."""
+        await self.ask(context, "POST", f"v1/interactions/{accepted.remote_id}/cancel")
+        return Cancelled(True, None)
+
+    async def check(self, context: Context) -> Health:
+        """List one model: free, and it needs the key."""
+        try:
+            await self.ask(context, "GET", "v1beta/models?pageSize=1")
+        except VidorchError as error:
+            return Health(False, str(error))
+        return Health(True, "Google answers and takes the key.")
+
+    async def parse_webhook(
+        self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
+    ) -> Delivery:
+        """Read a delivery. How Google signs it is not known, so the job's token in the URL is asked for."""
+        try:
+            event = json.loads(body)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            allowed = "an event of Google's"
+            raise InvalidRequest(f"This is not {allowed}: no JSON object.", field="body", allowed=allowed)
+        token = next(iter(parse_qs(urlsplit(url or "").query).get("token", ())), None)
+        if token is None:
+            raise MissingCredentials("The delivery's URL carries no token of a job.", provider=self.name)
+        data = event.get("data")
+        remote_id = str(
+            event.get("interaction_id") or (data.get("id") if isinstance(data, dict) else "") or ""
+        )
+        return Delivery(str(event.get("id") or f"{remote_id}:{event.get('type')}"), remote_id or None, token)
+
+    async def _read(self, context: Context, remote_id: str) -> dict[str, Any]:
+        reply = await context.http.request(
+            "GET",
+            self.at(context, f"v1/interactions/{remote_id}"),
+            headers=self.signed(context),
+            timeout=300,
+            most=MOST,
+        )
+        if not reply.ok:
+            raise self.wrong(reply)
+        interaction = reply.json()
+        if not isinstance(interaction, dict):
+            raise ProviderFailed("Google's reply is no interaction.", charged=None, provider=self.name)
+        return interaction
+
+
+_STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+             429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}  # fmt: skip
