@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidorch.testing.clock import VirtualClock
+    from vidorch.testing.conformance import ProviderConformance
     from vidorch.testing.kit import Mock, mock
     from vidorch.testing.rules import Rule, Submission
 
-__all__ = ["Mock", "Rule", "Submission", "VirtualClock", "mock"]
+__all__ = ["Mock", "ProviderConformance", "Rule", "Submission", "VirtualClock", "mock"]
 
 _HOMES = {
-    "Mock": "kit", "Rule": "rules", "Submission": "rules", "VirtualClock": "clock", "mock": "kit",
+    "Mock": "kit", "ProviderConformance": "conformance", "Rule": "rules", "Submission": "rules", "VirtualClock": "clock",
+    "mock": "kit",
 }  # fmt: skip
 
 

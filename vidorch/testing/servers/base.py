@@ -233,6 +233,8 @@ class ProtocolServer:
 
     provider: ClassVar[str] = ""
     default_key: ClassVar[str] = "test-key"
+    fetches_from_itself: bool = False
+    """Whether finished files come from the API itself ("result") rather than from another host ("download")."""
     size: tuple[int, int] = (128, 72)
     """Pixels of the clips, whatever was asked for: real ones would take long to make."""
 

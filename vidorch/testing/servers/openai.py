@@ -84,6 +84,7 @@ class Openai(ProtocolServer):
         self.dialect = dialect
         self.redirects = redirects
         self.links = links
+        self.fetches_from_itself = not links
         self.instant = instant
 
     def error(self, status: int, code: str, message: str, **more: Any) -> Answer:

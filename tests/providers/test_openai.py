@@ -1,0 +1,123 @@
+"""The `/v1/videos` protocol in all its dialects."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
+from vidorch.testing import ProviderConformance
+from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+
+LAYER: dict[str, Any] = {
+    "family": "wan",
+    "offer": [
+        {
+            "model": "wan-2.2", "endpoint": "openai", "provider": "openai", "title": "Wan 2.2 on our server",
+            "vendor_model": "wan-2.2", "as_of": dt.date(2026, 11, 26), "variables": ["STUDIO_KEY"], "find": "list",
+            "path": "/v1/videos", "min_poll": 1,
+            "price": {"source": "our server", "row": [{"per_second": "0.05"}]},
+            "capabilities": {
+                "durations": {"choices": [4, 8]}, "resolutions": ["720p"], "aspect_ratios": ["16:9"], "seed": True,
+                "negative_prompt": "native", "steps": [1, 200],
+            },
+            "fields": {
+                "prompt": {"to": "prompt"}, "duration": {"to": "seconds", "type": "integer"}, "size": {"to": "size", "form": "{}x{}"},
+                "seed": {"to": "seed", "type": "integer"}, "negative_prompt": {"to": "negative_prompt"},
+                "steps": {"to": "num_inference_steps", "type": "integer"},
+            },
+            "fixed": {"model": "wan-2.2"},
+            "routes": {
+                "text-to-video": {},
+                "image-to-video": {"fields": {"image": {"to": "input_reference", "type": "image"}}},
+            },
+        }
+    ],
+}  # fmt: skip
+ASKS = {"prompt": "a red ball rolling left", "duration": 4, "seed": 7}
+
+
+class OnVideos(ProviderConformance):
+    model = "openai/wan-2.2"
+    catalog = LAYER
+    asks = ASKS
+
+
+class TestVllm(OnVideos):
+    endings = {
+        "out of memory": (Fate(ending="failed", code="500", message="CUDA out of memory"), ProviderFailed),
+    }
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", dialect="vllm", clock=clock, key=self.key)
+
+
+class TestSglang(OnVideos):
+    endings = {"failed": (Fate(ending="failed", message="the worker died"), ProviderFailed)}
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", dialect="sglang", clock=clock, key=self.key)
+
+    def test_a_wrong_key_is_said(self, tmp_path: Any) -> None:
+        """These servers know no keys."""
+
+    def test_it_can_be_checked_at_no_cost(self, tmp_path: Any) -> None:
+        """These servers know no keys."""
+
+
+class TestSglangOfJson(TestSglang):
+    options = {"body": "json"}
+
+
+class TestClipsInTheCloud(TestSglang):
+    """The job names a link, and `/content` gives none."""
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", dialect="sglang", links=True, clock=clock, key=self.key)
+
+
+class TestRedirectedContent(TestVllm):
+    """`/content` sends to another host, which gets no key."""
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", dialect="vllm", redirects=True, clock=clock, key=self.key)
+
+
+class TestDoneAtOnce(TestVllm):
+    """The create reply is the finished job."""
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", dialect="vllm", instant=True, clock=clock, key=self.key)
+
+
+SORA: dict[str, Any] = {
+    "family": "sora",
+    "offer": [
+        {**LAYER["offer"][0], "model": "sora-like", "vendor_model": "sora-2", "fixed": {"model": "sora-2"},
+         "capabilities": {"durations": {"choices": [4, 8, 12]}, "resolutions": ["720p"], "aspect_ratios": ["16:9"], "audio": "on"},
+         "fields": {"prompt": {"to": "prompt"}, "duration": {"to": "seconds"}, "size": {"to": "size", "form": "{}x{}"}}},
+    ],
+}  # fmt: skip
+
+
+class TestAsOpenaiSpokeIt(OnVideos):
+    model = "openai/sora-like"
+    catalog = SORA
+    refusals = {
+        "moderation": (VendorError(400, "moderation_blocked", "Your request was blocked by our moderation system."), Refused),
+        "bad input": (VendorError(400, "invalid_value", "Invalid size."), InvalidRequest),
+        "no quota": (VendorError(429, "insufficient_quota", "You exceeded your current quota."), OverBudget),
+        "no access": (VendorError(403, "permission_denied", "Your organization must be verified."), Unsupported),
+        "no such model": (VendorError(404, "model_not_found", "The model does not exist."), Unsupported),
+    }  # fmt: skip
+    endings = {
+        "moderated": (Fate(ending="refused", message="Blocked by our moderation system."), Refused),
+        "failed": (
+            Fate(ending="failed", code="server_error", message="The server had an error."),
+            ProviderFailed,
+        ),
+    }
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("openai", clock=clock, key=self.key)
