@@ -31,7 +31,11 @@ _HOMES = {
     "ProtocolServer": "base",
     "VendorError": "base",
 }
-_SERVERS: dict[str, tuple[str, str]] = {"openai": ("openai", "Openai")}
+_SERVERS: dict[str, tuple[str, str]] = {
+    "kling": ("kling", "Kling"),
+    "openai": ("openai", "Openai"),
+    "runway": ("runway", "Runway"),
+}
 PROVIDERS = tuple(_SERVERS)
 """What can be served."""
 
