@@ -1,12 +1,12 @@
 """The Runway API of `X-Runway-Version: 2024-11-06`: tasks, ephemeral uploads, the organization's credits and limits.
 
 Sources, read 2026-11-22: the runwayml 5.24.0 package (resources/, types/, lib/polling.py) and copies of docs.dev.runwayml.com
-(errors, inputs, uploads, tiers, pricing). Of its endpoints those that make or change video are here, and of text_to_image three
-models; what makes sound, HDR, avatars and recipes is not, nor is the router.
+(errors, inputs, uploads, tiers, pricing). Of its endpoints those that make or change video are here, and of text_to_image
+three models; what makes sound, HDR, avatars and recipes is not, nor is the router.
 
-Unconfirmed: the body of a 400 (`error`, `issues`, `docUrl`) and of every other error, what the answer to too few credits is, the
-third part of moderation codes, which types of video and sound are taken, and whether a task that was cancelled can still be asked for:
-the package's types say CANCELLED, its docstring says never again (`forgets=True`).
+Unconfirmed: the body of a 400 (`error`, `issues`, `docUrl`) and of every other error, what the answer to too few credits is,
+the third part of moderation codes, which types of video and sound are taken, and whether a task that was cancelled can still
+be asked for: the package's types say CANCELLED, its docstring says never again (`forgets=True`).
 """
 
 from __future__ import annotations

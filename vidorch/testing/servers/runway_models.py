@@ -2,8 +2,8 @@
 
 Fields, sizes and literals: the types of the runwayml 5.24.0 package (2026-10-23). Of the image models only three are here.
 
-Unconfirmed, and so taken as widely as it could be: lengths of kling, wan3 and grok models, gen4_turbo (5 and 10, or 2 to 10), how
-many references a model takes where the package does not say, and limits of prompts that it does not name.
+Unconfirmed, and so taken as widely as it could be: lengths of kling, wan3 and grok models, gen4_turbo (5 and 10, or 2 to 10),
+how many references a model takes where the package does not say, and limits of prompts that it does not name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a task of the Runway API costs, in credits: a credit is 0.01 USD.
 
-Copies of the pricing guide of docs.dev.runwayml.com, the newest of 2026-09-25. The models in `STAND_INS` have no public price that was
-found: theirs are what Kling or fal ask for the same, or a guess, to have any at all. Unconfirmed besides: gemini_omni_flash_1.1 at
-sizes other than 720p (Google's own prices), wan3_prime at 1080p, the length where none is asked for, whether Kling 3 sounds unless
-it is told to, and the surcharge above 4 megapixels, which is left out.
+Copies of the pricing guide of docs.dev.runwayml.com, the newest of 2026-09-25. The models in `STAND_INS` have no public price
+that was found: theirs are what Kling or fal ask for the same, or a guess, to have any at all. Unconfirmed besides:
+gemini_omni_flash_1.1 at sizes other than 720p (Google's own prices), wan3_prime at 1080p, the length where none is asked for,
+whether Kling 3 sounds unless it is told to, and the surcharge above 4 megapixels, which is left out.
 """
 
 from __future__ import annotations
