@@ -237,7 +237,10 @@ _RULES: Mapping[str, Callable[[dict[str, Any]], str]] = {
 
 
 def _media(body: dict[str, Any], image: Callable[[str], str], video: Callable[[str], str]) -> tuple[int, str]:
-    given = [(name, body[name], image) for name in ("image", "image_tail", "image_url") if name in body]
+    names = ("image", "image_tail", "image_url")
+    given: list[tuple[str, str, Callable[[str], str]]] = [
+        (name, body[name], image) for name in names if name in body
+    ]
     given += [("image_list", item["image_url"], image) for item in body.get("image_list", [])]
     given += [("video_list", item["video_url"], video) for item in body.get("video_list", [])]
     given += [("video_url", body["video_url"], video)] if "video_url" in body else []

@@ -10,6 +10,8 @@ kling-2.5-turbo, how many elements go with a first frame, and the price of motio
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import Any
 
 from vidorch.testing.servers.checks import Check, problems
 
-__all__ = ["CODES", "MODELS", "Model", "contents_rule", "shots_rule"]
+__all__ = ["CODES", "MODELS", "Model", "contents_rule", "image_problem", "shots_rule"]
 
 CODES: Mapping[int, tuple[int, str]] = {
     1000: (401, "Authentication failed"),
@@ -265,3 +267,37 @@ def shots_rule(prompt: str, seconds: int) -> str:
     ):
         return f"prompt has shots that are not {seconds} seconds together"
     return ""
+
+
+def image_problem(given: str, model: Model) -> str:
+    """What is wrong with an image that is a URL, or base64 without `data:` before it; or "". A URL is not followed."""
+    if given.startswith(("http://", "https://")):
+        return ""
+    if given.startswith("data:"):
+        return "has to be base64 without a data: prefix"
+    try:
+        data = base64.b64decode(given, validate=True)
+    except ValueError:
+        return "has to be a URL or base64"
+    size = _size(data)
+    if size is None:
+        return "has to be a JPEG or PNG"
+    if len(data) > model.image_mb * 1024 * 1024:
+        return f"has to be at most {model.image_mb} MB"
+    if min(size) < 300:
+        return "has to be at least 300 pixels wide and high"
+    return "" if min(size) >= model.narrowest * max(size) else "is too narrow or too wide"
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Pixels of a JPEG or PNG."""
+    import av
+
+    if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return None
+    try:
+        with av.open(io.BytesIO(data)) as container:
+            stream = container.streams.video[0]
+            return stream.width, stream.height
+    except (av.FFmpegError, IndexError):
+        return None
