@@ -1,12 +1,13 @@
 """The Gemini Developer API, as far as it makes video: Omni by the Interactions API, and the Files API beside it.
 
 Sources: as in `google_models` and `google_interactions`. An error of the Interactions API has a word for its code
-(`{"error": {"message": ..., "code": "invalid_request"}}`), one of the rest of the API has the number, the message and the status of
-google.rpc; both were seen on the wire.
+(`{"error": {"message": ..., "code": "invalid_request"}}`), one of the rest of the API has the number, the message and the
+status of google.rpc; both were seen on the wire.
 
-Not confirmed: the words other than `invalid_request`; which of the two shapes a bad key is answered with under `/interactions` (here
-the number, as everywhere else); what is said of a file that is gone (here 403, as for any file that is not one's own), and how long an
-Omni clip is kept (here the 48 hours of the Files API). No webhook is sent: their signature is not known.
+Not confirmed: the words other than `invalid_request`; which of the two shapes a bad key is answered with under
+`/interactions` (here the number, as everywhere else); what is said of a file that is gone (here 403, as for any file that
+is not one's own), and how long an Omni clip is kept (here the 48 hours of the Files API). No webhook is sent: their
+signature is not known.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Gemini(Interactions):
         message = "API key not valid. Please pass a valid API key."
         return self.error(400, "INVALID_ARGUMENT", message, reason="API_KEY_INVALID")
 
-    # -- interactions -----------------------------------------------------------------------------------------------------
+    # -- interactions ------------------------------------------------------------------------------------------------
 
     @on("POST", "/v1/interactions", "submit")
     @on("POST", "/v1beta/interactions", "submit")
@@ -139,7 +140,7 @@ class Gemini(Interactions):
     def delete(self, ask: Ask) -> Answer:
         return self.deleted(ask)
 
-    # -- what is not made by it -----------------------------------------------------------------------------------------------
+    # -- what is not made by it --------------------------------------------------------------------------------------
 
     @on("POST", "/v1/models/{model}:predictLongRunning", "veo")
     @on("POST", "/v1beta/models/{model}:predictLongRunning", "veo")
@@ -162,7 +163,7 @@ class Gemini(Interactions):
             404, "NOT_FOUND", f"models/{ask.params['model']} is not found for API version v1beta."
         )
 
-    # -- files ----------------------------------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------------------------
 
     @on("POST", "/upload/v1/files", "upload")
     @on("POST", "/upload/v1beta/files", "upload")
@@ -225,7 +226,7 @@ class Gemini(Interactions):
         """Let a finished file be over."""
         self.held[_file_id(url)].expires = 0.0
 
-    # -- in its own words -------------------------------------------------------------------------------------------------------
+    # -- in its own words --------------------------------------------------------------------------------------------
 
     def seconds(self, job: RemoteJob) -> float:
         return self.omni_seconds(job)
@@ -260,7 +261,7 @@ class Gemini(Interactions):
         try:
             body = ask.json() if ask.body else {}
         except ValueError:
-            body = None
+            body = []
         found = problems(body, {"file": _FILE})
         if (
             headers.get("x-goog-upload-protocol") != "resumable"
@@ -272,7 +273,7 @@ class Gemini(Interactions):
                 f"{found[0].dotted} {found[0].message}" if found else "The upload's headers are not complete."
             )
             raise VendorError(400, "INVALID_ARGUMENT", f"Invalid upload request: {why}")
-        told = body.get("file", {})
+        told = body.get("file", {}) if isinstance(body, dict) else {}
         name = str(told.get("name", "")).removeprefix("files/") or self._file_name()
         if name in self.held:
             raise VendorError(409, "ALREADY_EXISTS", f"File {name} already exists.")

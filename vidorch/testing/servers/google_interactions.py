@@ -3,8 +3,9 @@
 Sources: the google-genai 3.4.0 and 2.34.0 packages (`_gaos/types/interactions`), Google's pages on Omni and on interactions
 (`store=false is incompatible with background=true`), and what was measured against the live API (see `google_models`).
 
-Not confirmed: what is said of a field that Omni has no use for (`seed`, `tools`; here 400), of an id that is well formed and unknown
-(here 404), of cancelling what is over and of audio as an input (here 400), what is charged after a cancel. `stream=true` is not served.
+Not confirmed: what is said of a field that Omni has no use for (`seed`, `tools`; here 400), of an id that is well formed
+and unknown (here 404), of cancelling what is over and of audio as an input (here 400), what is charged after a cancel.
+`stream=true` is not served.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ __all__ = ["Interactions"]
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
 _VIDEOS = (
-    "video/mp4", "video/mpeg", "video/mpegs", "video/mpg", "video/mov", "video/quicktime", "video/avi", "video/x-flv", "video/webm",
-    "video/wmv", "video/3gpp",
+    "video/mp4", "video/mpeg", "video/mpegs", "video/mpg", "video/mov", "video/quicktime", "video/avi", "video/x-flv",
+    "video/webm", "video/wmv", "video/3gpp",
 )  # fmt: skip
 _MEDIA = {"type": Check(required=True), "data": Check(), "uri": Check(), "mime_type": Check(required=True)}
 _RESOLUTION = Check(choices=("low", "medium", "high", "ultra_high"))
@@ -41,8 +42,8 @@ _FORMAT = {
     "gcs_uri": Check(rule=lambda uri: "" if uri.startswith("gs://") else "has to start with gs://"),
 }  # fmt: skip
 _BODY = {
-    "model": Check(required=True), "input": Check("any", required=True), "background": Check("boolean"), "store": Check("boolean"),
-    "stream": Check("boolean"), "previous_interaction_id": Check(), "response_format": Check("any"),
+    "model": Check(required=True), "input": Check("any", required=True), "background": Check("boolean"),
+    "store": Check("boolean"), "stream": Check("boolean"), "previous_interaction_id": Check(), "response_format": Check("any"),
     "response_modalities": Check("list", items=Check(choices=("text", "image", "audio", "video", "document"))),
     "generation_config": Check("object", fields={
         "video_config": Check("object", fields={"task": Check()}), "temperature": Check("number", least=0, most=2),
@@ -75,7 +76,7 @@ class Interactions(ProtocolServer):
     retired_omni: ClassVar[tuple[str, ...]] = ()
     default_delivery: ClassVar[str] = "inline"
 
-    # -- what each surface says for itself ------------------------------------------------------------------------------
+    # -- what each surface says for itself ---------------------------------------------------------------------------
 
     def known_uri(self, uri: str) -> None:
         """Check a URI that is named as an input.
@@ -93,7 +94,7 @@ class Interactions(ProtocolServer):
         """What is wrong with `delivery` and `gcs_uri` on this surface, or ""."""
         raise NotImplementedError
 
-    # -- the four requests ------------------------------------------------------------------------------------------------
+    # -- the four requests -------------------------------------------------------------------------------------------
 
     def interact(self, ask: Ask) -> Answer:
         """Take an interaction."""
@@ -123,7 +124,7 @@ class Interactions(ProtocolServer):
         self.stored(ask.params["id"]).more["deleted"] = True
         return Answer(json={})
 
-    # -- in its own words ---------------------------------------------------------------------------------------------------
+    # -- in its own words --------------------------------------------------------------------------------------------
 
     def wrong(self, status: int, message: str) -> VendorError:
         """An error in the surface's own shape."""
@@ -217,7 +218,7 @@ class Interactions(ProtocolServer):
             "total_tokens": total_read + total_wrote,
         }  # fmt: skip
 
-    # -- reading --------------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, ask: Ask) -> dict[str, Any]:
         """The body as an object.
@@ -285,7 +286,7 @@ class Interactions(ProtocolServer):
                 raise self.wrong(400, f"Invalid value for 'input[{index}].type': {kind!r} is not supported.")
             self._no(problems(block, _CONTENT[kind], where=("input", index)))
             if kind != "text":
-                self._media_must_be_right(block, index)
+                self._block_must_be_right(block, index)
         task = body.get("generation_config", {}).get("video_config", {}).get("task")
         if task is not None and task not in model.tasks:
             raise self.wrong(
@@ -296,7 +297,7 @@ class Interactions(ProtocolServer):
         if why := _misfit(task, images, videos, "previous_interaction_id" in body, model):
             raise self.wrong(400, f"Invalid value for 'input': {why}.")
 
-    def _media_must_be_right(self, block: dict[str, Any], index: int) -> None:
+    def _block_must_be_right(self, block: dict[str, Any], index: int) -> None:
         if ("data" in block) == ("uri" in block):
             raise self.wrong(
                 400, f"Invalid value for 'input[{index}]': exactly one of data and uri is needed."

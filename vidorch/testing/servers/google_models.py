@@ -1,16 +1,17 @@
 """What Google's video models take, as tables for the servers `vertex` and `gemini`, and what Google says when they do not.
 
-Sources, read 2026-11-26: Google's pages on Veo and Omni at docs.cloud.google.com/gemini-enterprise-agent-platform/models (copies from
-after 2026-11-05: extend-videos, responsible-ai-and-usage-guidelines, veo/3-1-generate, gemini/omni-flash-preview), the google-genai
-3.4.0 and 2.34.0 packages, github.com/TanStack/ai issue 871 (measured against the live Gemini API), github.com/Bike4Mind/bike4mind
-(GeminiOmniVideoProvider.ts, written from recordings). Where the sources disagree, the narrower one holds here.
+Sources, read 2026-11-26: Google's pages on Veo and Omni at docs.cloud.google.com/gemini-enterprise-agent-platform/models
+(copies from after 2026-11-05: extend-videos, responsible-ai-and-usage-guidelines, veo/3-1-generate,
+gemini/omni-flash-preview), the google-genai 3.4.0 and 2.34.0 packages, github.com/TanStack/ai issue 871 (measured against
+the live Gemini API), github.com/Bike4Mind/bike4mind (GeminiOmniVideoProvider.ts, written from recordings). Where the
+sources disagree, the narrower one holds here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = [
     "AUDIO_TROUBLE",
@@ -37,8 +38,8 @@ class Veo:
     """What a Veo model takes on Vertex.
 
     Attributes:
-        durations: seconds by feature, in the order in which Google's own error lists them. resolutions: for all but extension.
-        references: most images of type ASSET. extends: whether it takes a video.
+        durations: seconds by feature, in the order in which Google's own error lists them. resolutions: for all but
+            extension. references: most images of type ASSET. extends: whether it takes a video.
     """
 
     durations: Mapping[str, tuple[int, ...]]
@@ -65,10 +66,11 @@ VEO: dict[str, Veo] = {
 }
 """Veo on Vertex, by model id.
 
-Not confirmed: image/webp; whether 1080p and 4k force 8 s, as the Gemini API's page had it (taken here); the name of the feature
-`video_extension`; that an extension takes no length but 7 (Google's page names 7 as what is added). Google's page on extension lists
-Lite among the models that extend and leaves it out of the ids to send; it is refused here. The same page lets an extension come out
-in 1080p and 4k, the model's page in 720p alone; 720p it is. An image of `referenceType` STYLE was Veo 2's alone.
+Not confirmed: image/webp; whether 1080p and 4k force 8 s, as the Gemini API's page had it (here they do not); the name of
+the feature `video_extension`; that an extension takes no length but 7 (Google's page names 7 as what is added). Google's
+page on extension lists Lite among the models that extend and leaves it out of the ids to send; it is refused here. The same
+page lets an extension come out in 1080p and 4k, the model's page in 720p alone; 720p it is. An image of `referenceType`
+STYLE was Veo 2's alone.
 """
 
 RETIRED_VEO = (
@@ -79,13 +81,17 @@ RETIRED_VEO = (
 """Shut on both surfaces: the previews on Vertex on 2026-04-02 and on the Gemini API on 2026-10-22, 3.0 and 2.0 on 2026-06-30."""
 
 
+TASKS = ("text_to_video", "image_to_video", "reference_to_video", "edit", "extend", "upscale")
+"""Of `generation_config.video_config.task`; without it the model decides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Omni:
     """What a Gemini Omni model takes.
 
     Attributes:
-        least, most: seconds; any number between, a fraction too where `fractions`. images, videos: most of each in one prompt.
-        references: most images and most videos to refer to.
+        least, most: seconds; any number between, a fraction too where `fractions`. images, videos: most of each in one
+            prompt. references: most images and most videos to refer to.
     """
 
     least: float = 3
@@ -95,17 +101,14 @@ class Omni:
     images: int = 10
     videos: int = 3
     references: int = 3
-    tasks: tuple[str, ...] = field(default_factory=lambda: TASKS)
+    tasks: tuple[str, ...] = TASKS
 
-
-TASKS = ("text_to_video", "image_to_video", "reference_to_video", "edit", "extend", "upscale")
-"""Of `generation_config.video_config.task`; without it the model decides."""
 
 OMNI_GEMINI: dict[str, Omni] = {"gemini-omni-1.1-flash": Omni(), "gemini-omni-1.2-flash": Omni()}
 """Omni on the Gemini API, by model id.
 
-Not confirmed: how long 1.2 makes its clips (3 to 10 s by one page, up to 15 by another); three images and three videos to refer to
-(a reseller's page for 1.1); `upscale` (the package names it and no page does).
+Not confirmed: how long 1.2 makes its clips (3 to 10 s by one page, up to 15 by another); three images and three videos to
+refer to (a reseller's page for 1.1); `upscale` (the package names it and no page does).
 """
 
 OMNI_VERTEX: dict[str, Omni] = {
@@ -117,7 +120,7 @@ OMNI_VERTEX: dict[str, Omni] = {
         tasks=("text_to_video", "image_to_video", "reference_to_video", "edit"),
     ),
 }
-"""Omni on Vertex: 1.1 has another id than on the Gemini API, lengths are whole seconds, and the first preview is deprecated, not shut."""
+"""Omni on Vertex: 1.1 has another id than on the Gemini API, lengths are whole seconds, and the first preview is not shut."""
 
 RETIRED_OMNI_GEMINI = ("gemini-omni-flash-preview",)
 """Shut on the Gemini API on 2026-09-30."""
@@ -149,17 +152,17 @@ SUPPORT_CODES = {
 """What Veo's support codes mean, by Google's table (responsible-ai-and-usage-guidelines)."""
 
 BLOCKED = (
-    "Veo could not generate videos because the input {what} violates Vertex AI's usage guidelines. If you think this was an error, "
-    "send feedback. Support codes: {code}"
+    "Veo could not generate videos because the input {what} violates Vertex AI's usage guidelines. If you think this was an "
+    "error, send feedback. Support codes: {code}"
 )
 """What Google says of an input that it refuses: with HTTP 400 at once, or as an operation's error of code 3."""
 
 AUDIO_TROUBLE = (
-    "We encountered an issue with the audio for your prompt, which means we could not create your video. This can sometimes happen due "
-    "to our safety filters or other processing issues. Please modify your request and try again. You have not been charged for this "
-    "attempt."
+    "We encountered an issue with the audio for your prompt, which means we could not create your video. This can sometimes "
+    "happen due to our safety filters or other processing issues. Please modify your request and try again. You have not been "
+    "charged for this attempt."
 )
-"""A reason of `raiMediaFilteredReasons` that passes now and then when it is asked again (github.com/googleapis/js-genai issue 1272)."""
+"""One of `raiMediaFilteredReasons` that often passes when it is asked again (github.com/googleapis/js-genai/issues/1272)."""
 
 NO_VIDEO = "I can't create that video."
 """What stands in the place of a clip that Omni withholds. The words are ours: text and no video is what was seen."""

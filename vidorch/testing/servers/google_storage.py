@@ -46,7 +46,7 @@ class GoogleStorage(ProtocolServer):
         self.accounts: dict[str, Any] = {}
         self._sessions: dict[str, _Session] = {}
 
-    # -- tokens ------------------------------------------------------------------------------------------------------------
+    # -- tokens ------------------------------------------------------------------------------------------------------
 
     def service_account(self) -> dict[str, str]:
         """A new service account, as its key file has it; google-auth makes credentials of it that this server takes.
@@ -110,7 +110,7 @@ class GoogleStorage(ProtocolServer):
             return "Invalid JWT Signature."
         return ""
 
-    # -- objects -------------------------------------------------------------------------------------------------------------
+    # -- objects -----------------------------------------------------------------------------------------------------
 
     @on("GET", "/storage/v1/b/{bucket}/o/{object+}", "result")
     def read_object(self, ask: Ask) -> Answer:

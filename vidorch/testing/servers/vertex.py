@@ -3,15 +3,16 @@
 Sources: as in `google_models`, `google_interactions` and `google_storage`; the paths are those that google-genai 3.4.0 sends.
 
 What Google does beyond its own pages, and so does this server:
-- a length that a model does not make is taken, and its operation fails with code 3 (`judges_late=False`: 400 at once, no job).
-  github.com/BerriAI/litellm has such a reply in tests/llm_translation, several others quote its words.
-- an input that is refused is a 400 with a support code (`blocked()` as a fate's `rejected`), or an operation that fails with code 3
-  and the same words (`Fate(ending="failed", code="3", message=vertex.BLOCKED...)`).
+- a length that a model does not make is taken, and its operation fails with code 3 (`judges_late=False`: 400 at once, no
+  job). LiteLLM's tests hold such a reply, and several others quote its words.
+- an input that is refused is a 400 with a support code (`blocked()` as a fate's `rejected`), or an operation that fails
+  with code 3 and the same words (`Fate(ending="failed", code="3", message=google_models.BLOCKED...)`).
 - a clip that is withheld is no error: the operation is done, and counts it.
 
-Not confirmed: what is said of an unknown parameter (github.com/BerriAI/litellm/issues/16776 saw one ignored in silence; here 400, as
-whoever sends one does not get what they asked for), of an object of Cloud Storage that is not there (400), of an unknown operation
-(404), which shape an error has under `/interactions` (the same as elsewhere), and how long operations are kept (for ever here).
+Not confirmed: what is said of an unknown parameter (github.com/BerriAI/litellm/issues/16776 saw one ignored in silence;
+here 400, as whoever sends one does not get what they asked for), of an object of Cloud Storage that is not there (400), of
+an unknown operation (404), which shape an error has under `/interactions` (the same as elsewhere), and how long operations
+are kept (for ever here).
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ from vidorch.testing.servers.google_storage import GoogleStorage, gs_parts
 
 __all__ = ["Vertex", "blocked"]
 
-_MODELS = "/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}"
-_OMNI = "/v1beta1/projects/{project}/locations/{location}/interactions"
+_MODELS = "/projects/{project}/locations/{location}/publishers/google/models/{model}"
+_OMNI = "/projects/{project}/locations/{location}/interactions"
 _GS = Check(rule=lambda uri: "" if gs_parts(uri) else "has to be a gs:// URI")
 _MEDIA = {"bytesBase64Encoded": Check(), "gcsUri": _GS, "mimeType": Check(required=True)}
+_REFERENCE = Check(required=True, choices=("asset", "ASSET", "style", "STYLE"))
 _INSTANCE = {
     "prompt": Check(least=1), "image": Check("object", fields=_MEDIA), "lastFrame": Check("object", fields=_MEDIA),
     "video": Check("object", fields=_MEDIA),
     "referenceImages": Check("list", least=1, items=Check("object", fields={
-        "image": Check("object", required=True, fields=_MEDIA), "referenceType": Check(required=True, choices=("asset", "ASSET", "style", "STYLE")),
+        "image": Check("object", required=True, fields=_MEDIA), "referenceType": _REFERENCE,
     })),
     "mask": Check("object", fields={**_MEDIA, "maskMode": Check(choices=("INSERT", "REMOVE", "REMOVE_STATIC", "OUTPAINT"))}),
 }  # fmt: skip
@@ -74,8 +76,8 @@ def blocked(code: str = "58061214", what: str = "text") -> VendorError:
 class Vertex(GoogleStorage, Interactions):
     """Veo's operations, Omni's interactions, a token endpoint and Cloud Storage, all on one origin.
 
-    The id of a Veo job is the name of its operation. A fate that is "refused" withholds all of its clips, `filtered` some; "failed"
-    has google.rpc's code as its `code`, by number or by name (13 unless said).
+    The id of a Veo job is the name of its operation. A fate that is "refused" withholds all of its clips, `filtered` some;
+    "failed" has google.rpc's code as its `code`, by number or by name (13 unless said).
 
     Args:
         project: the only one that the credential may use. judges_late: see the module.
@@ -106,13 +108,14 @@ class Vertex(GoogleStorage, Interactions):
 
     def unauthorized(self, ask: Ask) -> Answer:
         return self.error(
-            401, "UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
-            "other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+            401, "UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
+            "or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
         )  # fmt: skip
 
-    # -- Veo ----------------------------------------------------------------------------------------------------------------
+    # -- Veo ---------------------------------------------------------------------------------------------------------
 
-    @on("POST", f"{_MODELS}:predictLongRunning", "submit")
+    @on("POST", f"/v1{_MODELS}:predictLongRunning", "submit")
+    @on("POST", f"/v1beta1{_MODELS}:predictLongRunning", "submit")
     def predict(self, ask: Ask) -> Answer:
         """Take a request of Veo's, and name its operation."""
         self._may(ask, "aiplatform.endpoints.predict")
@@ -128,7 +131,8 @@ class Vertex(GoogleStorage, Interactions):
             job.fate = replace(job.fate, ending="failed", code="3", message=late)
         return Answer(json={"name": job.id})
 
-    @on("POST", f"{_MODELS}:fetchPredictOperation", "poll")
+    @on("POST", f"/v1{_MODELS}:fetchPredictOperation", "poll")
+    @on("POST", f"/v1beta1{_MODELS}:fetchPredictOperation", "poll")
     def fetch(self, ask: Ask) -> Answer:
         """How an operation stands; a GET of its name is 404, and so is one of another model's."""
         self._may(ask, "aiplatform.endpoints.predict")
@@ -163,24 +167,28 @@ class Vertex(GoogleStorage, Interactions):
             response["videos"] = videos
         return {"name": job.id, "done": True, "response": response}
 
-    # -- Omni -----------------------------------------------------------------------------------------------------------------
+    # -- Omni --------------------------------------------------------------------------------------------------------
 
-    @on("POST", _OMNI, "submit")
+    @on("POST", f"/v1{_OMNI}", "submit")
+    @on("POST", f"/v1beta1{_OMNI}", "submit")
     def create(self, ask: Ask) -> Answer:
         self._may_interact(ask)
         return self.interact(ask)
 
-    @on("GET", f"{_OMNI}/{{id}}", "poll")
+    @on("GET", f"/v1{_OMNI}/{{id}}", "poll")
+    @on("GET", f"/v1beta1{_OMNI}/{{id}}", "poll")
     def get(self, ask: Ask) -> Answer:
         self._may_interact(ask)
         return self.interaction_at(ask)
 
-    @on("POST", f"{_OMNI}/{{id}}/cancel", "cancel")
+    @on("POST", f"/v1{_OMNI}/{{id}}/cancel", "cancel")
+    @on("POST", f"/v1beta1{_OMNI}/{{id}}/cancel", "cancel")
     def cancel(self, ask: Ask) -> Answer:
         self._may_interact(ask)
         return self.cancelled(ask)
 
-    @on("DELETE", f"{_OMNI}/{{id}}", "delete")
+    @on("DELETE", f"/v1{_OMNI}/{{id}}", "delete")
+    @on("DELETE", f"/v1beta1{_OMNI}/{{id}}", "delete")
     def delete(self, ask: Ask) -> Answer:
         self._may_interact(ask)
         return self.deleted(ask)
@@ -197,7 +205,7 @@ class Vertex(GoogleStorage, Interactions):
     def delivered(self, job: RemoteJob, clip: bytes, gcs_uri: str | None) -> str:
         return self._stored_at(gcs_uri or "", "sample_0.mp4", clip)
 
-    # -- in its own words -------------------------------------------------------------------------------------------------------
+    # -- in its own words --------------------------------------------------------------------------------------------
 
     def samples(self, job: RemoteJob) -> int:
         return int(_parameters(job).get("sampleCount", 1))
@@ -228,7 +236,7 @@ class Vertex(GoogleStorage, Interactions):
         self.objects[bucket, path] = (clip, "video/mp4")
         return f"gs://{bucket}/{path}"
 
-    # -- reading ------------------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------------------------
 
     def _may(self, ask: Ask, permission: str) -> None:
         project, location = ask.params["project"], ask.params["location"]
@@ -246,8 +254,8 @@ class Vertex(GoogleStorage, Interactions):
     def _model(self, ask: Ask) -> Veo:
         if ask.params["model"] not in VEO:
             raise VendorError(
-                404, "NOT_FOUND", f"Publisher Model `{_name_of(ask)}` was not found or your project does not have access to it. Please "
-                "ensure you are using a valid model version. For more information, see: "
+                404, "NOT_FOUND", f"Publisher Model `{_name_of(ask)}` was not found or your project does not have access to it. "
+                "Please ensure you are using a valid model version. For more information, see: "
                 "https://cloud.google.com/vertex-ai/generative-ai/docs/learn/model-versions",
             )  # fmt: skip
         return VEO[ask.params["model"]]
@@ -288,7 +296,7 @@ class Vertex(GoogleStorage, Interactions):
         types = model.video_types if name == "video" else model.image_types
         if media["mimeType"] not in types:
             raise VendorError(
-                400, "INVALID_ARGUMENT", f"Unsupported mime type '{media['mimeType']}' of {name}, supported are {', '.join(types)}."
+                400, "INVALID_ARGUMENT", f"Unsupported mime type '{media['mimeType']}' of {name}: {', '.join(types)}."
             )  # fmt: skip
         if ("bytesBase64Encoded" in media) == ("gcsUri" in media):
             raise VendorError(
@@ -356,7 +364,7 @@ def _wrong_length(body: Mapping[str, Any], model: Veo) -> str:
 
 def _name_of(ask: Ask) -> str:
     """`projects/P/locations/L/publishers/google/models/M`."""
-    return ask.path.removeprefix("/v1beta1/").rpartition(":")[0]
+    return ask.path[ask.path.index("projects/") :].rpartition(":")[0]
 
 
 def _is_veo(job: RemoteJob) -> bool:
