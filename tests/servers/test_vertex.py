@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.servers.plain import Reply, send
 from vidorch.testing.servers import Fate
@@ -340,21 +343,66 @@ class TestStorage:
 class TestToken:
     """A service account's grant."""
 
+    GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+    def grant(self, server: Vertex, account: dict[str, str], **claims: Any) -> Reply:
+        """What becomes of an assertion that the account signed."""
+        key = serialization.load_pem_private_key(account["private_key"].encode(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        said = {
+            "iss": account["client_email"],
+            "scope": "cloud-platform",
+            "aud": f"{server.url}/token",
+            "iat": 1000,
+            "exp": 4600,
+        }
+        parts = [_packed({"alg": "RS256", "typ": "JWT"}), _packed(said | claims)]
+        signature = key.sign(".".join(parts).encode(), padding.PKCS1v15(), hashes.SHA256())
+        assertion = ".".join([*parts, base64.urlsafe_b64encode(signature).decode().rstrip("=")])
+        return self.send(server, urlencode({"grant_type": self.GRANT, "assertion": assertion}).encode())
+
+    def send(self, server: Vertex, form: bytes) -> Reply:
+        return send(
+            "POST", f"{server.url}/token", form, {"Content-Type": "application/x-www-form-urlencoded"}
+        )
+
+    @pytest.fixture
+    def server(self) -> Iterator[Vertex]:
+        with Vertex(clock=lambda: 1000.0) as server:
+            yield server
+
+    def test_it_gives_the_token(self, server: Vertex) -> None:
+        """Which is the server's key."""
+        said = self.grant(server, server.service_account()).json
+        assert (server.key, 3599, "Bearer") == (said["access_token"], said["expires_in"], said["token_type"])
+
     @pytest.mark.parametrize(
-        "form",
-        [
-            b"",
-            b"grant_type=refresh_token",
-            b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b",
-        ],
+        "claims",
+        [{"iss": "other"}, {"scope": ""}, {"aud": "other"}, {"exp": 999}, {"exp": 9999}, {"iat": None}],
+    )
+    def test_an_assertion_that_is_not_right_is_denied(self, server: Vertex, claims: dict[str, Any]) -> None:
+        """Another account, no scope, another audience, too old, too long, no time."""
+        reply = self.grant(server, server.service_account(), **claims)
+        assert (400, "invalid_grant") == (reply.status, reply.json["error"])
+
+    def test_another_accounts_signature_is_denied(self, server: Vertex) -> None:
+        """The key has to be the account's."""
+        one, other = server.service_account(), server.service_account()
+        reply = self.grant(server, one | {"private_key": other["private_key"]})
+        assert "Invalid JWT Signature." == reply.json["error_description"]
+
+    @pytest.mark.parametrize(
+        "form", [b"", b"grant_type=refresh_token", f"grant_type={GRANT}&assertion=a.b".encode()]
     )
     def test_what_is_no_assertion_is_denied(self, server: Vertex, form: bytes) -> None:
         """400 in OAuth's own shape, without a credential being asked for."""
-        reply = send(
-            "POST", f"{server.url}/token", form, {"Content-Type": "application/x-www-form-urlencoded"}
-        )
+        reply = self.send(server, form)
         assert 400 == reply.status
         assert {"error", "error_description"} == reply.json.keys()
+
+
+def _packed(part: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
 
 
 class TestOmni:
