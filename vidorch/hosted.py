@@ -232,7 +232,7 @@ class Hosted(Provider):
             )
         if kind is errors.OverBudget:
             more["budget"] = f"the account at {self.title}"
-        error: VidorchError = kind(f"{self.title}: {_words(said, reply)}", **more)
+        error: VidorchError = kind(f"{self.title}: {_words(said, reply)}.", **more)
         return error
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:

@@ -290,13 +290,22 @@ class Vertex(Hosted):
         return Cancelled(True, None)
 
     async def check(self, context: Context) -> Health:
-        """Have a token made: free."""
+        """Have a token made, and ask with it for an operation that is not there: free."""
         try:
             await self._ready(context)
-            project = _project(context)
+            model = f"projects/{_project(context)}/locations/{_location(context)}/publishers/google/models/veo-3.1-fast-generate-001"
+            reply = await context.http.request(
+                "POST", self.at(context, f"v1beta1/{model}:fetchPredictOperation"), headers=self.signed(context),
+                json={"operationName": f"{model}/operations/0"},
+            )  # fmt: skip
         except VidorchError as error:
             return Health(False, str(error))
-        return Health(True, f"Google gives a token; project {project}, location {_location(context)}.")
+        said = self.said(reply)
+        if reply.status in (401, 403) or (not reply.ok and said is None):
+            return Health(False, str(self.wrong(reply)))
+        return Health(
+            True, f"Google takes the credential; project {_project(context)}, location {_location(context)}."
+        )
 
     # -- in its own words -----------------------------------------------------------------------------------------------
 

@@ -32,13 +32,11 @@ _HOMES = {
     "VendorError": "base",
 }
 _SERVERS: dict[str, tuple[str, str]] = {
-_SERVERS: dict[str, tuple[str, str]] = {
     "gemini": ("gemini", "Gemini"),
     "kling": ("kling", "Kling"),
     "openai": ("openai", "Openai"),
     "runway": ("runway", "Runway"),
     "vertex": ("vertex", "Vertex"),
-}
 }
 PROVIDERS = tuple(_SERVERS)
 """What can be served."""
