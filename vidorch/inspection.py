@@ -8,12 +8,15 @@ the time that an end goes unseen. Here with a least time between looks, and solv
 The next look is either one chosen point (the minimum over all of them is that of straight lines in `done(now)`, so all points
 together take as long as there are points), or, where points are too far apart for that, the first of many at the rate that
 J. B. Keller found ("Optimum checking schedules for systems subject to random failure", Management Science 21, 1974).
+
+Each price has its optimal plan, but from one price to the next lag and looks leap, most where looks every `minimum` seconds are
+best: then one more or less at the start is all that a price decides. So every point is tried as the first look of every plan.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 
@@ -31,13 +34,14 @@ class Inspection:
 
     Attributes:
         times: points, rising from 0. steps: positive: look again at that time; negative: after so many seconds.
-        lag: seconds that an end goes unseen, on average. looks: how many it takes, on average.
+        lag: seconds that an end goes unseen, on average. looks: how many it takes, on average. spare: how many more it might.
     """
 
     times: Sequence[float]
     steps: Sequence[float]
     lag: float
     looks: float
+    spare: float = inf
 
     @property
     def end(self) -> float:
@@ -67,27 +71,65 @@ def inspect(
     guess = log(2 * (times[-1] - times[len(times) // 4] + minimum) / minimum**2)
     # A second unseen is worth a look every `minimum` seconds at least, so that no rare end waits for very long.
     least = -log(minimum)
-    cheap, dear, best, nearest = -inf, inf, None, None
+    cheap, dear, chosen = -inf, inf, None
     price = max(guess, least)
     for _ in range(TRIES):
         found = _solve(times, done, middles, minimum, exp(price))
-        if found.looks > most:
+        for first, late, looks in _begun(found, times, done, middles, minimum):
+            # What nobody can do is done as nearly as those looks allow.
+            rank = (max(most, looks), max(lag, late), looks)
+            if chosen is None or rank < chosen[0]:
+                chosen = rank, found, first, late
+        if found.looks > most or found.lag <= lag:
             dear = price
-        elif found.lag <= lag:
-            dear, best = price, found
         else:
-            cheap, nearest = price, found
+            cheap = price
         if dear - cheap < CLOSE:
             break
         if (price <= least and cheap == -inf) or price > guess + 12:
             break  # no price buys more than a look every `minimum` seconds
         price = max(price - 2, least) if cheap == -inf else price + 2 if dear == inf else (cheap + dear) / 2
-    return best or nearest or found
+    assert chosen is not None
+    (_, _, looks), found, first, late = chosen
+    steps = [times[first] if first else found.steps[0], *found.steps[1:]]
+    return Inspection(times, steps, late, looks, most - looks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """The cheapest plan at a price, from each point on.
+
+    Attributes:
+        costs, lags: what is to come from there, times how likely that is. steps: as in `Inspection`.
+    """
+
+    price: float
+    costs: Sequence[float]
+    lags: Sequence[float]
+    steps: Sequence[float]
+
+    @property
+    def lag(self) -> float:
+        return self.lags[0]
+
+    @property
+    def looks(self) -> float:
+        return self.costs[0] - self.price * self.lags[0]
+
+
+def _begun(
+    plan: _Priced, times: Sequence[float], done: Sequence[float], middles: Sequence[float], minimum: float
+) -> Iterator[tuple[int, float, float]]:
+    """Lag and looks of a plan whose first look is at a point, for each; for 0, of the plan as it is."""
+    yield 0, plan.lag, plan.looks
+    for at in range(bisect_left(times, minimum), len(times)):
+        late = times[at] * done[at] - middles[at] + plan.lags[at]
+        yield at, late, 1 + plan.costs[at] - plan.price * plan.lags[at]
 
 
 def _solve(
     times: Sequence[float], done: Sequence[float], middles: Sequence[float], minimum: float, price: float
-) -> Inspection:
+) -> _Priced:
     """The cheapest plan where a second unseen costs `price` looks."""
     count = len(times)
     costs, lags, steps = [0.0] * count, [0.0] * count, [0.0] * count
@@ -132,4 +174,4 @@ def _solve(
             if gap < inf and (rate := costs[at + 1] + open_ * width / gap + price * ends * gap / 2) < cost:
                 cost, lag, step = rate, lags[at + 1] + ends * gap / 2, -gap
         costs[at], lags[at], steps[at] = cost, lag, step
-    return Inspection(times, steps, lags[0], costs[0] - price * lags[0])
+    return _Priced(price, costs, lags, steps)

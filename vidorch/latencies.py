@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import exp, inf, isfinite, log, sqrt
+from typing import NamedTuple
 
-__all__ = ["Law", "law_of"]
+__all__ = ["Law", "Took", "law_of"]
 
 FADES = 0.97
 """Weight of a job against the one after it: vendors change their machines, so the last thirty count most."""
@@ -24,9 +25,35 @@ NEIGHBOURS = 1.4
 TAIL, FAR = 0.25, 2.5
 """A quarter of each job's weight reaches two and a half times as far: no two dozen jobs show the whole of their law."""
 BLUR = 0.25
-"""The least of that, in gaps between looks: all that is known of a job that was seen done is that it was not, one gap before."""
+"""The least of that, in parts of the time between the two looks that a job ended between."""
+WIDE, LONG = 0.35, 2.5
+"""More than this part of a job's time, and than so many minimal gaps, between those two looks: nobody knows when it ended. Most
+of the few that a law expects before its first look end near to it, so there they are put."""
+SOONEST = 0.2
+"""The part of the time until it was seen done before which no job is thought to have ended."""
 SHORTEST, LONGEST = 1e-6, 1e9
 """Seconds: what is said to be outside of these is a mistake, and must not break the arithmetic."""
+
+
+class Took(NamedTuple):
+    """How long a job took, as far as looks can tell.
+
+    Attributes:
+        seen: seconds from accepted until a look found it done. working: until the last look before that, which found it at
+            work; 0 when it was the first one, None where nobody knows.
+    """
+
+    seen: float
+    working: float | None = None
+
+    def unknown(self, minimum: float) -> float:
+        """Seconds between the two looks that it ended between."""
+        working = self.seen - minimum if self.working is None else self.working
+        return self.seen - min(max(working, 0.0), self.seen)
+
+    def is_wide(self, minimum: float) -> bool:
+        """Whether that is so long that nobody knows when it ended."""
+        return self.unknown(minimum) > max(WIDE * self.seen, LONG * minimum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +73,14 @@ class Law:
         before, after = self.done[at - 1], self.done[at]
         part = (share - before) / (after - before) if after > before else 1.0
         return self.times[at - 1] + min(1.0, max(0.0, part)) * (self.times[at] - self.times[at - 1])
+
+    def share(self, seconds: float) -> float:
+        """The share of jobs that is done within so many seconds."""
+        if not self.times[0] < seconds < self.times[-1]:
+            return 0.0 if seconds <= self.times[0] else 1.0
+        at = bisect_left(self.times, seconds)
+        part = (seconds - self.times[at - 1]) / (self.times[at] - self.times[at - 1])
+        return self.done[at - 1] + part * (self.done[at] - self.done[at - 1])
 
     def sample(self, count: int) -> tuple[list[float], list[float]]:
         """About `count` points of the law, and time 0 before them: close together where much happens, in log time elsewhere."""
@@ -71,30 +106,47 @@ class Law:
 
 
 def law_of(
-    latencies: Sequence[float], *, minimum: float, expected: float = 0.0, low: float = 0.0, high: float = 0.0
+    latencies: Sequence[Took],
+    *,
+    minimum: float,
+    expected: float = 0.0,
+    low: float = 0.0,
+    high: float = 0.0,
+    doubt: float = 0.0,
 ) -> Law | None:
     """The law of jobs like these. None when nothing at all is known.
 
     Args:
-        latencies: seconds until each was seen to be done, newest first. minimum: seconds between two looks: it was done up
-            to so long before it was seen, half of that on average.
+        latencies: what is known of each job, newest first. minimum: seconds between two looks.
         expected, low, high: what the catalog says, 0 where it says nothing. Counts for much as long as there are few jobs
             (half of it beside two of them, a twentieth beside twelve).
+        doubt: from 0 to 1, how likely it is that jobs have become quicker: so much of each that ended between two looks far
+            apart is spread evenly between them.
     """
-    seen = [
-        min(max(seconds - minimum / 2, seconds / 2, SHORTEST), LONGEST)
-        for seconds in latencies[:MOST]
-        if 0 <= seconds < inf
-    ]
+    ends = [_end_of(took, minimum) for took in latencies[:MOST] if 0 <= took.seen < inf]
     said = _said(expected, low, high)
-    if not seen and not said:
+    if not ends and not said:
         return None
-    trust = 1.0 if not seen else 1 / (1 + len(seen) / 4 + len(seen) ** 2 / 8)
-    stretches = [
-        (start, end, weight * (1 - trust if said else 1)) for start, end, weight in _spread(seen, minimum)
-    ]
-    stretches += [(start, end, weight * (trust if seen else 1)) for start, end, weight in said]
+    trust = 1.0 if not ends else 1 / (1 + len(ends) / 4 + len(ends) ** 2 / 8)
+    stretches = [(start, end, weight * (1 - trust if said else 1)) for start, end, weight in _spread(ends, doubt)]
+    stretches += [(start, end, weight * (trust if ends else 1)) for start, end, weight in said]
     return _mixed(stretches)
+
+
+class _End(NamedTuple):
+    """When a job ended: about `at`, known to `blur` seconds; or, by looks alone, anywhere in `between`."""
+
+    at: float
+    blur: float
+    between: tuple[float, float] | None
+
+
+def _end_of(took: Took, minimum: float) -> _End:
+    seen = min(max(took.seen, SHORTEST), LONGEST)
+    unknown = took.unknown(minimum)
+    if took.is_wide(minimum):
+        return _End(max(seen - minimum / 2, seen / 2), minimum, (max(seen - unknown, SOONEST * seen), seen))
+    return _End(max(seen - max(unknown, minimum) / 2, seen / 2), max(unknown, minimum), None)
 
 
 def _said(expected: float, low: float, high: float) -> list[tuple[float, float, float]]:
@@ -113,23 +165,25 @@ def _said(expected: float, low: float, high: float) -> list[tuple[float, float, 
     ]  # fmt: skip
 
 
-def _spread(seen: Sequence[float], minimum: float) -> list[tuple[float, float, float]]:
+def _spread(ends: Sequence[_End], doubt: float) -> list[tuple[float, float, float]]:
     """Each job as two stretches about it, as wide as its neighbours are far: narrow in a mode, and no bridge between two."""
-    count = len(seen)
+    count = len(ends)
     if not count:
         return []
-    ordered = sorted(log(seconds) for seconds in seen)
+    ordered = sorted(log(end.at) for end in ends)
     near = min(count - 1, max(1, round(NEIGHBOURS * sqrt(count))))
     least = max(NARROWEST, 0.3 / count)
     whole = (1 - FADES**count) / (1 - FADES)
     stretches = []
-    for age, seconds in enumerate(seen):
-        at = log(seconds)
-        width = WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, at, near)))
-        width = max(width, min(WIDEST, BLUR * minimum / seconds))
+    for age, end in enumerate(ends):
+        width = WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, log(end.at), near)))
+        width = max(width, min(WIDEST, BLUR * end.blur / end.at))
         weight = FADES**age / whole
+        if end.between is not None and doubt:
+            stretches.append((*end.between, weight * doubt))
+            weight *= 1 - doubt
         for reach, share in ((width, 1 - TAIL), (width * FAR, TAIL)):
-            stretches.append((seconds * exp(-reach), seconds * exp(reach), weight * share))
+            stretches.append((end.at * exp(-reach), end.at * exp(reach), weight * share))
     return stretches
 
 

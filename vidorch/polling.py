@@ -7,10 +7,10 @@ from math import isfinite
 
 from vidorch.contract import Progress
 from vidorch.inspection import Inspection, inspect
-from vidorch.latencies import law_of
+from vidorch.latencies import MOST, Took, law_of
 from vidorch.offer import Offer
 
-__all__ = ["LONGEST", "Schedule", "Timetable", "after_lost_poll", "deadline_after", "next_poll"]
+__all__ = ["LONGEST", "Experience", "Schedule", "Timetable", "after_lost_poll", "deadline_after", "next_poll"]
 
 LONGEST = 30.0
 LEAST_DEADLINE = (
@@ -31,11 +31,19 @@ POINTS = 90
 STRETCH = 12.0
 """No gap is longer than so many minimal ones, or LONGEST: what fails or comes out of a cache ends before its time."""
 EARLY, BEFORE = 3.0, 9.0
-"""A look after 3 minimal gaps, where none is planned before 9: what was wrong from the start is seen then."""
+"""A look after 3 minimal gaps, where none is planned before 9 and so few are that there may be one more: what was wrong from the
+start is seen then."""
 NEARLY_ALL, OVERRUN = 0.97, 0.25
 """What is not done when nearly all should be is most likely a little late: gaps begin small again, and grow with that time."""
 EASES = 0.1
 """Past everything that was ever seen, a gap is this part of the time since then; of the whole time, where nothing is known."""
+PEEKS = {7: 0.75, 15: 0.5}
+"""Of sixteen jobs two are looked at before the first look that is planned, after this part of that time."""
+UNLIKELY, ANEW, NEVER = 0.03, 0.5, 0.01
+"""How likely it is, against its contrary, that jobs have become quicker while nothing speaks for it; how likely any end is once
+they have; and how likely the least likely end is while they have not."""
+HASTE = 3
+"""So many jobs after the last one a new timetable is made when they seem to be quicker."""
 HINTS = 8
 """So many looks at a job may be brought forward by what its vendor says of its end: progress bars stand still at 99 %."""
 AGREE = 0.1
@@ -62,8 +70,8 @@ class Timetable:
 
     Args:
         minimum: the least seconds between two looks. longest: the most; half a minute or twelve minimal gaps when left out.
-        latencies: seconds from accepted to seen done of jobs before, newest first. expected, low, high: the catalog's seconds,
-            0 where it says nothing.
+        latencies: what jobs before took, newest first. expected, low, high: the catalog's seconds,
+            0 where it says nothing. doubt: from 0 to 1, how likely it is that jobs are quicker by now.
 
     Attributes:
         planned: seconds until the first look that finds jobs done by what is known; 0 when nothing is.
@@ -73,17 +81,18 @@ class Timetable:
         self,
         minimum: float,
         *,
-        latencies: Sequence[float] = (),
+        latencies: Sequence[Took] = (),
         expected: float = 0.0,
         low: float = 0.0,
         high: float = 0.0,
         longest: float | None = None,
+        doubt: float = 0.0,
     ) -> None:
         self.minimum = least = max(minimum, LEAST)
         self.longest = max(least, max(LONGEST, STRETCH * least) if longest is None else longest)
-        self.planned = self._late = 0.0
+        self.planned = self._late = self._early = 0.0
         self._plan: Inspection | None = None
-        law = law_of(latencies, minimum=least, expected=expected, low=low, high=high)
+        self._law = law = law_of(latencies, minimum=least, expected=expected, low=low, high=high, doubt=doubt)
         if law is not None:
             half = law.quantile(0.5)
             late = min(LATE - BLURRED * least, LATE_PART * half) + UNSURE * half / (1 + len(latencies) ** 2)
@@ -91,7 +100,12 @@ class Timetable:
                 *law.sample(POINTS), minimum=least, lag=max(0.0, least / 2 + late), part=HALF
             )
             self._late = law.quantile(NEARLY_ALL)
+            self._early = EARLY * least if self._plan.spare >= 1 else 0.0
             self.planned = self._plan.gap(0.0)
+
+    def foreseen(self, took: Took) -> float:
+        """How likely it was that a job ends between the two looks that it ended between; 1 where nothing was known."""
+        return 1.0 if self._law is None else self._law.share(took.seen) - self._law.share(took.working or 0.0)
 
     def gap(self, elapsed: float, since: float = 0.0) -> float:
         """Seconds until the next look, from one that found it at work.
@@ -107,11 +121,65 @@ class Timetable:
             gap = min(EASES * (elapsed - max(plan.end, since)), LONGEST)
         else:
             gap = plan.gap(elapsed)
-            if elapsed < EARLY * least and elapsed + gap > BEFORE * least:
-                gap = EARLY * least - elapsed
+            if elapsed < self._early and elapsed + gap > BEFORE * least:
+                gap = self._early - elapsed
             if elapsed > self._late:
                 gap = min(gap, least + OVERRUN * (elapsed - max(self._late, since)))
         return max(least, min(gap, self.longest))
+
+
+class Experience:
+    """What is known of how long jobs of one offer and task take: gives out schedules, and learns from what they see.
+
+    Where jobs are done at the first look at them, nobody would learn that they have become quicker. So some are looked at before,
+    and each that ends before it was likely to makes a change likelier, by Bayes' rule; what does not, less likely.
+
+    Args:
+        took: of jobs before, newest first.
+
+    Attributes:
+        took: of all jobs known, newest first.
+    """
+
+    def __init__(self, took: Sequence[Took] = ()) -> None:
+        self.took = list(took)
+        self._timetable: Timetable | None = None
+        self._news = self._given = 0
+        self._odds = UNLIKELY
+        self._surprised = False
+
+    def reread(self, took: Sequence[Took]) -> None:
+        """Go on from what a ledger knows by now."""
+        self.took = list(took)
+        self._timetable = None
+
+    @property
+    def doubt(self) -> float:
+        """How likely it is that jobs are quicker by now, from 0 (no likelier than not) to 1."""
+        return max(0.0, (self._odds - 1) / (self._odds + 1))
+
+    def schedule(
+        self, minimum: float, *, expected: float, low: float, high: float, longest: float | None = None
+    ) -> Schedule:
+        """When to look at the next job. The arguments are those of `Timetable`."""
+        # Some milliseconds of work, so not after each of a thousand jobs: a fifth more than it was made from is news.
+        if self._timetable is None or self._news * 5 > len(self.took) or (self._surprised and self._news >= HASTE):
+            self._news, self._surprised = 0, False
+            self._timetable = Timetable(
+                minimum, latencies=self.took, expected=expected, low=low, high=high, longest=longest, doubt=self.doubt
+            )  # fmt: skip
+        self._given += 1
+        return Schedule(self._timetable, peek=PEEKS.get(self._given % 16, 0.0))
+
+    def learn(self, took: Took) -> None:
+        """Learn from a job that has just been seen done."""
+        if self._timetable is not None:
+            early = took.is_wide(self._timetable.minimum)
+            likely = max(self._timetable.foreseen(took), NEVER) if early else 1.0
+            self._odds = min(max(self._odds * ANEW / likely, UNLIKELY), 1 / UNLIKELY)
+            self._surprised |= self._odds > 1
+        self.took = [took, *self.took[: MOST - 1]]
+        self._news += 1
 
 
 class Schedule:
