@@ -20,10 +20,10 @@ MOST = 200
 NARROWEST, WIDEST = 0.015, 0.35
 """How far a job speaks for its surroundings, at least and at most, in log time."""
 REACH = 0.7
-NEIGHBOURS = 1.4
+NEIGHBOURS = 2.0
 """Times the root of their number: so many neighbours on, REACH of the distance, is how far a job speaks."""
-TAIL, FAR = 0.25, 2.5
-"""A quarter of each job's weight reaches two and a half times as far: no two dozen jobs show the whole of their law."""
+TAIL, FAR = 0.2, 2.5
+"""A fifth of each job's weight reaches two and a half times as far: no two dozen jobs show the whole of their law."""
 BLUR = 0.25
 """The least of that, in parts of the time between the two looks that a job ended between."""
 WIDE, LONG = 0.35, 2.5
@@ -128,7 +128,9 @@ def law_of(
     if not ends and not said:
         return None
     trust = 1.0 if not ends else 1 / (1 + len(ends) / 4 + len(ends) ** 2 / 8)
-    stretches = [(start, end, weight * (1 - trust if said else 1)) for start, end, weight in _spread(ends, doubt)]
+    stretches = [
+        (start, end, weight * (1 - trust if said else 1)) for start, end, weight in _spread(ends, doubt)
+    ]
     stretches += [(start, end, weight * (trust if ends else 1)) for start, end, weight in said]
     return _mixed(stretches)
 
@@ -176,7 +178,9 @@ def _spread(ends: Sequence[_End], doubt: float) -> list[tuple[float, float, floa
     whole = (1 - FADES**count) / (1 - FADES)
     stretches = []
     for age, end in enumerate(ends):
-        width = WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, log(end.at), near)))
+        width = (
+            WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, log(end.at), near)))
+        )
         width = max(width, min(WIDEST, BLUR * end.blur / end.at))
         weight = FADES**age / whole
         if end.between is not None and doubt:

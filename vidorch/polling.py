@@ -23,8 +23,8 @@ LATE, LATE_PART = 0.135, 0.01
 0.2 is what is promised; a law learned from twenty jobs is a little too sure of itself (benchmarks/polling.py)."""
 BLURRED = 0.02
 """The part of the minimum that is taken off that: what was seen by looks far apart is known less well."""
-HALF = 0.5
-"""The part of the looks of one every `minimum` seconds that a nearer end is worth, by what is known: what is promised."""
+HALF = 0.49
+"""The part of the looks of one every `minimum` seconds that a nearer end is worth, by what is known. Half is promised."""
 UNSURE = 0.005
 """The part of the median that is added to it while nothing but the catalog is known."""
 POINTS = 90
@@ -163,7 +163,11 @@ class Experience:
     ) -> Schedule:
         """When to look at the next job. The arguments are those of `Timetable`."""
         # Some milliseconds of work, so not after each of a thousand jobs: a fifth more than it was made from is news.
-        if self._timetable is None or self._news * 5 > len(self.took) or (self._surprised and self._news >= HASTE):
+        if (
+            self._timetable is None
+            or self._news * 5 > len(self.took)
+            or (self._surprised and self._news >= HASTE)
+        ):
             self._news, self._surprised = 0, False
             self._timetable = Timetable(
                 minimum, latencies=self.took, expected=expected, low=low, high=high, longest=longest, doubt=self.doubt

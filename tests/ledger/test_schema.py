@@ -19,6 +19,7 @@ RELEASED = {
     "0001_ground": "e95c5b50f0960b8d76247d2468edac1a55a1779f76ccd7e8aa5ece078fe536e2",
     "0002_budgets": "569d830060d93c9abf71e06a336052fd51c3db331f151888352eab999523cd69",
     "0003_quick_at_any_size": "9610349cb64f5914f591d0d90d44030950b3da150e33116213c0b36347601d2c",
+    "0004_last_seen_working": "07a922a8538301bdf02434e164eb0b6838111e9726cf0f63e0eb07fd8e4096c9",
 }
 """SHA-256 of each released migration. A line is added with a new migration; none is ever changed."""
 
@@ -28,7 +29,8 @@ NEEDED = {
     "jobs": "id run_id candidate attempt scope endpoint account provider model task route state version settings settings_hash samples "
     "seed remote_id details token possible_ids outlives_caller find owner lease_until host process deadline poll_at polls progress "
     "stage estimate_low estimate estimate_high quote cost cost_basis billed charged price_as_of error error_code error_stage "
-    "error_text request_id timings trace created_at uploading_at sending_at accepted_at running_at downloading_at ended_at updated_at",
+    "error_text request_id timings trace created_at uploading_at sending_at accepted_at running_at downloading_at ended_at updated_at "
+    "working_at",
     "outputs": "id run_id job_id number state uri ref media_type size sha256 width height frames fps duration has_audio seed cost scores "
     "reason expires_at created_at",
     "events": "id run_id job_id at kind source target version data",

@@ -101,6 +101,7 @@ class Errand:
         self.watch = Stopwatch(services.clock)
         self.fraction = job.progress
         self.polls = job.polls
+        self.working_at: float | None = None
         self.p99: float | None = None
         self.nap: asyncio.Future[None] | None = None
         self._folder = folder

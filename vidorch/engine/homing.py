@@ -47,7 +47,7 @@ class Homecoming:
         errand = self._errand
         assert errand.accepted is not None
         if errand.job.state != State.DOWNLOADING:
-            await errand.move(State.DOWNLOADING)
+            await errand.move(State.DOWNLOADING, working_at=errand.working_at)
         porter = Porter(
             errand.provider, errand.context, errand.purchase, self._target, self._refuge, self._candidates,
             errand.services.ids.new, errand.clock,

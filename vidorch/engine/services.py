@@ -13,10 +13,11 @@ from vidorch.contract import Clock, Context, Endpoint, Provider
 from vidorch.engine.hosts import Host
 from vidorch.engine.purchase import Purchase
 from vidorch.http import Http
+from vidorch.latencies import Took
 from vidorch.ledger.ledger import Ledger
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
-from vidorch.polling import Schedule, Timetable
+from vidorch.polling import Experience, Schedule
 from vidorch.result import Job
 
 __all__ = ["Services"]
@@ -25,25 +26,14 @@ NO_LIMIT = 100_000
 FRESH_FOR = 300.0
 IN_PROCESS = 0.5
 """Seconds between two looks at work in our own process, at most: they cost nothing, and people watch it."""
-PEEKS = {7: 0.75, 15: 0.5}
-"""Of sixteen jobs two are looked at before the first look that is planned, after this part of that time: where all are done at
-the first look, nobody would learn that they have become quicker."""
 
 
 @dataclass(slots=True)
-class _Law:
-    """What the ledger knows of an offer's latencies, and when it was asked.
+class _Known:
+    """What the ledger knows of an offer's latencies, and when it was asked."""
 
-    Attributes:
-        timetable: made from them, at the first need. news: jobs that it does not know of yet.
-        schedules: how many were given out.
-    """
-
-    seconds: list[float]
+    experience: Experience
     read_at: float
-    timetable: Timetable | None = None
-    news: int = 0
-    schedules: int = 0
 
 
 @dataclass(slots=True)
@@ -68,7 +58,7 @@ class Services:
     budgets: Sequence[Budget] = ()
     mock: bool = False
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
-    _laws: dict[tuple[str, str, str], _Law] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
 
     def endpoint(self, name: str, provider: str) -> Endpoint:
         """The endpoint of that name; one that nobody configured has its provider's defaults."""
@@ -95,32 +85,31 @@ class Services:
 
     async def latencies(self, offer: Offer, task: str) -> Sequence[float]:
         """Seconds that jobs like this took, newest first, read from the ledger every few minutes."""
-        return (await self._law(offer, task)).seconds
+        return [took.seen for took in (await self._experience(offer, task)).took]
 
     async def schedule(self, offer: Offer, task: str) -> Schedule:
         """When to look at a job of this offer."""
-        law, known = await self._law(offer, task), offer.latency
-        # Some milliseconds of work, so not after each of a thousand jobs: a fifth more than it was made from is news.
-        if law.timetable is None or law.news * 5 > len(law.seconds):
-            law.timetable, law.news = Timetable(
-                offer.min_poll, latencies=law.seconds, expected=known.expected, low=known.low, high=known.high,
-                longest=None if offer.outlives_caller else IN_PROCESS,
-            ), 0  # fmt: skip
-        law.schedules += 1
-        return Schedule(law.timetable, peek=PEEKS.get(law.schedules % 16, 0.0))
+        known = offer.latency
+        return (await self._experience(offer, task)).schedule(
+            offer.min_poll, expected=known.expected, low=known.low, high=known.high,
+            longest=None if offer.outlives_caller else IN_PROCESS,
+        )  # fmt: skip
 
-    async def _law(self, offer: Offer, task: str) -> _Law:
-        law = self._laws.get((offer.endpoint, offer.model, task))
-        if law is None or self.clock.now() > law.read_at + FRESH_FOR:
-            seconds = await in_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
-            count = 0 if law is None else law.schedules
-            law = self._laws[offer.endpoint, offer.model, task] = _Law(
-                seconds, self.clock.now(), schedules=count
-            )
-        return law
+    async def _experience(self, offer: Offer, task: str) -> Experience:
+        what = offer.endpoint, offer.model, task
+        known = self._known.get(what)
+        if known is not None and self.clock.now() <= known.read_at + FRESH_FOR:
+            return known.experience
+        took = await in_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
+        now, known = self.clock.now(), self._known.get(what)
+        if known is None:
+            known = self._known[what] = _Known(Experience(took), now)
+        elif now > known.read_at + FRESH_FOR:  # of many jobs that began together one was quicker
+            known.experience.reread(took)
+            known.read_at = now
+        return known.experience
 
-    def took(self, offer: Offer, task: str, seconds: float) -> None:
+    def took(self, offer: Offer, task: str, took: Took) -> None:
         """Learn from a job that has just finished."""
-        if (law := self._laws.get((offer.endpoint, offer.model, task))) is not None:
-            law.seconds = [seconds, *law.seconds[:199]]
-            law.news += 1
+        if (known := self._known.get((offer.endpoint, offer.model, task))) is not None:
+            known.experience.learn(took)

@@ -8,6 +8,7 @@ import contextlib
 from vidorch.contract import Done, Failed, Progress
 from vidorch.engine.errand import Errand
 from vidorch.errors import TimedOut, VidorchError
+from vidorch.latencies import Took
 from vidorch.ledger.moves import State
 from vidorch.ledger.reading import SEEN_LATE
 from vidorch.polling import Schedule, after_lost_poll, deadline_after, next_poll
@@ -41,6 +42,7 @@ class Lookout:
         due = errand.job.poll_at or began
         if errand.job.outlives_caller and began - accepted_at < 1.0:
             due = began + schedule.first()
+            errand.working_at = accepted_at
             errand.note_look(due)
             await self._pause(due - began)
         while True:
@@ -59,7 +61,7 @@ class Lookout:
                 errand.watch.lap("run")
                 now = errand.clock.now()
                 if isinstance(found, Done) and now - due <= SEEN_LATE:
-                    errand.services.took(offer, task, now - accepted_at)
+                    errand.services.took(offer, task, _took(accepted_at, errand.working_at, now))
                 return found
             if found.stage == "running" and errand.job.state == State.ACCEPTED and not lost:
                 errand.watch.lap("queue")
@@ -67,7 +69,7 @@ class Lookout:
             now = errand.clock.now()
             pause = self._next(schedule, now - accepted_at, found, lost)
             if not lost:
-                due = now + pause
+                errand.working_at, due = now, now + pause
             errand.tell(found, due)
             if now > deadline:
                 if await self._give_up():
@@ -124,3 +126,7 @@ class Lookout:
             charged=None if goes_on else False,
             run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, provider=job.provider,
         )  # fmt: skip
+
+
+def _took(accepted_at: float, working_at: float | None, now: float) -> Took:
+    return Took(now - accepted_at, None if working_at is None else max(0.0, working_at - accepted_at))

@@ -323,6 +323,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX deliveries_job ON deliveries (job_id)",
         ),
     ),
+    Migration("0004_last_seen_working", ("ALTER TABLE jobs ADD COLUMN working_at DOUBLE PRECISION",)),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select
 
 from vidorch.budget import BudgetState
+from vidorch.latencies import Took
 from vidorch.ledger.accounts import states_of
 from vidorch.ledger.moves import State
 from vidorch.ledger.rows import job_of, run_of
@@ -69,7 +70,10 @@ _CLAIMED = select(jobs.c.id).where(
     jobs.c.remote_id == bindparam("b_remote"),
 )
 _LATENCIES = (
-    select((jobs.c.downloading_at - jobs.c.accepted_at).label("seconds"))
+    select(
+        (jobs.c.downloading_at - jobs.c.accepted_at).label("seen"),
+        (jobs.c.working_at - jobs.c.accepted_at).label("working"),
+    )
     .where(
         jobs.c.endpoint == bindparam("b_endpoint"),
         jobs.c.model == bindparam("b_model"),
@@ -245,13 +249,15 @@ class Reader:
 
         return self._store.read(work)
 
-    def latencies(self, endpoint: str, model: str, *, task: str, limit: int = 200) -> list[float]:
-        """Seconds that settled jobs took at the vendor, from accepted to seen finished; newest first.
+    def latencies(self, endpoint: str, model: str, *, task: str, limit: int = 200) -> list[Took]:
+        """How long settled jobs took at the vendor, from accepted to seen finished; newest first.
 
         Left out are those that were seen long after a look was due: nobody knows when they finished.
         """
         values = {"b_endpoint": endpoint, "b_model": model, "b_task": task, "b_limit": limit}
-        return self._store.read(lambda db: [row["seconds"] for row in db.rows(_LATENCIES, values)])
+        return self._store.read(
+            lambda db: [Took(row["seen"], row["working"]) for row in db.rows(_LATENCIES, values)]
+        )
 
     def spent(self, run_id: str) -> Spent:
         """What the outermost run of this one has used of its cap, together with everything below it."""

@@ -153,6 +153,7 @@ jobs = Table(
     Column("downloading_at", Time),
     Column("ended_at", Time),
     Column("updated_at", Time, nullable=False),
+    Column("working_at", Time),  # when a look last found it at work; NULL when nobody knows
     UniqueConstraint(
         "endpoint", "account", "remote_id", name="jobs_remote"
     ),  # a job at the vendor is claimed once
