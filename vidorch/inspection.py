@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Inspection", "inspect", "inspect_at"]
 
 FINE = 10
 """Points closer together than a tenth of the least time between looks are close enough for choosing among them alone."""
@@ -63,9 +63,7 @@ def inspect(
         times: points, rising from 0. done: the share that has ended by then, from 0 to 1. minimum: seconds between two looks.
         part: of the looks of one every `minimum` seconds, how many a nearer end is worth at most.
     """
-    middles = [0.0]
-    for at in range(1, len(times)):
-        middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
+    middles = _middles(times, done)
     most = max(2.0, part * (middles[-1] / minimum + 0.5))
     # Looks every g seconds cost 1 / g and g / 2 of lag: the price at which g is `minimum`, over the time in which most ends.
     guess = log(2 * (times[-1] - times[len(times) // 4] + minimum) / minimum**2)
@@ -93,6 +91,20 @@ def inspect(
     (_, _, looks), found, first, late = chosen
     steps = [times[first] if first else found.steps[0], *found.steps[1:]]
     return Inspection(times, steps, late, looks, most - looks)
+
+
+def inspect_at(times: Sequence[float], done: Sequence[float], *, minimum: float, price: float) -> Inspection:
+    """The plan with the least sum of looks and `price` times seconds of lag. The other arguments are those of `inspect`."""
+    plan = _solve(times, done, _middles(times, done), minimum, price)
+    return Inspection(times, plan.steps, plan.lag, plan.looks)
+
+
+def _middles(times: Sequence[float], done: Sequence[float]) -> list[float]:
+    """For each point, the seconds at which what has ended by then did, times its share."""
+    middles = [0.0]
+    for at in range(1, len(times)):
+        middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
+    return middles
 
 
 @dataclass(frozen=True, slots=True)

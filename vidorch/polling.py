@@ -23,7 +23,7 @@ LATE, LATE_PART = 0.135, 0.01
 0.2 is what is promised; a law learned from twenty jobs is a little too sure of itself (benchmarks/polling.py)."""
 BLURRED = 0.02
 """The part of the minimum that is taken off that: what was seen by looks far apart is known less well."""
-HALF = 0.49
+HALF = 0.493
 """The part of the looks of one every `minimum` seconds that a nearer end is worth, by what is known. Half is promised."""
 UNSURE = 0.005
 """The part of the median that is added to it while nothing but the catalog is known."""
