@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import shutil
 from dataclasses import replace
@@ -177,6 +178,42 @@ def test_saving_to_no_path(result: Result, path: str) -> None:
     """A path that cannot be is an InvalidRequest."""
     with pytest.raises(InvalidRequest, match="path="):
         result.save(path)
+
+
+@pytest.mark.parametrize("name", ["x.mov", "x.WEBM", "x.gif"])
+def test_saving_converts_nothing(result: Result, tmp_path: Path, name: str) -> None:
+    """A name of another kind of file is refused with the one that works, and nothing is written."""
+    with pytest.raises(InvalidRequest, match=r"Call it x\.mp4\."):
+        result.save(tmp_path / "new" / name)
+    assert [] == list(tmp_path.rglob("new"))
+
+
+@pytest.mark.parametrize("name", ["x.m4v", "x.MP4", "x"])
+def test_saving_under_every_name_of_an_mp4(result: Result, tmp_path: Path, name: str) -> None:
+    """A name that says MP4, or nothing, is taken as it is."""
+    assert tmp_path / name == result.save(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "own", "name", "fits"),
+    [
+        ("image/png", "a.png", "x.png", True),
+        ("image/png", "a.png", "x.mp4", False),
+        ("video/webm", "a.webm", "x.webm", True),
+        ("video/x-odd", "a.odd", "x.odd", True),
+        ("video/x-odd", "a.odd", "x.mp4", False),
+        ("video/x-odd", "a", "x.mp4", True),
+    ],
+)
+def test_saving_goes_by_what_is_in_the_file(
+    result: Result, tmp_path: Path, media_type: str, own: str, name: str, fits: bool
+) -> None:
+    """The suffix has to be one of the clip's kind; of a kind that nobody here knows, the clip's own."""
+    (tmp_path / own).write_bytes(b"a file")
+    clip = replace(result.clip, path=tmp_path / own, media_type=media_type)
+    with contextlib.nullcontext() if fits else pytest.raises(InvalidRequest, match="saving converts nothing"):
+        clip.save(tmp_path / name)
+    assert fits == (tmp_path / name).exists()
 
 
 def test_a_clip_elsewhere_is_fetched_to_be_saved(result: Result, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidorch.errors import VidorchError
+from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.inputs import usable_path
 from vidorch.money import show_usd
 
@@ -88,14 +88,15 @@ class Clip:
 
         Raises:
             FileExistsError: something else is there and `overwrite` is False.
-            InvalidRequest: a path that this system cannot have.
+            InvalidRequest: a path that this system cannot have, or one that ends like another kind of file: nothing is converted.
             VidorchError: the clip is at a URL that cannot be read.
         """
         from vidorch import media, storage
 
         target = usable_path(path, "path")
         if target.is_dir():
-            target = target / (self.path.name if self.path is not None else self.uri.rpartition("/")[2])
+            target = target / self._name
+        self._must_be_called(target)
         if target.exists():
             if self.path is not None and target.samefile(self.path):
                 return target
@@ -111,6 +112,24 @@ class Clip:
             return media.publish(temporary, target, overwrite=overwrite)
         finally:
             temporary.unlink(missing_ok=True)
+
+    @property
+    def _name(self) -> str:
+        return self.path.name if self.path is not None else self.uri.rpartition("/")[2]
+
+    def _must_be_called(self, target: Path) -> None:
+        """A name without a suffix promises nothing; any other has to end like what is in the file."""
+        from vidorch.media.types import SUFFIXES
+
+        own = Path(self._name).suffix
+        endings = SUFFIXES.get(self.media_type, (own,) if own else ())
+        if endings and target.suffix and target.suffix.lower() not in (*endings, own.lower()):
+            allowed = f"a name ending in {' or '.join(endings)}, or a folder"
+            raise InvalidRequest(
+                f"path={str(target)!r} ends in {target.suffix}, and the clip is {self.media_type}: saving converts nothing. "
+                f"Nothing was written. Allowed is {allowed}.",
+                hint=f"Call it {target.with_suffix(endings[0]).name}.", field="path", value=str(target), allowed=allowed,
+            )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: money as text, times in seconds."""

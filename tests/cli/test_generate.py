@@ -167,6 +167,7 @@ BAD = [
     ),
     pytest.param(["generate", "x", "-m", "fal/klng-3.0-pro"], "kling-3.0-pro", id="a pinned model misspelt"),
     pytest.param(["generate", BALL, "-o", "clip.avi"], "ending in .mp4", id="an output of another kind"),
+    pytest.param(["generate", BALL, "-o", "clip.mov"], "Call it clip.mp4.", id="an output called QuickTime"),
     pytest.param(["generate", "x", "--duratoin", "5"], "--duration", id="an option misspelt"),
     pytest.param(["generate"], "PROMPT", id="nothing at all"),
     pytest.param(["generat", "x"], "generate", id="a command misspelt"),

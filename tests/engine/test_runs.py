@@ -152,11 +152,12 @@ class TestOutput:
         assert clip.path is not None
         assert ("somebody else's", True) == (target.read_text(), clip.path.name.startswith("out-job_"))
 
-    @pytest.mark.parametrize("output", ["clip.txt", "clip"])
-    def test_anything_else_is_a_mistake(self, client_of: Make, output: str) -> None:
-        """A name that is neither a video file nor a folder is refused with what is allowed."""
+    @pytest.mark.parametrize("output", ["clip.txt", "clip", "clip.mov", "clip.webm", "clip.gif"])
+    def test_anything_else_is_a_mistake(self, client_of: Make, provider: Scripted, output: str) -> None:
+        """A name that is neither an MP4's nor a folder's is refused with what is allowed, before anything is made."""
         with pytest.raises(InvalidRequest, match=r"ending in \.mp4"):
             generate(client_of(), output=output)
+        assert [] == provider.calls
 
     def test_several_candidates_and_one_file(self, client_of: Make, tmp_path: Path) -> None:
         """The chosen clip goes to the file; all of them stay in the run's folder."""

@@ -69,7 +69,7 @@ def left_over(tmp_path: Path) -> list[Path]:
 
 class TestReadingOutput:
     @pytest.mark.parametrize(
-        "url", ["s3://bucket/ads/", "s3://bucket/a.mp4", "gs://bucket/x/a.MOV", "memory://a/"]
+        "url", ["s3://bucket/ads/", "s3://bucket/a.mp4", "gs://bucket/x/a.M4V", "memory://a/"]
     )
     def test_a_url_is_written_down_as_it_is(self, url: str, own: Path) -> None:
         """A URL is kept whole: it holds no secret."""
@@ -80,6 +80,19 @@ class TestReadingOutput:
         """Nothing is guessed: a name without an ending could be either."""
         with pytest.raises(InvalidRequest, match="a slash at its end"):
             target_of(url, False, own)
+
+    @pytest.mark.parametrize("suffix", [".mov", ".webm", ".gif", ".MOV", ".txt"])
+    @pytest.mark.parametrize("place", ["clip", "a.b/clip", "s3://my.bucket/clip"])
+    def test_a_name_of_another_kind_of_file(self, place: str, suffix: str, own: Path) -> None:
+        """What is made is MP4, so no other suffix is taken; the one that works is named."""
+        with pytest.raises(InvalidRequest, match=r"Call it clip\.mp4\.") as caught:
+            target_of(f"{place}{suffix}", False, own)
+        assert (True, "output") == (f"ends in {suffix}" in str(caught.value), caught.value.field)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".MP4", ".m4v"])
+    def test_a_name_of_an_mp4(self, suffix: str, own: Path, tmp_path: Path) -> None:
+        """Every suffix that an MP4 goes by is taken."""
+        assert tmp_path / f"clip{suffix}" == target_of(f"{tmp_path}/clip{suffix}", False, own).file
 
     @pytest.mark.parametrize(
         ("kind", "named"),

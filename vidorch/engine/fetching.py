@@ -11,15 +11,15 @@ from typing import Any
 
 from vidorch.contract import Accepted, Clock, Context, Output, Provider
 from vidorch.engine.purchase import Purchase
-from vidorch.engine.targets import Published, Target
+from vidorch.engine.targets import MADE, Published, Target
 from vidorch.errors import BadMedia, VidorchError
+from vidorch.media.types import SUFFIXES
 from vidorch.offloop import in_thread
 from vidorch.result import Job
 
 __all__ = ["Brought", "Porter"]
 
 TRIES = 5
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Porter:
 
     def _finish(self, job: Job, output: Output, number: int, temporary: Path) -> Brought:
         seen = self._look(output, temporary)
-        published = self._put(job, number, temporary, _SUFFIXES.get(output.media_type, ".mp4"))
+        published = self._put(job, number, temporary, SUFFIXES.get(output.media_type, MADE)[0])
         row = {
             "id": self.new_id("out"), "run_id": job.run_id, "job_id": job.id, "number": output.index, "state": "published",
             "uri": published.uri, "ref": None, "media_type": output.media_type, **seen,

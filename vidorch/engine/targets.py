@@ -17,12 +17,13 @@ from pathlib import Path
 from vidorch import storage
 from vidorch.errors import InvalidRequest
 from vidorch.inputs import usable_path
+from vidorch.media.types import SUFFIXES
 
 __all__ = ["Published", "Target", "target_of"]
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
-_MEDIA_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".png": "image/png", ".jpg": "image/jpeg",
-                ".webp": "image/webp"}  # fmt: skip
+MADE = SUFFIXES["video/mp4"]
+"""What a named file may end in: models make MP4, and nothing here turns one container into another."""
+_MEDIA_TYPES = {suffix: media_type for media_type, many in SUFFIXES.items() for suffix in many}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,21 +167,33 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: b
         return Target(own_folder, None, overwrite)
     allowed = "a file ending in .mp4, an existing folder, or a new folder written with a slash at its end"
 
-    def wrong(why: str) -> InvalidRequest:
-        return InvalidRequest(f"output={output!r} {why}", field="output", value=output, allowed=allowed)
+    def wrong(why: str, hint: str = "") -> InvalidRequest:
+        return InvalidRequest(
+            f"output={output!r} {why}", hint=hint, field="output", value=output, allowed=allowed
+        )
+
+    def not_a_video(path: Path) -> InvalidRequest:
+        if not path.suffix:
+            return wrong(f"cannot be used. Allowed is {allowed}.")
+        return wrong(
+            f"ends in {path.suffix}, and what is made is MP4. Nothing was made. Allowed is {allowed}.",
+            hint=f"Call it {path.with_suffix(MADE[0]).name}.",
+        )
 
     if storage.is_url(output):
         url = storage.usable_url(output)
-        if not url.endswith("/") and Path(url).suffix.lower() not in VIDEO_SUFFIXES:
-            raise wrong(f"cannot be used. Allowed is {allowed}.")
+        if not url.endswith("/") and Path(url).suffix.lower() not in MADE:
+            raise not_a_video(
+                Path(url.partition("://")[2].partition("/")[2])
+            )  # a dot in a bucket is no suffix
         return Target(own_folder, None, overwrite, url)
     path = usable_path(output, "output")
     if path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
             raise wrong("is a file, not a folder.")
         return Target(path.absolute(), None, overwrite)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise wrong(f"cannot be used. Allowed is {allowed}.")
+    if path.suffix.lower() not in MADE:
+        raise not_a_video(path)
     if path.exists() and not overwrite and not again:
         raise InvalidRequest(
             f"output={output!r} exists already. Nothing was made.", hint="Pass overwrite=True (--overwrite), or another name.",

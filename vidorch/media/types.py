@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["video", "image", "audio"]
 MediaSource: TypeAlias = "str | Path | bytes"
+
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "video/mp4": (".mp4", ".m4v"),
+    "video/quicktime": (".mov",),
+    "video/webm": (".webm",),
+    "image/png": (".png",),
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/webp": (".webp",),
+}
+"""What the name of a file ends in, by what is in it: a player goes by one, a program by the other. The first is what we give."""
 
 
 @dataclass(frozen=True, slots=True)
