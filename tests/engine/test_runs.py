@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.engine.scripted import Scripted, VirtualClock, offer, video
+from tests.engine.scripted import Scripted, VirtualClock, offer, paid, video
 from vidorch import media
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Accepted, Done, Failed, Output, Polled, Progress, Rejected
@@ -365,6 +365,49 @@ class TestTheLedgerMeanwhile:
         result = generate(client_of())
         assert ([State.RUNNING], 0) == (failed, len(result.failures))
 
+    @pytest.mark.parametrize(
+        ("verb", "target", "calls", "charged", "said", "hint"),
+        [
+            ("record", None, 0, False, "Nothing was sent, and nothing was paid by this call.", "Make room."),
+            ("move", "sending", 0, False, "was not sent, and nothing was paid for it.", "Make room."),
+            ("move", "settled", 1, None, "was sent before that, and may be paid for;", "Make room. Then: vidorch jobs resume run_"),
+        ],
+        ids=["before the first job", "before the first byte", "after the vendor took it"],
+    )  # fmt: skip
+    def test_that_fails_says_whether_anything_was_paid(
+        self,
+        client_of: Make,
+        provider: Scripted,
+        monkeypatch: pytest.MonkeyPatch,
+        verb: str,
+        target: str | None,
+        calls: int,
+        charged: bool | None,
+        said: str,
+        hint: str,
+    ) -> None:
+        """Whenever a disk is full: nothing was paid where nothing was sent, and only there that is said."""
+        from concurrent.futures import Future
+
+        from vidorch.ledger.ledger import Ledger
+
+        real = getattr(Ledger, verb)
+
+        def fail(self: Ledger, *args: object, **more: object) -> Future[object]:
+            if target not in (None, *args):
+                return real(self, *args, **more)  # type: ignore[no-any-return]
+            broken: Future[object] = Future()
+            broken.set_exception(LedgerUnavailable("The disk is full.", hint="Make room."))
+            return broken
+
+        monkeypatch.setattr(Ledger, verb, fail)
+        with pytest.raises(LedgerUnavailable) as caught:
+            generate(client_of(paid()))
+        assert (calls, charged, True, True) == (
+            provider.calls.count("submit"), caught.value.charged, said in caught.value.message,
+            caught.value.hint.startswith(hint),
+        )  # fmt: skip
+
     def test_a_damaged_one_is_not_a_missing_run(self, client_of: Make, tmp_path: Path) -> None:
         """Asking for a run of a ledger that cannot be read says that, not that there is no such run."""
         (tmp_path / "ledger.db").write_bytes(b"not a database " * 100)
@@ -475,11 +518,41 @@ class TestTheDoorToPaidSubmits:
     def test_without_a_ledger_there_is_no_spending(
         self, client_of: Make, provider: Scripted, tmp_path: Path
     ) -> None:
-        """Paid work without a ledger on disk raises `LedgerUnavailable`."""
+        """Paid work without a ledger on disk raises `LedgerUnavailable`, which says that nothing was sent nor paid."""
         (tmp_path / "not-a-folder").write_text("")
-        with pytest.raises(LedgerUnavailable):
+        with pytest.raises(
+            LedgerUnavailable, match=r"\. Nothing was sent, and nothing was paid by this call\."
+        ):
             generate(client_of(offer(price=self.PRICE), ledger=tmp_path / "not-a-folder" / "ledger.db"))
         assert [] == provider.calls
+
+    def test_nor_of_a_batch(self, client_of: Make, provider: Scripted, tmp_path: Path) -> None:
+        """So does a batch."""
+        (tmp_path / "not-a-folder").write_text("")
+
+        async def go() -> None:
+            async with client_of(
+                offer(price=self.PRICE), ledger=tmp_path / "not-a-folder" / "l.db"
+            ) as client:
+                await client.generate_many(["x", "y"], model="test/basic")
+
+        with pytest.raises(LedgerUnavailable, match="Nothing was sent, and nothing was paid by this call"):
+            asyncio.run(go())
+        assert [] == provider.calls
+
+    def test_nor_after_free_work_that_went_on_without(self, client_of: Make, tmp_path: Path) -> None:
+        """A client whose ledger is in memory alone refuses what is paid, and says so once."""
+        (tmp_path / "not-a-folder").write_text("")
+
+        async def go() -> None:
+            offers = (offer("basic"), offer("paid", price=self.PRICE))
+            async with client_of(*offers, ledger=tmp_path / "not-a-folder" / "ledger.db") as client:
+                await client.generate("x", model="test/basic")
+                await client.generate("x", model="test/paid")
+
+        with pytest.warns(UserWarning, match="without a record"), pytest.raises(LedgerUnavailable) as caught:
+            asyncio.run(go())
+        assert 1 == str(caught.value).count("Nothing was sent, and nothing was paid by this call.")
 
     def test_free_work_goes_on_without_one_and_warns(self, client_of: Make, tmp_path: Path) -> None:
         """Free work runs with a warning where no ledger can be written."""

@@ -192,7 +192,7 @@ class TestFull:
         """A full disk is said to be full, nothing of that transaction is kept, and what was there before can be read."""
         a_job(ledger)
         fill(ledger)
-        with pytest.raises(LedgerUnavailable, match="the disk is full.* nothing was paid"):
+        with pytest.raises(LedgerUnavailable, match="the disk is full.* Make room"):
             ledger.record(run_row("run_2", request="x" * 1_000_000), at=NOW).result()
         assert ["run_1"] == [run["id"] for run in ledger.runs()]
 

@@ -221,13 +221,18 @@ class AsyncClient:
             OverBudget: the lines together do not fit. InvalidRequest, Unsupported, ...: a line cannot be served.
                 Nothing was sent.
         """
+        from vidorch.engine.paying import sending_nothing
+
         lines = [parse(prompt, options) for prompt in prompts]
         if not lines:
             return []
         call = lines[0][1]
         planned = [await in_thread(self.prepare, request, one) for request, one in lines]
-        engine = await self._open(free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned))
-        parent = await engine.begin_batch(call, [plan for plan, _ in planned])
+        with sending_nothing():
+            engine = await self._open(
+                free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned)
+            )
+            parent = await engine.begin_batch(call, [plan for plan, _ in planned])
         gate = asyncio.Semaphore(AT_ONCE)
         results = await asyncio.gather(
             *(
@@ -282,13 +287,16 @@ class AsyncClient:
         return await self._begin(Asked(request, call, plan, estimate))
 
     async def _begin(self, asked: Asked) -> AsyncRun:
+        from vidorch.engine.paying import sending_nothing
+
         if asked.call.detach and not all(entry.offer.outlives_caller for entry in asked.entries):
             raise InvalidRequest(
                 "detach=True is for hosted models: work inside this process ends with it. Nothing was made.", field="detach",
                 value=True, allowed="a hosted model",
             )  # fmt: skip
-        engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
-        run_id = await engine.start(asked)
+        with sending_nothing():
+            engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
+            run_id = await engine.start(asked)
         return AsyncRun(self, run_id, engine.live.get(run_id), asked)
 
     def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:

@@ -16,12 +16,12 @@ from vidorch.engine.driving import JobDriver
 from vidorch.engine.errand import Overtaken
 from vidorch.engine.handover import sweep
 from vidorch.engine.hosts import LEASE, is_orphan
-from vidorch.engine.paying import must_be_payable
+from vidorch.engine.paying import must_be_payable, unwritten
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.rows import job_row
 from vidorch.engine.shielding import all_of, unless_cancelled_first
-from vidorch.errors import MissingCredentials, OverBudget, ProviderFailed, VidorchError
+from vidorch.errors import LedgerUnavailable, MissingCredentials, OverBudget, ProviderFailed, VidorchError
 from vidorch.ledger.ledger import MovedMeanwhile, NotOurs
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.offloop import in_thread, written
@@ -321,9 +321,11 @@ class LiveRun:
                 self.drivers.pop(job.id, None)
                 job = lost.job
                 continue
-            except VidorchError:
+            except VidorchError as error:
                 self._run.jobs[job.id] = driver.job
                 await self._release_job(driver.job)
+                if isinstance(error, LedgerUnavailable) and error.job_id is None:
+                    raise unwritten(error, driver.job) from error
                 raise
             job = driver.job
             self._run.outputs += driver.outputs

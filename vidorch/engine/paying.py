@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from decimal import Decimal
 
 from vidorch.budget import DEFAULT_CAP
@@ -11,10 +13,43 @@ from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
 from vidorch.errors import LedgerUnavailable, OverBudget
 from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.moves import BEFORE_SENDING
 from vidorch.live import must_not_be_a_test
 from vidorch.money import from_micros, show_usd
+from vidorch.result import Job
 
-__all__ = ["is_spending", "must_be_payable", "must_fit_again"]
+__all__ = ["is_spending", "must_be_payable", "must_fit_again", "sending_nothing", "unwritten"]
+
+SPENT_NOTHING = "Nothing was sent, and nothing was paid by this call."
+
+
+@contextlib.contextmanager
+def sending_nothing() -> Iterator[None]:
+    """What a call does before its first byte leaves: should the ledger fail in here, the error says that nothing was paid.
+
+    Raises:
+        LedgerUnavailable: with that sentence.
+    """
+    try:
+        yield
+    except LedgerUnavailable as error:
+        if SPENT_NOTHING in error.message:
+            raise
+        raise LedgerUnavailable(f"{error.message} {SPENT_NOTHING}", hint=error.hint) from error
+
+
+def unwritten(error: LedgerUnavailable, job: Job) -> LedgerUnavailable:
+    """The ledger's trouble as a job under way meets it: whether any of it was sent, and so may be paid for."""
+    said, hint, charged = "", error.hint, None if job.billed else False
+    if job.state in BEFORE_SENDING:
+        said, charged = f"The job {job.id} was not sent, and nothing was paid for it.", False
+    elif job.outlives_caller:
+        said = f"The job {job.id} was sent before that, and may be paid for; it is not sent again."
+        hint = f"{error.hint} Then: vidorch jobs resume {job.run_id}".lstrip()
+    return LedgerUnavailable(
+        f"{error.message} {said}".rstrip(), hint=hint, charged=charged, run_id=job.run_id, job_id=job.id,
+        remote_id=job.remote_id, provider=job.provider,
+    )  # fmt: skip
 
 
 def is_spending(purchase: Purchase, services: Services) -> bool:
@@ -34,7 +69,7 @@ def must_be_payable(purchase: Purchase, services: Services) -> None:
         return
     if not services.ledger.durable:
         raise LedgerUnavailable(
-            "Paid work needs a ledger on disk, and none can be written. Nothing was sent.",
+            f"Paid work needs a ledger on disk, and none can be written. {SPENT_NOTHING}",
             hint="See `vidorch doctor`.",
         )
     if not provider.simulated:

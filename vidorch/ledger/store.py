@@ -409,7 +409,7 @@ _FILE_TROUBLES = {
     ),
     sqlite3.SQLITE_FULL: (
         "cannot be written: the disk is full",
-        "Make room, then call again; nothing was paid.",
+        "Make room on it.",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "cannot be opened",
