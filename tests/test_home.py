@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ def test_no_home_by_environment(given: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         home_folder(environ={"VIDORCH_HOME": given})
     assert "VIDORCH_HOME" == field_of(caught)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_a_home_where_something_else_lies(tmp_path: Path, kind: str, below: str) -> None:
+    """What is no folder, or lies under what is none, is refused by the name of what is in the way."""
+    there = tmp_path / "x"
+    if kind == "file":
+        there.write_text("")
+    else:
+        there.symlink_to(tmp_path / "gone")
+    with pytest.raises(InvalidRequest, match=re.escape(f"{there} is not a folder")):
+        home_folder(there / below)
+    with pytest.raises(InvalidRequest, match="^VIDORCH_HOME="):
+        home_folder(environ={"VIDORCH_HOME": f"{there / below}"})
 
 
 @pytest.mark.parametrize("given", [*NO_PATHS, "sqlite:///~nosuchuser/x", "sqlite:///"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,16 +20,29 @@ def home_folder(
     """The home folder, absolute. It is not created here.
 
     Raises:
-        InvalidRequest: no path, or one that this system cannot have.
+        InvalidRequest: no path, one that this system cannot have, or one where something lies that is no folder.
     """
     environ = os.environ if environ is None else environ
     if given is not None:
-        return usable_path(given, "home").absolute()
+        return _folder(usable_path(given, "home").absolute(), "home")
     if named := environ.get("VIDORCH_HOME"):
-        return usable_path(named, "VIDORCH_HOME").absolute()
+        return _folder(usable_path(named, "VIDORCH_HOME").absolute(), "VIDORCH_HOME")
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("vidorch", appauthor=False)).absolute()
+    return _folder(Path(platformdirs.user_data_dir("vidorch", appauthor=False)).absolute(), "home")
+
+
+def _folder(path: Path, field: str) -> Path:
+    """The path, unless it can never be a folder: looked at here, since a ledger that cannot be there would seem to be empty."""
+    with contextlib.suppress(OSError):  # what may not be looked into may still be a folder
+        there = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+        if not there.is_dir():
+            allowed = "a folder, or a path where one can be made"
+            raise InvalidRequest(
+                f"{field}={str(path)!r} cannot be used: {there} is not a folder. Allowed is {allowed}.",
+                hint=f"Move {there} away, or set VIDORCH_HOME to a folder.", field=field, value=str(path), allowed=allowed,
+            )  # fmt: skip
+    return path
 
 
 def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:

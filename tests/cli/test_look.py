@@ -330,6 +330,43 @@ class TestDoctor:
         assert (True, False) == ("FAL_KEY is set" in said.out, "sk-very-secret" in said.out + said.err)
 
 
+class TestAHomeThatIsAFile:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("generate", BALL),
+            ("estimate", BALL),
+            ("models",),
+            ("jobs", "list"),
+            ("jobs", "show", "run_x"),
+            ("jobs", "resume"),
+            ("jobs", "proceed", "run_x"),
+            ("jobs", "cancel", "run_x"),
+            ("jobs", "adopt", "job_x", "id"),
+            ("jobs", "settle", "job_x", "--not-charged"),
+            ("jobs", "prune", "--before", "30", "--yes"),
+            ("budget", "set", "spring", "20"),
+            ("budget", "list"),
+            ("budget", "remove", "spring"),
+        ],
+        ids=" ".join,
+    )
+    def test_is_an_error_of_every_command(self, command: Command, home: Path, words: tuple[str, ...]) -> None:
+        """Exit 2 and what is in the way, never an empty list of jobs; the file stays as it is."""
+        home.write_text("precious")
+        said = command(*words)
+        assert (2, "", "precious") == (said.code, said.out, home.read_text())
+        assert f"VIDORCH_HOME={str(home)!r} cannot be used: {home} is not a folder." in said.err
+
+    def test_is_what_the_doctor_finds(self, command: Command, home: Path) -> None:
+        """The report goes on, and blames the home and the ledger alone."""
+        home.write_text("precious")
+        said = command("doctor", "--json")
+        bad = {one["what"]: one["detail"] for one in said.document["findings"] if one["state"] == "bad"}
+        assert (1, {"home", "ledger"}) == (said.code, set(bad))
+        assert "is not a folder" in bad["home"]
+
+
 class TestTheRoot:
     def test_version(self, command: Command) -> None:
         """--version is one line on stdout."""

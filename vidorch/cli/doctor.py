@@ -144,7 +144,10 @@ def _built_in() -> tuple[Literal["ok", "note", "bad"], str]:
     async def check() -> tuple[bool, str]:
         provider = Registry().get("local")
         context = Context(
-            endpoint=Endpoint("local", "local"), clock=RealClock(), job_id="check", folder=home_folder()
+            endpoint=Endpoint("local", "local"),
+            clock=RealClock(),
+            job_id="check",
+            folder=Path(tempfile.gettempdir()),
         )
         try:
             health = await provider.check(context)

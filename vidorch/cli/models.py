@@ -10,6 +10,7 @@ from typing import Any
 from vidorch.catalog import Catalog, load
 from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
+from vidorch.home import home_folder
 from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow
 from vidorch.registry import Registry
@@ -20,6 +21,7 @@ __all__ = ["models"]
 
 def models(name: str | None, *, task: str | None, everything: bool, as_document: bool) -> None:
     """Print the offers that pass the filters, or one model in full."""
+    home_folder()  # nothing here needs it, but whoever tries vidorch out with this command is to hear that no other will work
     catalog = load()
     if task is not None and task not in TASKS:
         nearest = nearest_name(task, TASKS)
