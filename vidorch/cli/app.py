@@ -227,7 +227,7 @@ def models(
 
 @app.command()
 def doctor(json_: Json = False) -> None:
-    """Check this installation: files, ledger, video codecs, the built-in model, catalog, providers and keys. Costs nothing."""
+    """Check files, ledger, codecs, built-in model and catalog, and ask vendors whether they take the keys that are set. Free."""
     from vidorch.cli.doctor import doctor as command
 
     command(as_document=json_)

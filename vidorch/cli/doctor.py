@@ -1,4 +1,4 @@
-"""`vidorch doctor`: is everything here that a clip needs? Costs nothing and sends nothing."""
+"""`vidorch doctor`: is everything here that a clip needs, and does each vendor take its key? Costs nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -24,8 +24,15 @@ from vidorch.cli.words import many
 from vidorch.errors import VidorchError
 from vidorch.home import home_folder, ledger_path
 from vidorch.ledger.moves import State
+from vidorch.money import show_usd
+
+if TYPE_CHECKING:
+    from vidorch.contract import Health
 
 __all__ = ["doctor"]
+
+PATIENCE = 15.0
+"""Seconds that an endpoint may take to say whether it takes a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Finding:
 
 
 def doctor(*, as_document: bool) -> None:
-    """Look at each thing in turn; exit 1 when something that the built-in model needs is broken."""
+    """Look at each thing in turn; exit 1 when something is broken: what the built-in model needs, or a key that is not taken."""
     findings = [_look(what, check) for what, check in _CHECKS]
     findings += [*_budgets(), *_keys()]
     if as_document:
@@ -77,7 +84,7 @@ def _home() -> tuple[Literal["ok", "note", "bad"], str]:
         with tempfile.NamedTemporaryFile(dir=home):
             pass
     elif not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        return "bad", f"{home} cannot be made: {there} is {'not writable' if there.is_dir() else 'a file'}"
+        return "bad", f"{home} cannot be made: {there} is not writable"
     free = shutil.disk_usage(there).free / 2**30
     made = "" if home == there else ", made when it is needed"
     return ("note" if free < 1 else "ok"), f"{home}{made}, {free:.1f} GiB free"
@@ -178,24 +185,53 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[Literal["ok", "note", "bad"], str]]
 
 
 def _keys() -> list[Finding]:
-    """Which hosted providers could be used: their code, and whether a key is set (never the key)."""
+    """Which hosted endpoints could be used: their code, whether a key is set (never the key), and whether it is taken."""
     from vidorch.catalog import load
     from vidorch.registry import Registry
 
     try:
-        offers = load().offers
+        offers = [offer for offer in load().offers if offer.variables]
     except VidorchError:
         return []
     installed = Registry().names()
-    findings = []
-    for provider in sorted({offer.provider for offer in offers if offer.variables}):
-        variables = sorted(
-            {name for offer in offers if offer.provider == provider for name in offer.variables}
-        )
+    findings, to_ask = {}, {}
+    for endpoint in sorted({offer.endpoint for offer in offers}):
+        there = [offer for offer in offers if offer.endpoint == endpoint]
+        variables = sorted({name for offer in there for name in offer.variables})
         found = [name for name in variables if os.environ.get(name)]
         key = f"{found[0]} is set" if found else f"no key ({' or '.join(variables)})"
-        if provider not in installed:
-            findings.append(Finding(provider, "note", f"its provider is not in this version; {key}"))
-        else:
-            findings.append(Finding(provider, "ok" if found else "note", key))
-    return findings
+        if there[0].provider not in installed:
+            key = f"its provider is not in this version; {key}"
+        elif found:
+            to_ask[endpoint] = key
+        findings[endpoint] = Finding(endpoint, "note", key)
+    return list((findings | asyncio.run(_ask(to_ask))).values())
+
+
+async def _ask(keys: Mapping[str, str]) -> dict[str, Finding]:
+    """Whether these endpoints take the keys that are set, all asked at once."""
+    from vidorch.client.aio import AsyncClient
+
+    async def ask(endpoint: str) -> Finding:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                health = await client.check(endpoint)
+        except TimeoutError:
+            return Finding(endpoint, "note", f"{keys[endpoint]}; no answer within {PATIENCE:.0f} s")
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            return Finding(endpoint, "note", f"{keys[endpoint]}; it could not be asked: {said}")
+        said = "; ".join(one for one in (keys[endpoint], health.detail, *_balance(health)) if one)
+        return Finding(endpoint, "ok" if health.ok else "bad", said)
+
+    if not keys:
+        return {}
+    try:
+        async with AsyncClient() as client:
+            return {one.what: one for one in await asyncio.gather(*map(ask, keys))}
+    except VidorchError:  # said of the home folder already
+        return {}
+
+
+def _balance(health: Health) -> list[str]:
+    return [] if health.balance is None else [f"{show_usd(health.balance)} left there"]

@@ -263,19 +263,30 @@ class AsyncClient:
             except VidorchError as error:
                 return error
 
-    async def check(self, endpoint: str) -> Health:
-        """Whether an endpoint answers and takes the credential. Costs nothing.
+    async def check(self, endpoint: str, *, scope: str = "default") -> Health:
+        """Whether an endpoint answers and takes the credential, the one that a submit of this scope would carry. Costs nothing.
 
         Raises:
             Unsupported: there is no such endpoint, or its provider is not installed.
+            VidorchError: it could not be asked.
         """
+        from vidorch.engine.errand import hushed, typed
+
         if self._closed:
             raise closed()
         where = self._market.endpoints.get(endpoint) or Endpoint(endpoint, endpoint)
+        provider = self._registry.get(where.provider)
+        secret = self._market.secret_at(where.name, scope)
         context = Context(
-            endpoint=where, clock=self._clock, job_id="check", folder=self._home, http=self._http
-        )
-        return await self._registry.get(where.provider).check(context)
+            endpoint=where, clock=self._clock, job_id="check", folder=self._home, secret=secret, http=self._http, scope=scope,
+        )  # fmt: skip
+        try:
+            health = await provider.check(context)
+        except Exception as error:
+            told = typed(error, where.provider, sent=False)
+            told.args, told.charged = (hushed(told.message, secret), *told.args[1:]), False
+            raise told from told.__cause__
+        return replace(health, detail=hushed(health.detail, secret))
 
     async def begin(self, request: Request, call: Call) -> AsyncRun:
         """Start a run and return as soon as it is written down: what a face needs that can be interrupted at any moment.

@@ -120,6 +120,11 @@ class Market:
             return None
         return next((value for name in offer.variables if (value := os.environ.get(name))), None)
 
+    def secret_at(self, endpoint: str, scope: str) -> str | None:
+        """The same for an endpoint whatever its model: what a submit to any of its offers would carry."""
+        there = (offer for offer in self.offers.values() if offer.endpoint == endpoint)
+        return next((found for offer in there if (found := self.secret(offer, scope)) is not None), None)
+
     def _has_credentials(self, offer: Offer, scope: str) -> bool:
         if not offer.variables:
             return True

@@ -23,7 +23,7 @@ from vidorch.ledger.moves import ENDS, State, find_move
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Timings
 
-__all__ = ["Errand", "Overtaken", "Report", "typed"]
+__all__ = ["Errand", "Overtaken", "Report", "hushed", "typed"]
 
 TOUCH_EVERY = 2.0
 LIFETIME = 7 * 86_400.0
@@ -122,9 +122,7 @@ class Errand:
 
     def clean(self, error: VidorchError) -> VidorchError:
         """The error without the credential of the moment, should the vendor have said it back to us."""
-        secret = self._secret
-        if secret and len(secret) >= SECRET and secret in error.message:
-            error.args = (error.message.replace(secret, "***"), *error.args[1:])
+        error.args = (hushed(error.message, self._secret), *error.args[1:])
         return error
 
     async def learn_latency(self) -> None:
@@ -291,6 +289,11 @@ class Errand:
             await in_thread(self.ledger.flush)
             self.job = await written(again)
         return True
+
+
+def hushed(text: str, secret: str | None) -> str:
+    """What a vendor or provider said, without the credential that it was given."""
+    return text.replace(secret, "***") if secret and len(secret) >= SECRET else text
 
 
 def _accepted_of(job: Job) -> Accepted | None:
