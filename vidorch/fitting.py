@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from vidorch.errors import InvalidRequest
+from vidorch.frozen import changed
 from vidorch.inputs import Media
 from vidorch.offer import Capabilities, Durations, Limits, Offer, Route
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
@@ -76,7 +77,7 @@ def fit(request: Request, offer: Offer, route: Route, image_size: ImageSize | No
         **shape,
     }
     _inputs(request, route, made)
-    made.request = request.with_(**settings)
+    made.request = changed(request, **settings)  # all of it legal by what the catalog says
     return made
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, Self, cast
 
 from vidorch.errors import InvalidRequest, shown
@@ -285,6 +286,7 @@ def nearest_name(given: object, known: Iterable[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
+@lru_cache(maxsize=256)
 def parse_ratio(text: str) -> Fraction:
     """`"16:9"` as a fraction, width over height."""
     width, _, height = text.partition(":")

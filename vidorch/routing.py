@@ -13,6 +13,7 @@ from vidorch.contract import Admission, Endpoint
 from vidorch.errors import BadMedia, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.estimating import LeftOut
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
+from vidorch.frozen import changed
 from vidorch.inputs import Kind, Media, without_secrets
 from vidorch.money import show_usd
 from vidorch.offer import Offer
@@ -270,7 +271,7 @@ def make_plan(
             if isinstance(considered, LeftOut):
                 left_out[offer.name] = considered
             else:
-                group.append(replace(considered, choice=item))
+                group.append(changed(considered, choice=item))
         entries += sorted(group, key=_by_cost)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
     hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
