@@ -293,7 +293,8 @@ class Vertex(Hosted):
         """Have a token made, and ask with it for an operation that is not there: free."""
         try:
             await self._ready(context)
-            model = f"projects/{_project(context)}/locations/{_location(context)}/publishers/google/models/veo-3.1-fast-generate-001"
+            where = f"projects/{_project(context)}/locations/{_location(context)}"
+            model = f"{where}/publishers/google/models/veo-3.1-fast-generate-001"
             reply = await context.http.request(
                 "POST", self.at(context, f"v1beta1/{model}:fetchPredictOperation"), headers=self.signed(context),
                 json={"operationName": f"{model}/operations/0"},
