@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from vidorch.contract import Accepted, Rejected
+from vidorch.engine.answers import accepted_of
 from vidorch.engine.costing import quoted
 from vidorch.engine.errand import Errand, typed
 from vidorch.engine.hosts import LEASE
@@ -87,13 +88,17 @@ class Sender:
             async with asyncio.timeout(
                 SUBMIT_SECONDS
             ):  # in real time: an adapter that hangs must not hold a closing client
-                accepted = await errand.provider.submit(context, prepared)
+                accepted = accepted_of(await errand.provider.submit(context, prepared))
         except Rejected as rejected:
             self.retry_after = rejected.retry_after
             refused = isinstance(rejected.cause, Refused)
             await errand.end(State.REFUSED if refused else State.REJECTED, rejected.cause)
             return False
-        except (Exception, asyncio.CancelledError) as error:  # cancelled: the loop itself goes down
+        except (
+            Exception,
+            BaseExceptionGroup,
+            asyncio.CancelledError,
+        ) as error:  # cancelled: the loop itself goes down
             if not errand.job.outlives_caller:  # in our own process an exception is a clear answer
                 await errand.end(State.REJECTED, typed(error, errand.job.provider, sent=False))
                 return False

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from vidorch.contract import Done, Failed, Progress
+from vidorch.engine.answers import polled_of
 from vidorch.engine.errand import Errand
 from vidorch.errors import TimedOut, VidorchError
 from vidorch.latencies import Took
@@ -51,10 +52,12 @@ class Lookout:
                     await errand.stop_at_vendor()
             errand.polls += 1
             try:
-                found = await errand.provider.poll(errand.context(), errand.accepted)
+                found = polled_of(await errand.provider.poll(errand.context(), errand.accepted))
                 lost = 0
-            except Exception as error:  # a lost look says nothing about the job
-                lost += 1
+            except (Exception, BaseExceptionGroup, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _are_cancelled():
+                    raise
+                lost += 1  # a lost look says nothing about the job
                 self._last_trouble = str(error) or type(error).__name__
                 found = Progress("running", errand.fraction)
             if isinstance(found, Done | Failed):
@@ -130,3 +133,9 @@ class Lookout:
 
 def _took(accepted_at: float, working_at: float | None, now: float) -> Took:
     return Took(now - accepted_at, None if working_at is None else max(0.0, working_at - accepted_at))
+
+
+def _are_cancelled() -> bool:
+    """Whether it is we who are called off, and not only something inside an adapter."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

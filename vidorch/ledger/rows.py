@@ -41,7 +41,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 _FIELDS = tuple(Job.__dataclass_fields__)
 _NAMES = frozenset(_FIELDS)
-_PLAIN = frozenset((str, int, float, type(None)))
+_PLAIN = frozenset((int, float, type(None)))
 
 
 def job_of(row: Values) -> Job:
@@ -68,7 +68,12 @@ def job_with(job: Job, changes: Mapping[str, Any]) -> Job:
 
 def column_values(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values as the columns take them: money in millionths (rounded up), flags as 0 or 1, the rest of it as JSON."""
-    return {name: value if type(value) in _PLAIN else _column(value) for name, value in changes.items()}
+    return {
+        name: value
+        if type(value) in _PLAIN or (type(value) is str and value.isascii())
+        else _writable(_column(value))
+        for name, value in changes.items()
+    }
 
 
 def _column(value: Any) -> Any:
@@ -83,6 +88,17 @@ def _column(value: Any) -> Any:
     if isinstance(value, Mapping):
         value = dict(value)
     return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False)
+
+
+def _writable(value: Any) -> Any:
+    """Text without half a character: JSON of a vendor may hold one, and no database takes it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 _RUN_JSON = ("request", "plan", "estimate", "options", "tags", "notes", "error")
