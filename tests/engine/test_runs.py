@@ -6,10 +6,11 @@ import asyncio
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -30,6 +31,8 @@ from vidorch.errors import (
     Throttled,
     TimedOut,
 )
+from vidorch.ledger.moves import State
+from vidorch.ledger.store import Store
 from vidorch.result import Job, Result
 from vidorch.result import Progress as Told
 
@@ -346,10 +349,7 @@ class TestTheLedgerMeanwhile:
         self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A step that rode with a failed commit is made again: the clip that was fetched is settled, not orphaned."""
-        from concurrent.futures import Future
-
         from vidorch.ledger.ledger import Ledger
-        from vidorch.ledger.moves import State
 
         real, failed = Ledger.move, []
 
@@ -407,6 +407,56 @@ class TestTheLedgerMeanwhile:
             provider.calls.count("submit"), caught.value.charged, said in caught.value.message,
             caught.value.hint.startswith(hint),
         )  # fmt: skip
+
+    def test_that_could_not_be_written_for_a_while_keeps_no_job_to_itself(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As soon as it can be written again the same client brings the job home, and pays for no other."""
+        full: list[bool] = []
+        real = Store.write
+
+        def write(self: Store, work: Callable[..., Any], *, waits: bool = True) -> Future[Any]:
+            if not full or not waits:
+                return real(self, work, waits=waits)
+            failed: Future[Any] = Future()
+            failed.set_exception(LedgerUnavailable("the disk is full"))
+            return failed
+
+        def filled(path: Path) -> None:
+            video(path)
+            full.append(True)
+
+        async def go() -> tuple[str, int]:
+            async with client_of(paid()) as client:
+                provider.write = filled
+                with pytest.raises(LedgerUnavailable):
+                    await client.generate("x", model="test/basic", key="k")
+                full.clear()
+                provider.write = None
+                await client.generate("x", model="test/basic", key="k")
+                (job,) = await client.jobs()
+                return job.state, provider.calls.count("submit")
+
+        monkeypatch.setattr(Store, "write", write)
+        assert (State.SETTLED, 1) == asyncio.run(go())
+
+    def test_is_told_when_a_step_fails_in_a_way_that_nobody_thought_of(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The job is nobody's then, so the same client takes it up again."""
+        from vidorch.engine.homing import Homecoming
+
+        async def go() -> tuple[str, int]:
+            async with client_of(paid()) as client:
+                with monkeypatch.context() as broken:
+                    broken.setattr(Homecoming, "collect", lambda self, done: 1 / 0)
+                    with pytest.raises(ProviderFailed, match="ZeroDivisionError.*It stays open"):
+                        await client.generate("x", model="test/basic", key="k")
+                await client.generate("x", model="test/basic", key="k")
+                (job,) = await client.jobs()
+                return job.state, provider.calls.count("submit")
+
+        assert (State.SETTLED, 1) == asyncio.run(go())
 
     def test_a_damaged_one_is_not_a_missing_run(self, client_of: Make, tmp_path: Path) -> None:
         """Asking for a run of a ledger that cannot be read says that, not that there is no such run."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from vidorch.contract import Accepted, Done, Failed, Output, Polled, Progress
+from vidorch.contract import Accepted, Billed, Done, Failed, Output, Polled, Progress
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.money import MOST
 
@@ -59,7 +59,15 @@ def polled_of(said: Any) -> Polled:
     raise TypeError(f"its poll gave {type(said).__name__}")
 
 
-def _amount(value: Any) -> Decimal | None:
+def _amount(value: Any) -> Decimal | Billed | None:
+    """An amount, in USD or in what the vendor counts; None, as if nothing had been said, for what is none."""
+    if isinstance(value, Billed):
+        amount = _usd(value.amount)
+        return None if amount is None else Billed(amount, _text(value.unit))
+    return _usd(value)
+
+
+def _usd(value: Any) -> Decimal | None:
     """An amount in USD; None, as if nothing had been said, for what is none. (Less than nothing would make room in a budget.)"""
     if isinstance(value, float) and isfinite(value):
         value = Decimal(str(value))

@@ -67,6 +67,7 @@ class LiveRun:
             if job.id in run.bought:
                 self._driver(job)
         self._first = [driver.submitted for driver in self.drivers.values()]
+        self._leaving = False
         self.task = asyncio.create_task(self._carry_out(), name=f"vidorch-{self.id}")
         # How it ended is in the ledger; nobody has to be waiting for it.
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -82,6 +83,16 @@ class LiveRun:
     def progress(self) -> Progress | None:
         """The newest figure, None before the first."""
         return self._board.latest
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether it ended here and the ledger does not know: to everybody it is ours, and nobody drives it."""
+        return self.task.done() and not self._leaving and not self._closing.released
+
+    async def release(self) -> None:
+        """Say in the ledger that this process drives it no more, if that was not said yet. See `is_stranded`."""
+        if self.is_stranded:
+            await self._closing.release()
 
     async def submitted(self) -> None:
         """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
@@ -148,6 +159,7 @@ class LiveRun:
 
         Needs no worker thread: it also runs while the interpreter shuts down, when none can be started any more.
         """
+        self._leaving = True
         self.task.cancel()
         await asyncio.wait([self.task])
         self._board.stop()
@@ -159,17 +171,23 @@ class LiveRun:
             for one in range(self._run.candidates)
         )
         await self._closing.close("cancelled")
+        self._leaving = False
 
     # -- serving candidates ---------------------------------------------------------------------------------------------
 
     async def _carry_out(self) -> Result:
         groups = self._run.groups()
-        await all_of(
-            *(self._serve(first, count) for first, count in groups),
-            *(self._look_for_older(job) for job in self._run.older(groups)),
-        )
-        await self._board.aclose()
-        await self._closing.close()
+        try:
+            await all_of(
+                *(self._serve(first, count) for first, count in groups),
+                *(self._look_for_older(job) for job in self._run.older(groups)),
+            )
+            await self._board.aclose()
+            await self._closing.close()
+        except Exception:  # nobody drives it any more, and whoever takes it up must see that
+            self._board.stop()
+            await self._closing.release()
+            raise
         return await self._closing.result()
 
     async def _look_for_older(self, job: Job) -> None:
@@ -321,12 +339,14 @@ class LiveRun:
                 self.drivers.pop(job.id, None)
                 job = lost.job
                 continue
-            except VidorchError as error:
+            except (Exception, BaseExceptionGroup) as error:
                 self._run.jobs[job.id] = driver.job
                 await self._release_job(driver.job)
                 if isinstance(error, LedgerUnavailable) and error.job_id is None:
                     raise unwritten(error, driver.job) from error
-                raise
+                if isinstance(error, VidorchError):
+                    raise
+                raise _broke(driver.job, error) from error
             job = driver.job
             self._run.outputs += driver.outputs
             self._run.notes += driver.notes
@@ -390,3 +410,13 @@ class LiveRun:
                     self._services.host.owner, self._clock.now(), job_ids=[job.id], run_ids=[]
                 )
             )
+
+
+def _broke(job: Job, error: BaseException) -> ProviderFailed:
+    """Whatever else may be raised on a job's way: it stays where it was last seen."""
+    where = "It stays open." if job.outlives_caller else "It stays where it was."
+    return ProviderFailed(
+        f"The job {job.id} could not be carried on: {type(error).__name__}: {error}. {where}",
+        hint=f"Look for it again with: vidorch jobs resume {job.run_id}", charged=None if job.billed else False,
+        run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, provider=job.provider,
+    )  # fmt: skip

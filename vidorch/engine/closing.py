@@ -27,6 +27,8 @@ class Closing:
         self._run = run
         self._ledger = run.services.ledger
         self._chosen: str | None = run.row.get("chosen_output")
+        self.released = False
+        """Whether the ledger knows that this process drives the run no more."""
 
     async def close(self, without_clip: str = "failed") -> None:
         """Choose among what came, hand it over, and end the run; or leave it to whoever takes it up.
@@ -36,13 +38,13 @@ class Closing:
         """
         run = self._run
         if run.open_jobs():
-            await self._release()
+            await self.release()
         elif self._waits():
             now, owner = run.services.clock.now(), run.services.host.owner
             await written(
                 self._ledger.set_run(run.id, now, owner=owner, state="waiting", notes=as_json(run.notes))
             )
-            await self._release()
+            await self.release()
         else:
             cancelled = run.cancelled or any(job.state == State.CANCELLED for job in run.jobs.values())
             await self._end("cancelled" if cancelled else without_clip)
@@ -74,6 +76,7 @@ class Closing:
                 **handed_over,
             )
         )
+        self.released = True
 
     async def _choose(self) -> Mapping[str, Any] | None:
         """The output to hand over: the first, unless a selection says otherwise. What it says of each is noted."""
@@ -133,8 +136,10 @@ class Closing:
             possible_ids=job.possible_ids, run_id=self._run.id, job_id=job.id, provider=job.provider, code=job.error_code,
         )  # fmt: skip
 
-    async def _release(self) -> None:
+    async def release(self) -> None:
+        """Give the run and its jobs to whoever takes them up. `released` says whether that could be written."""
         run = self._run
         owner, now = run.services.host.owner, run.services.clock.now()
         with contextlib.suppress(VidorchError):
             await written(self._ledger.release(owner, now, job_ids=list(run.jobs), run_ids=[run.id]))
+            self.released = True

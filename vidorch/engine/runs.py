@@ -45,6 +45,9 @@ class Engine:
         self._services = services
         self._ledger = services.ledger
         self.live: dict[str, LiveRun] = {}
+        self._stranded: dict[str, LiveRun] = {}
+        """Runs that ended here while the ledger could not be written: it still takes us for their owner."""
+        self._releasing = asyncio.Lock()
         self._can_write = False  # to the home folder, which is looked at once
         services.host.enter()
         self._heart = asyncio.create_task(self._beat(), name="vidorch-leases")
@@ -53,8 +56,19 @@ class Engine:
         """Renew the leases of this process. In real time whatever the clock: it tells others that we live."""
         while True:
             await asyncio.sleep(HEARTBEAT)
+            await self._release_stranded()
             if self.live:
                 self._ledger.renew(self._services.host.owner, self._services.clock.now() + LEASE)
+
+    async def _release_stranded(self) -> None:
+        """Give back what could not be given back before: renewed with the other leases, it would be nobody's for ever."""
+        if not self._stranded:
+            return
+        async with self._releasing:  # twice would take it from whoever of this process took it up in between
+            for run in list(self._stranded.values()):
+                await run.release()
+                if not run.is_stranded:
+                    del self._stranded[run.id]
 
     # -- beginning ------------------------------------------------------------------------------------------------------
 
@@ -131,8 +145,13 @@ class Engine:
         )  # fmt: skip
         run = LiveRun(carried, cap=cap, fresh=fresh)
         self.live[run.id] = run
-        run.task.add_done_callback(lambda _: self.live.pop(run.id, None))
+        run.task.add_done_callback(lambda _: self._is_over(run))
         return run
+
+    def _is_over(self, run: LiveRun) -> None:
+        self.live.pop(run.id, None)
+        if run.is_stranded:
+            self._stranded[run.id] = run
 
     # -- joining and taking up --------------------------------------------------------------------------------------------
 
@@ -151,6 +170,7 @@ class Engine:
         """
         if (live := self.live.get(run_id)) is not None:
             return live
+        await self._release_stranded()
         row = await in_thread(self._ledger.run, run_id)
         if row is None or row["kind"] != "generate":
             return None
@@ -201,6 +221,7 @@ class Engine:
         Args:
             without: runs to leave alone.
         """
+        await self._release_stranded()
         now = self._services.clock.now()
         rows = await in_thread(self._ledger.open_runs)
         batches = [row["id"] for row in rows if row["kind"] == "batch"]
@@ -277,6 +298,8 @@ class Engine:
                 allowed="a hosted model",
             )  # fmt: skip
         await run.leave()
+        if run.is_stranded:
+            self._stranded[run.id] = run
 
     async def cancel(self, run_id: str, job_id: str | None = None) -> None:
         """Cancel a run, whoever carries it: nothing more is begun for it, and its vendors are asked to stop.
