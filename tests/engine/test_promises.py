@@ -15,6 +15,8 @@ from vidorch import Budget
 from vidorch.client.aio import AsyncClient, AsyncRun
 from vidorch.clock import RealClock
 from vidorch.contract import Accepted, Done, Failed, FoundJob, LookFor, Output, Progress, Rejected
+from vidorch.engine.errand import Errand
+from vidorch.engine.homing import Homecoming
 from vidorch.errors import (
     BadMedia,
     GenerationFailed,
@@ -818,3 +820,93 @@ def _parsed(prompt: str, **options: Any) -> Any:
     from vidorch.call import parse
 
     return parse(prompt, options)
+
+
+class TestAnOwnerThatSlept:
+    """Its lease was over while its submit was under way: another owner took the job."""
+
+    @pytest.mark.parametrize("moved", [False, True], ids=["taken", "called-unknown"])
+    def test_still_writes_down_the_id(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock, moved: bool
+    ) -> None:
+        """An answer in hand is worth more than a lease, whether or not the other has said `unknown` yet."""
+
+        async def go(client: AsyncClient) -> Job:
+            provider.hold, provider.sending = asyncio.Event(), asyncio.Event()
+            call = asyncio.ensure_future(client.generate("x", model="test/basic"))
+            await provider.sending.wait()
+            (job,) = await client.jobs()
+            ledger = client._opened_ledger()
+            taken = ledger.take(job, "there:1:b", "there", 1, clock.now() + 60, clock.now()).result()
+            if moved:
+                ledger.move(taken, State.UNKNOWN, clock.now()).result()
+            provider.hold.set()
+            await call
+            return await client.job(job.id)
+
+        job = run(client_of(paid(find="none")), go)
+        assert (State.SETTLED, f"remote-{job.id}") == (job.state, job.remote_id)
+
+    def test_writes_it_down_when_the_other_moves_in_between(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when it says `unknown` after we have looked, and before we have written."""
+        real = Errand._as_it_is_now
+
+        async def look(self: Errand, target: State, **more: Any) -> Job:
+            now = await real(self, target, **more)
+            if now.state == State.SENDING:
+                self.ledger.move(now, State.UNKNOWN, clock.now()).result()
+            return now
+
+        async def go(client: AsyncClient) -> Job:
+            provider.hold, provider.sending = asyncio.Event(), asyncio.Event()
+            call = asyncio.ensure_future(client.generate("x", model="test/basic"))
+            await provider.sending.wait()
+            (job,) = await client.jobs()
+            ledger = client._opened_ledger()
+            ledger.take(job, "there:1:b", "there", 1, clock.now() + 60, clock.now()).result()
+            monkeypatch.setattr(Errand, "_as_it_is_now", look)
+            provider.hold.set()
+            await call
+            return await client.job(job.id)
+
+        assert State.SETTLED == run(client_of(paid(find="none")), go).state
+
+    def test_leaves_the_file_that_the_other_has_taken_for_its_own(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It published its clip and slept; the other found the same clip there, and has yet to write that down."""
+        reached, released, over = ([asyncio.Event(), asyncio.Event()] for _ in range(3))
+        begun: list[Homecoming] = []
+        real = Homecoming._settle
+
+        async def settle(self: Homecoming, *found: Any) -> None:
+            number = len(begun)
+            begun.append(self)
+            reached[number].set()
+            await released[number].wait()
+            try:
+                await real(self, *found)
+            finally:
+                over[number].set()
+
+        async def go(first: AsyncClient) -> Result:
+            async with client_of(paid()) as second:
+                slept = asyncio.ensure_future(first.generate("x", model="test/basic", key="k"))
+                await reached[0].wait()
+                assert first._engine is not None
+                first._engine._services.host.leave()  # as another process sees it
+                clock.time += 120
+                other = asyncio.ensure_future(second.generate("x", model="test/basic", key="k"))
+                await reached[1].wait()
+                released[0].set()
+                await over[0].wait()
+                released[1].set()
+                await slept
+                return await other
+
+        monkeypatch.setattr(Homecoming, "_settle", settle)
+        result = run(client_of(paid()), go)
+        assert result.clip.path is not None
+        assert result.clip.path.exists()

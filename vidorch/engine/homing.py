@@ -12,7 +12,7 @@ from vidorch.engine.errand import Errand, Overtaken, typed
 from vidorch.engine.fetching import Brought, Porter
 from vidorch.engine.targets import Target
 from vidorch.errors import BadMedia, ProviderFailed, Refused, VidorchError
-from vidorch.ledger.moves import State
+from vidorch.ledger.moves import ENDS, State
 from vidorch.offloop import in_thread
 
 __all__ = ["Homecoming"]
@@ -101,8 +101,11 @@ class Homecoming:
                 error_text="; ".join(reasons) or None,
                 timings=errand.timings(dict(done.timings)),
             )
-        except Overtaken:
-            await in_thread(self._withdraw, brought)
+        except Overtaken as lost:
+            if (
+                lost.job.state in ENDS
+            ):  # else the other owner is still at it, and may have taken our file for its own
+                await in_thread(self._withdraw, brought)
             raise
         self.outputs = rows
 

@@ -216,9 +216,7 @@ class ProviderConformance:
     def test_the_vendors_refusals_have_their_types(self, tmp_path: Path) -> None:
         """Each of the vendor's own errors that proves a rejection becomes the right one of ours, and nothing was paid."""
         for name, (error, kind) in self.refusals.items():
-            outcome, server = self.call(
-                tmp_path / name, lambda server, error=error: server.next(rejected=error)
-            )  # type: ignore[misc]
+            outcome, server = self.call(tmp_path / name, _meets(Fate(rejected=error)))
             assert isinstance(outcome.error, kind), f"{name}: {outcome.error!r}"
             assert outcome.error.charged is False, name
             assert not server.jobs, name
@@ -227,7 +225,8 @@ class ProviderConformance:
     def test_the_vendors_failures_have_their_types(self, tmp_path: Path) -> None:
         """A job that was accepted and ended without a clip says why, in the vendor's words, and was not made again."""
         for name, (fate, kind) in self.endings.items():
-            outcome, server = self.call(tmp_path / name, lambda server, fate=fate: server.next(fate))  # type: ignore[misc]
+            outcome, server = self.call(tmp_path / name, _meets(fate))
+
             assert isinstance(outcome.error, kind), f"{name}: {outcome.error!r}"
             assert len(server.jobs) == 1, name
             if fate.message:
@@ -263,6 +262,10 @@ class ProviderConformance:
             assert asyncio.run(ask(self.key))
             assert not asyncio.run(ask("another-key-9876543210"))
         assert not server.jobs
+
+
+def _meets(fate: Fate) -> Callable[[ProtocolServer], None]:
+    return lambda server: server.next(fate)
 
 
 def _written(home: Path) -> bytes:
