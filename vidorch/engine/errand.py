@@ -28,6 +28,8 @@ __all__ = ["Errand", "Overtaken", "Report", "hushed", "typed"]
 TOUCH_EVERY = 2.0
 LIFETIME = 7 * 86_400.0
 """Seconds that an unclear or unfinished job is kept open where its vendor does not say how long results last."""
+RACES = 5
+"""How often a step is tried that others were faster than: a lease taken, a job called unknown, one more owner."""
 SECRET = 6
 """Letters that a credential has at least."""
 Report = Callable[[Job, str, "float | None", "float | None"], None]
@@ -250,17 +252,23 @@ class Errand:
         self, target: State, at: float, made: list[dict[str, Any]], cost: Decimal | None, note: dict[str, Any] | None,
         changes: dict[str, Any],
     ) -> None:  # fmt: skip
+        # Who sent it knows what came of it, and still does when others moved the job twice before it could be written.
+        knows = self.job.state == State.SENDING and target is not State.UNKNOWN
+
         def attempt() -> Future[Job]:
             return self.ledger.move(self.job, target, at, changes=changes, cost=cost, made=made, note=note)
 
-        try:
-            self.job = await written(attempt())
-        except MovedMeanwhile:
-            if not await self._caught_up():
-                self.job = await self._as_it_is_now(target)
-            self.job = await written(attempt())
+        for left in reversed(range(RACES)):
+            try:
+                self.job = await written(attempt())
+                return
+            except MovedMeanwhile:
+                if not left:
+                    raise
+                if not await self._caught_up():
+                    self.job = await self._as_it_is_now(target, knows=knows)
 
-    async def _as_it_is_now(self, target: State) -> Job:
+    async def _as_it_is_now(self, target: State, *, knows: bool) -> Job:
         """The job as somebody else left it, if our step may still be made from there: a lost race for a reply that we hold.
 
         Raises:
@@ -270,8 +278,8 @@ class Errand:
         ours = now is not None and now.owner == self.services.host.owner
         if now is None or now.state in ENDS:
             raise Overtaken(now or self.job)
-        # Taken for lost while we slept: it is `unknown` to them, and we know. An answer in hand is worth more than a lease.
-        knows = self.job.state == State.SENDING and now.state == State.UNKNOWN and target is not State.UNKNOWN
+        # Taken for lost while we slept: to them it is, or soon will be, `unknown`. An answer in hand is worth more than a lease.
+        knows = knows and now.state in (State.SENDING, State.UNKNOWN)
         if not (ours or knows) or find_move(now.state, target) is None:
             raise Overtaken(now)
         return now
@@ -288,6 +296,7 @@ class Errand:
             again = self.ledger.move(self.job, riding.target, riding.at, changes=riding.changes)
             await in_thread(self.ledger.flush)
             self.job = await written(again)
+        self._on_disk, self._riding = self.job, []
         return True
 
 
