@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from vidorch.errors import (
     Throttled,
     TimedOut,
 )
+from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
 from vidorch.result import Job, Result
 
@@ -910,3 +912,49 @@ class TestAnOwnerThatSlept:
         result = run(client_of(paid()), go)
         assert result.clip.path is not None
         assert result.clip.path.exists()
+
+    def test_that_wrote_down_one_more_job_meanwhile_is_not_outdone(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who takes the run up has read its jobs by then, sees the new one all the same, and sends no other."""
+        provider.on_submit = one_by_one(rejected(5.0), None)
+        throttled, awake = asyncio.Event(), asyncio.Event()
+        looked, added = threading.Event(), threading.Event()
+        sleep, jobs = clock.sleep, Ledger.jobs
+
+        async def held(seconds: float) -> None:
+            if seconds == 5.0:
+                throttled.set()
+                await awake.wait()
+            await sleep(seconds)
+
+        async def go(first: AsyncClient) -> BaseException | None:
+            async with client_of(paid()) as second:
+
+                def read(self: Ledger, **which: Any) -> list[Job]:
+                    found = jobs(self, **which)
+                    if self is second._ledger and not looked.is_set():
+                        looked.set()
+                        added.wait(30)
+                    return found
+
+                call = asyncio.ensure_future(first.generate("x", model="test/basic", key="k"))
+                await throttled.wait()
+                assert first._engine is not None
+                first._engine._services.host.leave()  # as another process sees it
+                clock.time += 120
+                provider.hold, provider.sending = asyncio.Event(), asyncio.Event()
+                monkeypatch.setattr(Ledger, "jobs", read)
+                other = asyncio.ensure_future(second.generate("x", model="test/basic", key="k"))
+                await asyncio.to_thread(looked.wait, 30)
+                awake.set()
+                await provider.sending.wait()
+                added.set()
+                await asyncio.wait([other])
+                provider.hold.set()
+                await call
+                return other.exception()
+
+        monkeypatch.setattr(clock, "sleep", held)
+        problem = run(client_of(paid(find="none")), go)
+        assert (2, True) == (provider.calls.count("submit"), isinstance(problem, SubmissionUnknown))

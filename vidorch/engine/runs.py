@@ -175,7 +175,6 @@ class Engine:
         if row is None or row["kind"] != "generate":
             return None
         jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
-        outputs = await in_thread(self._ledger.outputs, run_id)
         ended = row["state"] not in OPEN
         if row["state"] == "cancelled":
             asked = (
@@ -202,6 +201,9 @@ class Engine:
             )
         except MovedMeanwhile:
             return self.live.get(run_id)
+        # Read again: whoever had it until now may have written down another job before it was ours.
+        jobs = await in_thread(lambda: self._ledger.jobs(run_id=run_id))
+        outputs = await in_thread(self._ledger.outputs, run_id)
         cap = (
             asked.call.max_cost if asked is not None and asked.call.max_cost is not None else row["max_cost"]
         )
