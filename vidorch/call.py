@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
+from urllib.parse import urlsplit
 
 from vidorch import storage
 from vidorch.errors import InvalidRequest, Unsupported, shown
@@ -59,7 +60,7 @@ class EstimateOptions(RequestOptions, total=False):
 class Options(EstimateOptions, total=False):
     """Options of `generate` and `submit`. See `Call` for what each one does.
 
-    `until`, `route` and `webhook` are reserved names: giving one raises `Unsupported` before anything is sent.
+    `until` and `route` are reserved names: giving one raises `Unsupported` before anything is sent.
     """
 
     scope: str
@@ -86,8 +87,9 @@ class Options(EstimateOptions, total=False):
 CALL_FIELDS = (
     "model", "max_cost", "scope", "tags", "output", "overwrite", "timeout", "on_progress", "key", "select", "spread",
     "refill", "on_unknown", "fallback_on_refusal", "retry_refused", "retries", "allow_unpriced", "detach",
+    "webhook",
 )  # fmt: skip
-NOT_OPEN = ("until", "route", "webhook")
+NOT_OPEN = ("until", "route")
 MOST_AGAIN = 100
 SELECTORS = ("first", "consistency")
 _REQUEST_FIELDS = tuple(RequestOptions.__annotations__)
@@ -114,6 +116,8 @@ class Call:
         fallback_on_refusal: go on to the next offer after a refusal.
         allow_unpriced: also take offers whose price nobody knows; no cap can hold for them.
         detach: let go of the run once it is submitted; any process may take it up.
+        webhook: https URL of your own that vendors call when a job ends, where they can; give what comes there to
+            `client.handle_webhook`. Each job's URL carries a token of its own behind `?token=`. Polling goes on all the same.
     """
 
     models: tuple[str | Choice, ...] = ()
@@ -134,6 +138,7 @@ class Call:
     retries: int = 0
     allow_unpriced: bool = False
     detach: bool = False
+    webhook: str | None = None
 
 
 def parse(prompt: Any, options: Mapping[str, Any]) -> tuple[Request, Call]:
@@ -198,6 +203,8 @@ def _call(options: Mapping[str, Any]) -> Call:
         if given["on_unknown"] not in ("stop", "next"):
             raise _bad("on_unknown", given["on_unknown"], "'stop' or 'next'")
         call["on_unknown"] = given["on_unknown"]
+    if "webhook" in given:
+        call["webhook"] = _webhook(given["webhook"])
     if "select" in given:
         call["select"] = _select(given["select"])
     if "timeout" in given:
@@ -252,6 +259,23 @@ def _output(value: Any) -> str:
         text = local_path(text, "output")
     usable_path(text, "output")
     return text
+
+
+def _webhook(value: Any) -> str:
+    allowed = "an https URL that vendors can reach, such as 'https://example.com/hooks/vidorch', without user, token= and fragment"
+    try:
+        parts = (
+            urlsplit(value) if isinstance(value, str) and value.isprintable() and " " not in value else None
+        )
+        good = parts is not None and bool(parts.hostname) and not (parts.username or parts.fragment)
+        _ = parts.port if parts is not None else None
+    except ValueError:
+        parts, good = None, False
+    if parts is None or not good or "token=" in parts.query:
+        raise _bad("webhook", value, allowed)
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise _bad("webhook", value, allowed)
+    return str(value)
 
 
 def _count(name: str, value: Any) -> int:

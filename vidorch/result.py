@@ -20,7 +20,7 @@ from vidorch.money import show_usd
 if TYPE_CHECKING:
     from vidorch.estimating import Estimate
 
-__all__ = ["Clip", "Event", "Job", "Progress", "Result", "Timings"]
+__all__ = ["Clip", "Event", "Job", "Progress", "Received", "Result", "Timings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +289,20 @@ class Progress:
     elapsed: float
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a webhook that was handed over.
+
+    Attributes:
+        job_id, run_id: what it spoke of; None where this ledger knows no such job, and then nothing is to be done.
+        repeated: whether the same delivery had come before; harmless.
+    """
+
+    job_id: str | None
+    run_id: str | None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

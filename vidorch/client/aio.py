@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import tempfile
 import warnings
@@ -38,7 +39,7 @@ from vidorch.offloop import awaited, in_thread, written
 from vidorch.planning import Plan, estimate_of
 from vidorch.registry import Registry
 from vidorch.request import Request
-from vidorch.result import Job, Result
+from vidorch.result import Job, Received, Result
 from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -288,6 +289,40 @@ class AsyncClient:
             raise told from told.__cause__
         return replace(health, detail=hushed(health.detail, secret))
 
+    async def handle_webhook(
+        self, endpoint: str, headers: Mapping[str, str], body: bytes, url: str | None = None, *, scope: str = "default"
+    ) -> Received:
+        """Take in what a vendor sent to the URL that was given as `webhook=`. Call it from your web server, and answer 200.
+
+        The delivery is verified the vendor's own way (Kling and Google sign nothing that is known: the job's token in the URL
+        stands for it), written down once, and whoever waits for its job, in whichever process of this ledger, looks at once.
+        It is only ever a hint to look: what it says of the result is not believed.
+
+        Args:
+            endpoint: whose webhook it is, such as "fal". headers: as they came. body: the raw bytes. url: the whole URL that was
+                called, with its query: the token is in it. scope: whose secret it is verified with.
+
+        Raises:
+            InvalidRequest: it cannot be believed; answer 401. Unsupported: this provider sends none.
+            MissingCredentials: what verifies it is missing. LedgerUnavailable: answer 500, and the vendor sends it again.
+        """
+        if self._closed:
+            raise closed()
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise InvalidRequest("body= has to be the raw bytes that came: a signature holds for nothing else.", field="body",
+                                 allowed="bytes")  # fmt: skip
+        where = self._market.endpoints.get(endpoint) or Endpoint(endpoint, endpoint)
+        provider = self._registry.get(where.provider)
+        context = Context(
+            endpoint=where, clock=self._clock, job_id="webhook", folder=self._home, http=self._http, scope=scope,
+            secret=self._market.secret_at(where.name, scope),
+        )  # fmt: skip
+        content = bytes(body)
+        plain = {str(name).lower(): str(value) for name, value in headers.items()}
+        delivery = await provider.parse_webhook(context, plain, content, url)
+        engine = await self._open(free=False)
+        return await engine.receive(where, scope, delivery, hashlib.sha256(content).hexdigest())
+
     async def begin(self, request: Request, call: Call) -> AsyncRun:
         """Start a run and return as soon as it is written down: what a face needs that can be interrupted at any moment.
 
@@ -334,6 +369,7 @@ class AsyncClient:
                 raise closed()
             if self._engine is not None:
                 return self._engine
+            from vidorch.engine.bell import Bell
             from vidorch.engine.hosts import this_host
             from vidorch.engine.runs import Engine
             from vidorch.engine.services import Services
@@ -364,6 +400,7 @@ class AsyncClient:
                     secret_of=self._market.secret,
                     offers=lambda: self._market.offers,
                     http=self._http,
+                    bell=Bell(self._ledger, self._clock, self._ids),
                     budgets=self._budgets,
                     mock=self._world is not None,
                 )

@@ -20,7 +20,7 @@ from vidorch.client.aio import AsyncClient, closed
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials
 from vidorch.client.portal import Portal
-from vidorch.contract import Clock, Endpoint, Provider
+from vidorch.contract import Clock, Endpoint, Health, Provider
 from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
@@ -144,6 +144,18 @@ class Client:
         """See `AsyncClient.cancel`."""
         inner = self._ready()
         self._portal.call(inner.cancel, run_or_job_id)
+
+    def check(self, endpoint: str, *, scope: str = "default") -> Health:
+        """See `AsyncClient.check`."""
+        inner = self._ready()
+        return self._portal.call(inner.check, endpoint, scope=scope)
+
+    def handle_webhook(
+        self, endpoint: str, headers: Mapping[str, str], body: bytes, url: str | None = None, *, scope: str = "default"
+    ) -> Received:
+        """See `AsyncClient.handle_webhook`. Safe to call from a web server's own threads."""
+        inner = self._ready()
+        return self._portal.call(inner.handle_webhook, endpoint, headers, body, url, scope=scope)
 
     def adopt(self, job_id: str, remote_id: str) -> Job:
         """See `AsyncClient.adopt`."""

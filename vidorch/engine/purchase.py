@@ -25,6 +25,7 @@ class Purchase:
         settings: the request as it is written down. samples: clips that this one job is to yield.
         duration: seconds of each clip, None where the inputs decide. size: pixels. trim_to: seconds to cut to.
         low, expected, high: USD for the whole job. fingerprint: of the request as bought.
+        webhook: where the vendor is to call when it ends; the job's token goes behind it.
     """
 
     offer: Offer
@@ -39,9 +40,17 @@ class Purchase:
     expected: Decimal
     high: Decimal
     fingerprint: str
+    webhook: str | None = None
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether word from the vendor may come, whoever asked for it."""
+        return self.webhook is not None or bool(self.settings.get("webhook"))
 
     @classmethod
-    def of_plan(cls, planned: PlannedOffer, *, samples: int, seed: int | None) -> Purchase:
+    def of_plan(
+        cls, planned: PlannedOffer, *, samples: int, seed: int | None, webhook: str | None = None
+    ) -> Purchase:
         """What is bought for `samples` candidates, the first of them with `seed`."""
         request = planned.request
         if seed is not None and request.seed != seed:
@@ -50,10 +59,12 @@ class Purchase:
         fingerprint = request.fingerprint(settings)
         if planned.trim_to is not None:
             settings["trim_to"] = planned.trim_to
+        if webhook is not None:
+            settings["webhook"] = True
         cost = planned.cost.times(samples)
         return cls(
             planned.offer, planned.route, request, settings, samples, request.duration, request.size, planned.trim_to,
-            cost.low, cost.expected, cost.high, fingerprint,
+            cost.low, cost.expected, cost.high, fingerprint, webhook,
         )  # fmt: skip
 
     @classmethod

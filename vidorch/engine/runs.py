@@ -11,7 +11,7 @@ from typing import Any
 
 from vidorch.budget import DEFAULT_CAP, BudgetState
 from vidorch.call import SELECTORS, Call
-from vidorch.contract import Accepted
+from vidorch.contract import Accepted, Delivery, Endpoint
 from vidorch.engine.asked import Asked
 from vidorch.engine.carried import Carried
 from vidorch.engine.carrying import LiveRun
@@ -31,7 +31,7 @@ from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.planning import Plan
 from vidorch.request import Request
-from vidorch.result import Job
+from vidorch.result import Job, Received
 
 __all__ = ["Engine", "request_again"]
 
@@ -281,6 +281,12 @@ class Engine:
             self._ledger.end_run(run_id, "finished" if came else "failed", self._services.clock.now())
         )
 
+    # -- word from vendors ------------------------------------------------------------------------------------------------
+
+    async def receive(self, where: Endpoint, scope: str, delivery: Delivery, digest: str) -> Received:
+        """Take in a verified delivery. See `Bell.receive`."""
+        return await self._services.bell.receive(where, scope, delivery, digest)
+
     # -- letting go --------------------------------------------------------------------------------------------------------
 
     async def detach(self, run_id: str) -> None:
@@ -354,6 +360,7 @@ class Engine:
     async def aclose(self) -> None:
         """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""
         self._heart.cancel()
+        self._services.bell.close()
         problems = []
         for run in list(self.live.values()):
             try:

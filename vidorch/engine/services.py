@@ -10,6 +10,7 @@ from pathlib import Path
 from vidorch.budget import Budget
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Context, Endpoint, Provider
+from vidorch.engine.bell import Bell
 from vidorch.engine.hosts import Host
 from vidorch.engine.purchase import Purchase
 from vidorch.http import Http
@@ -42,7 +43,7 @@ class Services:
 
     Attributes:
         provider_of: gives the provider of a name. endpoints: by name. secret_of: (offer, scope) -> credential, asked at use.
-        offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets.
+        bell: who waits for word from vendors. offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets.
     """
 
     ledger: Ledger
@@ -55,6 +56,7 @@ class Services:
     secret_of: Callable[[Offer, str], str | None]
     offers: Callable[[], Mapping[str, Offer]]
     http: Http
+    bell: Bell
     budgets: Sequence[Budget] = ()
     mock: bool = False
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class Services:
         return Context(
             endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
             secret=self.secret_of(purchase.offer, job.scope), http=self.http, route=purchase.route,
-            samples=purchase.samples, scope=job.scope,
+            samples=purchase.samples, scope=job.scope, webhook=callback_url(purchase.webhook, job.token),
         )  # fmt: skip
 
     def may_speak_for(self, job: Job, purchase: Purchase) -> bool:

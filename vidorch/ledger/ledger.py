@@ -19,6 +19,7 @@ from vidorch.budget import Budget
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.accounts import book, put_budget, remove_budget, reserve
 from vidorch.ledger.history import NEW_EVENT, add_event, event_row, moved_meanwhile
+from vidorch.ledger.mail import Mail
 from vidorch.ledger.moves import ENDS, State, find_move
 from vidorch.ledger.owning import Owning
 from vidorch.ledger.pruning import Pruned, prune
@@ -58,7 +59,7 @@ _ADD_TO_RUN = {
 }
 
 
-class Ledger(Reader, Owning):
+class Ledger(Reader, Owning, Mail):
     """The durable record. Thread-safe; one writer thread per process.
 
     Every verb returns a future that is done when its transaction is on disk, or holds the error that rolled it back alone;
