@@ -25,7 +25,7 @@ from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
-from vidorch.result import Event, Job, Progress, Result
+from vidorch.result import Event, Job, Progress, Received, Result
 
 if TYPE_CHECKING:
     import httpx

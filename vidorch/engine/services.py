@@ -37,6 +37,13 @@ class _Known:
     read_at: float
 
 
+def callback_url(webhook: str | None, token: str) -> str | None:
+    """Where the vendor calls for one job: the caller's URL, with the job's token behind it."""
+    if webhook is None:
+        return None
+    return f"{webhook}{'&' if '?' in webhook else '?'}token={token}"
+
+
 @dataclass(slots=True)
 class Services:
     """Shared by every run of a client.

@@ -21,8 +21,10 @@ _BY_TOKEN = select(jobs).where(
     jobs.c.token == bindparam("b_token"), jobs.c.endpoint == bindparam("b_endpoint")
 )
 _BY_REMOTE = select(jobs).where(
-    jobs.c.endpoint == bindparam("b_endpoint"), jobs.c.account == bindparam("b_account"), jobs.c.remote_id == bindparam("b_remote")
-)  # fmt: skip
+    jobs.c.endpoint == bindparam("b_endpoint"),
+    jobs.c.account == bindparam("b_account"),
+    jobs.c.remote_id == bindparam("b_remote"),
+)
 _OF_JOB = (
     select(deliveries.c.remote_id)
     .where(deliveries.c.job_id == bindparam("b_job"))
