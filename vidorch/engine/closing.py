@@ -10,7 +10,7 @@ from typing import Any
 from vidorch.call import SELECTORS
 from vidorch.engine.carried import Carried
 from vidorch.engine.handover import hand_over
-from vidorch.engine.results import clips_of, read_result, result_of
+from vidorch.engine.results import clips_of, published, read_result, result_of
 from vidorch.engine.rows import as_json
 from vidorch.errors import SubmissionUnknown, VidorchError
 from vidorch.ledger.moves import State
@@ -81,7 +81,7 @@ class Closing:
     async def _choose(self) -> Mapping[str, Any] | None:
         """The output to hand over: the first, unless a selection says otherwise. What it says of each is noted."""
         run = self._run
-        rows, clips = clips_of(self._now(), run.jobs.values(), run.outputs)
+        rows = published(run.jobs.values(), run.outputs)
         select = run.asked.call.select if run.asked is not None else run.row["options"].get("select")
         if (
             len(rows) < 2
@@ -93,6 +93,7 @@ class Closing:
 
         try:
             image: Any = run.asked.request.image if run.asked is not None else None
+            _, clips = clips_of(self._now(), run.jobs.values(), run.outputs)
             selection = await in_thread(select_from, select, clips, image=image)
         except VidorchError as error:
             run.notes.append(f"The first clip was taken, since the selection failed: {error.message}")

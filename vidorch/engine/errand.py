@@ -111,20 +111,21 @@ class Errand:
         self._on_disk = job
         self._riding: list[_Riding] = []
         self._touched = services.clock.now()
-        self._secret: str | None = None
+        self._context: Context | None = None
         self._asked_to_stop = False
 
     # -- at the vendor ----------------------------------------------------------------------------------------------
 
     def context(self) -> Context:
         """What one call to the provider may use, with the credential of the moment."""
-        context = self.services.context(self.job, self.purchase, self._folder)
-        self._secret = context.secret
-        return context
+        self._context = self.services.context(self.job, self.purchase, self._folder, like=self._context)
+        return self._context
 
     def clean(self, error: VidorchError) -> VidorchError:
         """The error without the credential of the moment, should the vendor have said it back to us."""
-        error.args = (hushed(error.message, self._secret), *error.args[1:])
+        error.args = (
+            hushed(error.message, None if self._context is None else self._context.secret), *error.args[1:]
+        )
         return error
 
     async def learn_latency(self) -> None:

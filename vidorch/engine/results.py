@@ -25,7 +25,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros, show_usd
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["clips_of", "read_result", "result_of"]
+__all__ = ["clips_of", "published", "read_result", "result_of"]
 
 
 def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
@@ -90,6 +90,13 @@ def clips_of(
 ) -> tuple[list[Mapping[str, Any]], tuple[Clip, ...]]:
     """The clips of a run in order of candidates, each with its row in the ledger."""
     by_id = {job.id: job for job in jobs}
+    rows = published(jobs, outputs)
+    return rows, tuple(_clip(row, by_id[row["job_id"]], run) for row in rows)
+
+
+def published(jobs: Iterable[Job], outputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the clips of a run, in order of candidates."""
+    by_id = {job.id: job for job in jobs}
     rows = [row for row in outputs if row["state"] == "published"]
     rows.sort(
         key=lambda row: (
@@ -98,7 +105,7 @@ def clips_of(
             row["uri"],
         )
     )
-    return rows, tuple(_clip(row, by_id[row["job_id"]], run) for row in rows)
+    return rows
 
 
 def _failures(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> list[VidorchError]:

@@ -80,12 +80,21 @@ class Services:
             line = self._slots[endpoint.name] = asyncio.Semaphore(endpoint.concurrency or NO_LIMIT)
         return line
 
-    def context(self, job: Job, purchase: Purchase, folder: Path) -> Context:
-        """What one call to a provider may use; the secret is read at this moment."""
+    def context(
+        self, job: Job, purchase: Purchase, folder: Path, *, like: Context | None = None
+    ) -> Context:
+        """What one call to a provider may use; the secret is read at this moment.
+
+        Args:
+            like: what the call before it on this job used, which is given again when its secret is still the same.
+        """
+        secret = self.secret_of(purchase.offer, job.scope)
+        if like is not None and like.secret == secret:
+            return like
         return Context(
             endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
-            secret=self.secret_of(purchase.offer, job.scope), http=self.http, route=purchase.route,
-            samples=purchase.samples, scope=job.scope, webhook=callback_url(purchase.webhook, job.token),
+            secret=secret, http=self.http, route=purchase.route, samples=purchase.samples, scope=job.scope,
+            webhook=callback_url(purchase.webhook, job.token),
         )  # fmt: skip
 
     def may_speak_for(self, job: Job, purchase: Purchase) -> bool:
