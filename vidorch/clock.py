@@ -29,12 +29,12 @@ class RealClock:
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
 
 
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+
+
 def _base32(number: int, length: int) -> str:
-    letters = []
-    for _ in range(length):
-        number, digit = divmod(number, 32)
-        letters.append(_ALPHABET[digit])
-    return "".join(reversed(letters))
+    pairs = [_PAIRS[number >> place & 1023] for place in range(10 * ((length - 1) // 2), -1, -10)]
+    return "".join(pairs)[-length:]
 
 
 class _Chance:

@@ -214,10 +214,10 @@ class Request:
     def given(self) -> dict[str, Any]:
         """The fields that the caller gave, by name, as they are. `prompt`, `task` and `candidates` are always there."""
         seen: dict[str, Any] = {"prompt": self.prompt, "task": self.task}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name not in seen and value is not None and value != () and value != {}:
-                seen[item.name] = value
+        for name in _GIVEN:
+            value = getattr(self, name)
+            if value is not None and value != () and value != {}:
+                seen[name] = value
         return seen
 
     def describe(self) -> dict[str, Any]:
@@ -255,6 +255,7 @@ class Request:
 
 
 _FIELDS = frozenset(item.name for item in fields(Request))
+_GIVEN = tuple(item.name for item in fields(Request) if item.name not in ("prompt", "task"))
 _FOREIGN = frozenset({"extra", "loras"})
 """Fields whose words are a vendor's: they may hold keys and signed URLs."""
 

@@ -56,12 +56,14 @@ class Porter:
         """
         number = job.candidate + output.index
         temporary = self.target.workplace(f"{job.id}-{output.index}", self.candidates)
-        delay = 1.0
+        delay, here = 1.0, True
         try:
             for left in reversed(range(TRIES)):
                 try:
                     await self.provider.fetch(self.context(), output, temporary)
-                    return await in_thread(self._finish, job, output, number, temporary)
+                    brought = await in_thread(self._finish, job, output, number, temporary)
+                    here = False  # it has its name by now
+                    return brought
                 except _NotPublished as error:
                     raise error.cause from error
                 except Exception as error:
@@ -74,8 +76,9 @@ class Porter:
                 delay = min(delay * 2, 30.0)
             raise AssertionError  # the loop returns or raises
         finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            if here:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
 
     def _finish(self, job: Job, output: Output, number: int, temporary: Path) -> Brought:
         seen = self._look(output, temporary)
