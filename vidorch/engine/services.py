@@ -50,7 +50,8 @@ class Services:
 
     Attributes:
         provider_of: gives the provider of a name. endpoints: by name. secret_of: (offer, scope) -> credential, asked at use.
-        bell: who waits for word from vendors. offers: the catalog's, by `endpoint/model`. budgets: the client's own. http: the only sockets.
+        bell: who waits for word from vendors. offers: the catalog's, by `endpoint/model`. budgets: the client's own.
+        http: the only sockets.
     """
 
     ledger: Ledger
@@ -80,9 +81,7 @@ class Services:
             line = self._slots[endpoint.name] = asyncio.Semaphore(endpoint.concurrency or NO_LIMIT)
         return line
 
-    def context(
-        self, job: Job, purchase: Purchase, folder: Path, *, like: Context | None = None
-    ) -> Context:
+    def context(self, job: Job, purchase: Purchase, folder: Path, *, like: Context | None = None) -> Context:
         """What one call to a provider may use; the secret is read at this moment.
 
         Args:

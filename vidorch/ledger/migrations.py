@@ -324,6 +324,18 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration("0004_last_seen_working", ("ALTER TABLE jobs ADD COLUMN working_at DOUBLE PRECISION",)),
+    Migration(
+        "0005_fewer_pages",
+        (
+            "DROP INDEX runs_state",
+            "CREATE INDEX runs_state ON runs (state, created_at) WHERE ended_at IS NOT NULL",
+            "DROP INDEX jobs_state",
+            "CREATE INDEX jobs_state ON jobs (state, created_at) WHERE ended_at IS NOT NULL",
+            "DROP INDEX jobs_latency",
+            "CREATE INDEX jobs_latency ON jobs (endpoint, model, task, ended_at) WHERE ended_at IS NOT NULL",
+            "DROP INDEX events_job",
+        ),
+    ),
 )
 
 

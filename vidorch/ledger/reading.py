@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func, or_, select
 from vidorch.budget import BudgetState
 from vidorch.latencies import Took
 from vidorch.ledger.accounts import states_of
-from vidorch.ledger.moves import State
+from vidorch.ledger.moves import ENDS, State
 from vidorch.ledger.rows import job_of, run_of
 from vidorch.ledger.schema import budgets, events, jobs, outputs, reservations, runs
 from vidorch.ledger.session import Session
@@ -29,12 +29,13 @@ SEEN_LATE = 60.0
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
 _RUNS = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(bindparam("b_limit"))
-_RUNS_IN = (
-    select(runs)
-    .where(runs.c.state == bindparam("b_state"))
-    .order_by(runs.c.created_at.desc(), runs.c.id.desc())
-    .limit(bindparam("b_limit"))
-)
+_RUNS_IN = {
+    ended: _RUNS.where(
+        runs.c.state == bindparam("b_state"),
+        runs.c.ended_at.is_not(None) if ended else runs.c.ended_at.is_(None),
+    )
+    for ended in (True, False)
+}
 _CHILDREN = (
     select(runs)
     .where(runs.c.parent_id == bindparam("b_id"))
@@ -49,21 +50,19 @@ _JOBS_OF = (
     .limit(bindparam("b_limit"))
 )
 _JOBS = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(bindparam("b_limit"))
-_JOBS_IN = _JOBS.where(jobs.c.state == bindparam("b_state"))
+_JOBS_IN = {
+    ended: _JOBS.where(
+        jobs.c.state == bindparam("b_state"),
+        jobs.c.ended_at.is_not(None) if ended else jobs.c.ended_at.is_(None),
+    )
+    for ended in (True, False)
+}
 _JOBS_OF_SCOPE = _JOBS.where(jobs.c.scope == bindparam("b_scope"))
-_JOBS_OF_SCOPE_IN = _JOBS_IN.where(jobs.c.scope == bindparam("b_scope"))
+_JOBS_OF_SCOPE_IN = {
+    ended: query.where(jobs.c.scope == bindparam("b_scope")) for ended, query in _JOBS_IN.items()
+}
 _OPEN_JOBS = select(jobs).where(jobs.c.ended_at.is_(None)).order_by(jobs.c.created_at, jobs.c.id)
 _COUNT = select(func.count().label("jobs")).select_from(jobs)
-_UNKNOWN_LIKE = (
-    select(jobs)
-    .where(
-        jobs.c.state == State.UNKNOWN.value,
-        jobs.c.endpoint == bindparam("b_endpoint"),
-        jobs.c.account == bindparam("b_account"),
-        jobs.c.settings_hash == bindparam("b_hash"),
-    )
-    .order_by(jobs.c.created_at, jobs.c.id)
-)
 _CLAIMED = select(jobs.c.id).where(
     jobs.c.endpoint == bindparam("b_endpoint"),
     jobs.c.account == bindparam("b_account"),
@@ -114,7 +113,11 @@ _OUTPUTS = (
     .order_by(outputs.c.created_at, outputs.c.number)
 )
 _EVENTS = select(events).where(events.c.run_id == bindparam("b_run")).order_by(events.c.id)
-_EVENTS_OF_JOB = select(events).where(events.c.job_id == bindparam("b_job")).order_by(events.c.id)
+_EVENTS_OF_JOB = (
+    select(events)
+    .where(events.c.run_id == bindparam("b_run"), events.c.job_id == bindparam("b_job"))
+    .order_by(events.c.id)
+)
 _FIND = {
     kind: (
         select(table.c.id)
@@ -124,6 +127,7 @@ _FIND = {
     )
     for kind, table in (("run", runs), ("job", jobs))
 }
+OPEN_RUNS = ("open", "waiting")
 _MANY = 2**62
 
 
@@ -184,7 +188,8 @@ class Reader:
 
     def runs(self, *, limit: int = 100, state: str | None = None) -> list[dict[str, Any]]:
         """Runs, newest first."""
-        return self._runs(_RUNS if state is None else _RUNS_IN, {"b_limit": limit} | _given(b_state=state))
+        query = _RUNS if state is None else _RUNS_IN[state not in OPEN_RUNS]
+        return self._runs(query, {"b_limit": limit} | _given(b_state=state))
 
     def children(self, parent_id: str) -> list[dict[str, Any]]:
         """The runs below a batch or film, in order of position."""
@@ -215,9 +220,9 @@ class Reader:
             )
             return found if state is None else [job for job in found if job.state == state][:limit]
         if scope is None:
-            query = _JOBS if state is None else _JOBS_IN
+            query = _JOBS if state is None else _JOBS_IN[state in ENDS]
         else:
-            query = _JOBS_OF_SCOPE if state is None else _JOBS_OF_SCOPE_IN
+            query = _JOBS_OF_SCOPE if state is None else _JOBS_OF_SCOPE_IN[state in ENDS]
         return self._jobs(query, most | _given(b_state=state, b_scope=scope))
 
     def count_jobs(self) -> int:
@@ -237,8 +242,9 @@ class Reader:
 
     def unknown_like(self, job: Job) -> list[Job]:
         """Unknown jobs of the same account that asked for the same, `job` among them if it is one; oldest first."""
-        values = {"b_endpoint": job.endpoint, "b_account": job.account, "b_hash": job.settings_hash}
-        return self._jobs(_UNKNOWN_LIKE, values)
+        asked = (job.endpoint, job.account, job.settings_hash)
+        unknown = reversed(self.jobs(state=State.UNKNOWN))
+        return [one for one in unknown if (one.endpoint, one.account, one.settings_hash) == asked]
 
     def claimed(self, endpoint: str, account: str, remote_ids: Iterable[str]) -> set[str]:
         """Which of these jobs at the vendor belong to a job of ours."""
@@ -301,7 +307,7 @@ class Reader:
     def events(self, run_id: str, *, job_id: str | None = None) -> list[Event]:
         """The history of a run, or of one of its jobs, oldest first."""
         query = _EVENTS if job_id is None else _EVENTS_OF_JOB
-        values = {"b_run": run_id} if job_id is None else {"b_job": job_id}
+        values = {"b_run": run_id} | _given(b_job=job_id)
 
         def work(db: Session) -> list[Event]:
             return [
@@ -315,7 +321,6 @@ class Reader:
                     json.loads(row["data"] or "{}"),
                 )
                 for row in db.rows(query, values)
-                if row["run_id"] == run_id
             ]
 
         return self._store.read(work)

@@ -88,8 +88,8 @@ runs = Table(
     Column("ended_at", Time),
     UniqueConstraint("scope", "key", name="runs_key"),
     Index("runs_created", "created_at"),
-    Index("runs_state", "state", "created_at"),
     Index("runs_parent", "parent_id", "position"),
+    _partial("runs_state", "state", "created_at", only="ended_at IS NOT NULL"),
     _partial("runs_open", "created_at", only="ended_at IS NULL"),
     _partial("runs_owner", "owner", only="owner IS NOT NULL"),
 )
@@ -159,9 +159,10 @@ jobs = Table(
     ),  # a job at the vendor is claimed once
     UniqueConstraint("run_id", "candidate", "attempt", name="jobs_attempt"),
     Index("jobs_created", "created_at"),
-    Index("jobs_state", "state", "created_at"),
     Index("jobs_token", "token"),
-    Index("jobs_latency", "endpoint", "model", "task", "ended_at"),
+    # What changes while a job is under way is in as few indexes as can be: each is a page more for every commit.
+    _partial("jobs_state", "state", "created_at", only="ended_at IS NOT NULL"),
+    _partial("jobs_latency", "endpoint", "model", "task", "ended_at", only="ended_at IS NOT NULL"),
     _partial("jobs_open", "created_at", only="ended_at IS NULL"),
     _partial("jobs_owner", "owner", only="owner IS NOT NULL"),
 )
@@ -208,7 +209,6 @@ events = Table(
     Column("version", Integer),
     Column("data", Text),
     Index("events_run", "run_id", "id"),
-    Index("events_job", "job_id", "id"),
 )
 
 reservations = Table(
