@@ -114,8 +114,7 @@ class JobDriver:
         """
         self._errand.cancelled = True
         await self._errand.stop_at_vendor()
-        if self._errand.nap is not None:
-            self._errand.nap.cancel()
+        self._errand.rouse()
 
     def was_asked_to_stop(self, answer: Cancelled | None) -> None:
         """The vendor was asked already, before this driver was made."""

@@ -84,7 +84,7 @@ class Errand:
         cancelled: whether its end was asked for; answer: what its vendor said to that.
         watch: where the time went. fraction: 0 to 1, None while nothing is known. polls: how often it was looked at.
         p99: seconds that such a job takes at most, but for one in a hundred; None while too few are known.
-        nap: the sleep until the next look; whoever wants that look sooner cancels it.
+        napping: the task that sleeps until the next look, None while none does. roused: whether that look is wanted sooner.
     """
 
     def __init__(
@@ -105,7 +105,8 @@ class Errand:
         self.polls = job.polls
         self.working_at: float | None = None
         self.p99: float | None = None
-        self.nap: asyncio.Future[None] | None = None
+        self.napping: asyncio.Task[Any] | None = None
+        self.roused = False
         self._folder = folder
         self._report = report
         self._on_disk = job
@@ -149,6 +150,12 @@ class Errand:
     def was_asked_to_stop(self, answer: Cancelled | None) -> None:
         """Somebody asked the vendor before this job was ours; it said `answer`, None when nothing is known of that."""
         self.cancelled, self._asked_to_stop, self.answer = True, True, answer
+
+    def rouse(self) -> None:
+        """Have the next look sooner than it was planned."""
+        if self.napping is not None and not self.roused:
+            self.roused = True
+            self.napping.cancel()  # a timer of its own for each sleep would cost as much as the look
 
     # -- how it ends ------------------------------------------------------------------------------------------------
 

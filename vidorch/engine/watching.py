@@ -92,18 +92,17 @@ class Lookout:
         """Sleep; once its end has been asked for, no longer than the vendor wants between two looks."""
         errand = self._errand
         began = errand.clock.now()
-        nap = errand.nap = asyncio.ensure_future(errand.clock.sleep(seconds))
+        errand.napping = task = asyncio.current_task()
         try:
-            await nap
+            await errand.clock.sleep(seconds)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not nap.cancelled() or task is None or task.cancelling():
-                nap.cancel()
+            # Roused, and by nobody else cancelled besides: see `Errand.rouse`.
+            if not errand.roused or task is None or task.uncancel():
                 raise
             least = errand.purchase.offer.min_poll
             await errand.clock.sleep(min(least, max(0.0, began + least - errand.clock.now())))
         finally:
-            errand.nap = None
+            errand.napping, errand.roused = None, False
 
     async def _give_up(self) -> bool:
         """Whether the job is over: nobody could take it up again, or the vendor keeps nothing any more."""
