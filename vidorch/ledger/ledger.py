@@ -34,6 +34,9 @@ from vidorch.result import Job
 
 __all__ = ["Claimed", "IllegalMove", "KeyTaken", "Ledger", "MovedMeanwhile", "NotOurs", "Pruned", "Spent"]
 
+_Note = tuple[Job, float, Mapping[str, Any]]
+"""(as it was, when, what to change)"""
+
 _STAMPS = {state.value: f"{state.value}_at" for state in State if f"{state.value}_at" in jobs.c}
 _IS_OPEN = or_(runs.c.state == "open", runs.c.state == "waiting")
 
@@ -77,7 +80,7 @@ class Ledger(Reader, Owning, Mail):
         self.path = path
         self._store = Store(path, busy_seconds=busy_seconds)
         self._touching = threading.Lock()
-        self._touched: dict[str, dict[str, Any]] = {}
+        self._touched: dict[str, _Note] = {}
         """By job, what is to be noted on it with the next commit."""
 
     @property
@@ -261,24 +264,25 @@ class Ledger(Reader, Owning, Mail):
 
         Of several notes on one job only what is newest is written.
         """
-        values = column_values(changes) | {"updated_at": at}
-        values |= {"b_id": job.id, "b_state": job.state, "b_version": job.version}
         with self._touching:
             first = not self._touched
             before = self._touched.get(job.id)
-            newer = before is not None and before["b_version"] == job.version
-            self._touched[job.id] = {**before, **values} if newer and before is not None else values
+            if before is not None and before[0].version == job.version:
+                changes = {**before[2], **changes}
+            self._touched[job.id] = job, at, changes
         if first:
             self._store.ride(self._notes_on_jobs())
 
     def _notes_on_jobs(self) -> Callable[[Session], None]:
-        taken: list[dict[str, Any]] = []
+        taken: list[_Note] = []
 
         def work(db: Session) -> None:
             with self._touching:
                 taken.extend(self._touched.values())
                 self._touched.clear()
-            for values in taken:
+            for job, at, changes in taken:
+                values = column_values(changes)
+                values |= {"updated_at": at, "b_id": job.id, "b_state": job.state, "b_version": job.version}
                 db.run(_MOVE, values)
 
         return work

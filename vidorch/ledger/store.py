@@ -70,6 +70,7 @@ class Store:
         self._queue: deque[_Waiting] = deque()
         self._riding: list[Work[Any]] = []
         self._urgent = 0
+        self._asleep = False
         self._closed = False
         self._failure: LedgerUnavailable | None = None
         self._pid = os.getpid()
@@ -109,7 +110,7 @@ class Store:
             self._queue.append((work, future))
             if waits:
                 self._urgent += 1
-            if waits or len(self._queue) == 1:  # the writer knows already that something rides
+            if waits or self._asleep:
                 self._condition.notify()
         return future
 
@@ -119,7 +120,7 @@ class Store:
             if self._closed or self._failure is not None or self._pid != os.getpid():
                 return
             self._riding.append(work)
-            if not self._queue and len(self._riding) == 1:
+            if self._asleep:
                 self._condition.notify()
 
     def read(self, work: Work[T]) -> T:
@@ -161,12 +162,17 @@ class Store:
 
     def _take(self) -> list[_Waiting]:
         with self._condition:
-            while not self._queue and not self._riding and not self._closed:
-                self._condition.wait()
-            if not self._urgent and not self._closed:
-                until = time.monotonic() + LAZY_SECONDS
-                while not self._urgent and not self._closed and (left := until - time.monotonic()) > 0:
+            until = time.monotonic() + LAZY_SECONDS
+            while not self._urgent and not self._closed:
+                if (left := until - time.monotonic()) > 0:
                     self._condition.wait(left)
+                elif self._queue or self._riding:
+                    break
+                else:  # only now has whoever brings something that can wait to wake us for it
+                    self._asleep = True
+                    self._condition.wait()
+                    self._asleep = False
+                    until = time.monotonic() + LAZY_SECONDS
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
             self._urgent = 0 if not self._queue else max(self._urgent, 1)
             if not self._queue:
