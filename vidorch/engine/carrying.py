@@ -303,7 +303,7 @@ class LiveRun:
         purchase = bought[0] if bought is not None else Purchase.of_job(job, self._services.offers())
         driver = JobDriver(
             job, purchase, self._services, target=self._run.target, refuge=self._run.refuge, candidates=self._run.candidates,
-            report=self._tell,
+            ending=self._closing, report=self._tell,
         )  # fmt: skip
         self.drivers[job.id] = driver
         return driver

@@ -13,7 +13,7 @@ from vidorch.engine.handover import hand_over
 from vidorch.engine.results import clips_of, published, read_result, result_of
 from vidorch.engine.rows import as_json
 from vidorch.errors import SubmissionUnknown, VidorchError
-from vidorch.ledger.moves import State
+from vidorch.ledger.moves import ENDS, State
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Result
 
@@ -29,6 +29,26 @@ class Closing:
         self._chosen: str | None = run.row.get("chosen_output")
         self.released = False
         """Whether the ledger knows that this process drives the run no more."""
+        self._written = False
+
+    # -- together with the only job ---------------------------------------------------------------------------------
+
+    def with_last(
+        self, job: Job, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]
+    ) -> Mapping[str, Any] | None:
+        """The columns of a run of one clip, when this is it and nothing else is open. None: `close` is to see to the end."""
+        run = self._run
+        others = (one for one in run.jobs.values() if one.id != job.id)
+        if run.candidates > 1 or len(rows) != 1 or run.outputs or any(one.state not in ENDS for one in others):
+            return None
+        self._chosen = rows[0]["id"]
+        return {"chosen_output": self._chosen, "notes": as_json(list(dict.fromkeys([*run.notes, *notes])))}
+
+    def is_written(self) -> None:
+        """The run has ended."""
+        self._written = self.released = True
+
+    # -- by itself --------------------------------------------------------------------------------------------------
 
     async def close(self, without_clip: str = "failed") -> None:
         """Choose among what came, hand it over, and end the run; or leave it to whoever takes it up.
@@ -37,6 +57,8 @@ class Closing:
             without_clip: the state of a run that ends with none.
         """
         run = self._run
+        if self._written:
+            return
         if run.open_jobs():
             await self.release()
         elif self._waits():

@@ -11,7 +11,7 @@ from typing import Any
 
 from vidorch.contract import Cancelled, Done, Failed
 from vidorch.engine.errand import Errand, Overtaken, Report
-from vidorch.engine.homing import Homecoming
+from vidorch.engine.homing import Ending, Homecoming
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.sending import Sender
 from vidorch.engine.services import Services
@@ -31,17 +31,18 @@ class JobDriver:
 
     Args:
         job: as the ledger has it, and ours. target: where its clips go; refuge: where they go when that fails.
-        candidates: of the whole run. report: told about every step, for progress displays.
+        candidates: of the whole run. ending: its end, where that may come with this job's. report: told about every step, for progress displays.
     """
 
     def __init__(
-        self, job: Job, purchase: Purchase, services: Services, *, target: Target, refuge: Target, candidates: int, report: Report
+        self, job: Job, purchase: Purchase, services: Services, *, target: Target, refuge: Target, candidates: int,
+        ending: Ending, report: Report,
     ) -> None:  # fmt: skip
         self.submitted = asyncio.Event()
         """Set once the submission is accepted, unknown, or ended without being."""
         self._errand = Errand(job, purchase, services, folder=refuge.folder, report=report)
         self._sender = Sender(self._errand)
-        self._home = Homecoming(self._errand, target, refuge, candidates)
+        self._home = Homecoming(self._errand, target, refuge, candidates, ending)
 
     @property
     def job(self) -> Job:

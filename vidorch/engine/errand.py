@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -229,12 +229,12 @@ class Errand:
 
     async def move(
         self, target: State, *, made: list[dict[str, Any]] | None = None, cost: Decimal | None = None,
-        note: dict[str, Any] | None = None, **changes: Any,
+        note: dict[str, Any] | None = None, run_ends: Mapping[str, Any] | None = None, **changes: Any,
     ) -> None:  # fmt: skip
         """Move the job by one step of the table, and wait for it to be on disk where the table says so.
 
         Args:
-            made, cost, note: as in `Ledger.move`. changes: further columns of the job.
+            made, cost, note, run_ends: as in `Ledger.move`. changes: further columns of the job.
 
         Raises:
             Overtaken: somebody else drives it by now. Claimed: its id at the vendor belongs to another job.
@@ -252,19 +252,17 @@ class Errand:
             self._riding.append(_Riding(future, target, at, changes))
             self.job = changed(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
         else:
-            await self._move_and_wait(target, at, made or [], cost, note, changes)
+            rest = {"changes": changes, "cost": cost, "made": made or (), "note": note, "run_ends": run_ends}
+            await self._move_and_wait(target, at, rest)
             self._on_disk, self._riding = self.job, []
         self._report(self.job, self.job.state, self.fraction, None)
 
-    async def _move_and_wait(
-        self, target: State, at: float, made: list[dict[str, Any]], cost: Decimal | None, note: dict[str, Any] | None,
-        changes: dict[str, Any],
-    ) -> None:  # fmt: skip
+    async def _move_and_wait(self, target: State, at: float, rest: dict[str, Any]) -> None:
         # Who sent it knows what came of it, and still does when others moved the job twice before it could be written.
         knows = self.job.state == State.SENDING and target is not State.UNKNOWN
 
         def attempt() -> Future[Job]:
-            return self.ledger.move(self.job, target, at, changes=changes, cost=cost, made=made, note=note)
+            return self.ledger.move(self.job, target, at, **rest)
 
         for left in reversed(range(RACES)):
             try:

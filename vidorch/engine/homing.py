@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from vidorch.contract import Billed, Done, Failed
 from vidorch.engine.costing import Cost, cost_of_clips, cost_of_end, shares
@@ -14,8 +15,21 @@ from vidorch.engine.targets import Target
 from vidorch.errors import BadMedia, ProviderFailed, Refused, VidorchError
 from vidorch.ledger.moves import ENDS, State
 from vidorch.offloop import in_thread
+from vidorch.result import Job
 
-__all__ = ["Homecoming"]
+__all__ = ["Ending", "Homecoming"]
+
+
+class Ending(Protocol):
+    """The end of a run, which needs no commit of its own where the last of its jobs is settled."""
+
+    def with_last(
+        self, job: Job, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]
+    ) -> Mapping[str, Any] | None:
+        """What to write down of the run together with this settling; None while there is more to be seen to."""
+
+    def is_written(self) -> None:
+        """It is on disk."""
 
 
 class Homecoming:
@@ -23,14 +37,18 @@ class Homecoming:
 
     Args:
         target: where its clips go; refuge: where they go when that fails. candidates: of the whole run.
+        ending: the end of its run, where that may come with it.
 
     Attributes:
         outputs: rows of the clips that came. notes: for people.
     """
 
-    def __init__(self, errand: Errand, target: Target, refuge: Target, candidates: int) -> None:
+    def __init__(
+        self, errand: Errand, target: Target, refuge: Target, candidates: int, ending: Ending
+    ) -> None:
         self.outputs: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self._ending = ending
         self._errand = errand
         self._target = target
         self._refuge = refuge
@@ -88,12 +106,14 @@ class Homecoming:
         notes = [*done.notes, *(one.published.note for one in brought if one.published.note)]
         self.notes += notes
         data = {name: value for name, value in (("notes", notes), ("withheld", reasons)) if value}
+        run_ends = self._ending.with_last(errand.job, rows, self.notes)
         try:
             await errand.move(
                 State.SETTLED,
                 made=rows,
                 cost=cost.usd,
                 note=data or None,
+                run_ends=run_ends,
                 cost_basis=cost.basis,
                 charged=None if cost.charged is None else int(cost.charged),
                 progress=1.0,
@@ -108,6 +128,8 @@ class Homecoming:
                 await in_thread(self._withdraw, brought)
             raise
         self.outputs = rows
+        if run_ends is not None:
+            self._ending.is_written()
 
     def _withdraw(self, brought: list[Brought]) -> None:
         """Take back what nobody's row speaks of: the other owner published its own."""

@@ -184,8 +184,7 @@ class Ledger(Reader, Owning, Mail):
         self, run_id: str, state: str, at: float, *, owner: str | None = None, **columns: Any
     ) -> Future[bool]:
         """Close a run as finished, failed or cancelled. The future is False when it was closed already, or not `owner`'s."""
-        ended = {"state": state, "ended_at": at, "owner": None, "lease_until": None}
-        values = column_values(columns) | ended | {"updated_at": at}
+        values = _ending(state, columns, at)
         return self._store.write(lambda db: _change_open_run(db, run_id, owner, values))
 
     # -- moves ------------------------------------------------------------------------------------------------------
@@ -200,6 +199,7 @@ class Ledger(Reader, Owning, Mail):
         cost: Decimal | None = None,
         made: Sequence[Mapping[str, Any]] = (),
         note: Mapping[str, Any] | None = None,
+        run_ends: Mapping[str, Any] | None = None,
     ) -> Future[Job]:
         """Move a job by one step of the table, if it is still where `job` says: a compare-and-swap on state and version.
 
@@ -209,6 +209,7 @@ class Ledger(Reader, Owning, Mail):
         Args:
             changes: further columns of the job, as plain values. cost: what it cost, in USD, when the target is an end.
             made: rows for `outputs`, written in the same transaction. note: goes into the event.
+            run_ends: the move ends its run too, in the same transaction, as finished with these columns, as `end_run` would.
 
         Returns:
             A future of the job as it is then. It is on disk when the future is done; whether to wait for it is in the table.
@@ -233,6 +234,7 @@ class Ledger(Reader, Owning, Mail):
         if target in ENDS:
             values |= {"ended_at": at, "owner": None, "lease_until": None, "cost": micros}
         rows = [column_values(row) for row in made]
+        ending = None if run_ends is None else _ending("finished", run_ends, at)
         where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
 
         def work(db: Session) -> Job:
@@ -255,6 +257,8 @@ class Ledger(Reader, Owning, Mail):
                 db.run(_NEW_OUTPUT, row)
             if target in ENDS:
                 _settle(db, after, job.cost, micros, at)
+            if ending is not None:
+                _change_open_run(db, job.run_id, None, ending)
             return after
 
         return self._store.write(work, waits=step.waits)
@@ -391,6 +395,11 @@ def _change_open_run(db: Session, run_id: str, owner: str | None, values: Mappin
     if owner is None:
         return bool(db.run(_OPEN_RUN, {**values, "b_id": run_id}))
     return bool(db.run(_OPEN_RUN_OF, {**values, "b_id": run_id, "b_owner": owner}))
+
+
+def _ending(state: str, columns: Mapping[str, Any], at: float) -> dict[str, Any]:
+    ended = {"state": state, "ended_at": at, "owner": None, "lease_until": None, "updated_at": at}
+    return column_values(columns) | ended
 
 
 def _settle(db: Session, job: Job, before: Decimal | None, cost: int | None, at: float) -> None:
