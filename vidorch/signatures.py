@@ -6,10 +6,11 @@ import base64
 import binascii
 import hmac
 from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
 
 from vidorch.errors import InvalidRequest
 
-__all__ = ["SKEW", "fresh", "standard", "unproven"]
+__all__ = ["SKEW", "fresh", "standard", "token_in", "unproven"]
 
 SKEW = 300.0
 """Seconds that a delivery's own time may be from ours."""
@@ -62,3 +63,8 @@ def standard(secret: str, headers: Mapping[str, str], body: bytes, *, now: float
     if not good:
         raise unproven("its signature is not that of its content", provider)
     return name
+
+
+def token_in(url: str | None) -> str | None:
+    """The job's token in the URL that a vendor called; None where there is none."""
+    return next(iter(parse_qs(urlsplit(url or "").query).get("token", ())), None)

@@ -12,6 +12,8 @@ is read defensively and only ever used to look for a submit whose reply was lost
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,7 @@ from vidorch.contract import (
     Billed,
     Cancelled,
     Context,
+    Delivery,
     Done,
     ErrorRow,
     Failed,
@@ -36,11 +39,12 @@ from vidorch.contract import (
     Prepared,
     Progress,
 )
-from vidorch.errors import ProviderFailed, VidorchError
+from vidorch.errors import MissingCredentials, ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Reply
 from vidorch.inputs import Media
 from vidorch.offloop import in_thread
+from vidorch.signatures import fresh, token_in, unproven
 
 __all__ = ["Fal"]
 
@@ -52,6 +56,8 @@ _KEEP_INPUTS = 86_400
 """Seconds after which fal deletes an input that was uploaded for a job."""
 _MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "gif": "image/gif", "png": "image/png",
                 "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
+KEYS_FOR = 86_400.0
+"""Seconds that fal's public keys are kept."""
 _OWN_HOSTS = ("fal.run", "fal.ai", "fal.media")
 
 
@@ -94,6 +100,9 @@ class Fal(Hosted):
             )
         ),
     )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._keys: tuple[float, list[str]] | None = None
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -314,6 +323,32 @@ class Fal(Hosted):
             return Health(False, str(error))
         return Health(True, "fal answers and takes the key.")
 
+    async def parse_webhook(
+        self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
+    ) -> Delivery:
+        """Verify a delivery: Ed25519 over its id, user, time and the body's hash, with the keys that fal publishes."""
+        request_id, user, at, signature = (
+            headers.get(f"x-fal-webhook-{name}", "") for name in ("request-id", "user-id", "timestamp", "signature")
+        )
+        if not (request_id and at and signature):
+            raise unproven("it is not signed", self.title)
+        fresh(at, context.clock.now(), self.title)
+        message = "\n".join((request_id, user, at, hashlib.sha256(body).hexdigest())).encode()
+        if not await in_thread(_signed_by_any, await self._published_keys(context), signature, message):
+            raise unproven("its signature is not that of its content", self.title)
+        return Delivery(f"{request_id}:{at}", request_id, token_in(url))
+
+    async def _published_keys(self, context: Context) -> list[str]:
+        """The public keys, read again after a day."""
+        now = context.clock.now()
+        if self._keys is None or now - self._keys[0] > KEYS_FOR:
+            reply = await context.http.request("GET", f"{self.platform(context, 'rest.fal.ai')}/.well-known/jwks.json")
+            if not reply.ok:
+                raise self.wrong(reply)
+            keys = reply.json().get("keys") or ()
+            self._keys = now, [str(key["x"]) for key in keys if isinstance(key, dict) and key.get("x")]
+        return self._keys[1]
+
     def _path(self, accepted: Accepted, context: Context) -> str:
         named = accepted.details.get("path")
         if isinstance(named, str) and named:
@@ -437,3 +472,26 @@ def _piece(content: Path | bytes, start: int) -> bytes:
 def _suffix(media_type: str) -> str:
     kinds = {kind: suffix for suffix, kind in _MEDIA_TYPES.items() if suffix != "jpeg"}
     return kinds.get(media_type, media_type.rpartition("/")[2].strip("*") or "bin")
+
+
+def _signed_by_any(keys: list[str], signature: str, message: bytes) -> bool:
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError:
+        raise MissingCredentials(
+            "fal signs its webhooks with Ed25519, and the package that verifies that is not installed.",
+            hint="pip install 'vidorch[webhooks]'", extra="webhooks", provider="fal",
+        ) from None  # fmt: skip
+    try:
+        given = bytes.fromhex(signature)
+    except ValueError:
+        return False
+    for key in keys:
+        try:
+            raw = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
+            Ed25519PublicKey.from_public_bytes(raw).verify(given, message)
+        except (InvalidSignature, ValueError):
+            continue
+        return True
+    return False

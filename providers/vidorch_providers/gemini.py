@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from vidorch.contract import (
     Accepted,
@@ -33,6 +32,7 @@ from vidorch.hosted import Hosted, Said, data_uri
 from vidorch.http import Reply
 from vidorch.inputs import Media
 from vidorch.offloop import in_thread
+from vidorch.signatures import token_in
 from vidorch_providers import _interactions as wire
 
 __all__ = ["Gemini"]
@@ -157,7 +157,7 @@ class Gemini(Hosted):
         if not isinstance(event, dict):
             allowed = "an event of Google's"
             raise InvalidRequest(f"This is not {allowed}: no JSON object.", field="body", allowed=allowed)
-        token = next(iter(parse_qs(urlsplit(url or "").query).get("token", ())), None)
+        token = token_in(url)
         if token is None:
             raise MissingCredentials("The delivery's URL carries no token of a job.", provider=self.name)
         data = event.get("data")

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from vidorch.contract import (
     Accepted,
@@ -46,6 +46,7 @@ from vidorch.http import Reply
 from vidorch.inputs import Media
 from vidorch.offer import FindMode, Offer
 from vidorch.offloop import in_thread
+from vidorch.signatures import token_in
 
 __all__ = ["Kling"]
 
@@ -248,7 +249,7 @@ class Kling(Hosted):
         if isinstance(inner, dict):
             task = inner
         remote_id = str(task.get("id") or task.get("task_id") or "")
-        token = next(iter(parse_qs(urlsplit(url or "").query).get("token", ())), None)
+        token = token_in(url)
         if token is None:
             raise MissingCredentials(
                 "The callback's URL carries no token of a job, and Kling signs nothing.", provider=self.name

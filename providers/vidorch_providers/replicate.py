@@ -10,6 +10,7 @@ whether a failed run of an official model is free, and that (E005) always means 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,6 +24,7 @@ from vidorch.contract import (
     Billed,
     Cancelled,
     Context,
+    Delivery,
     Done,
     ErrorRow,
     Failed,
@@ -38,6 +40,7 @@ from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
+from vidorch.signatures import standard, token_in
 
 __all__ = ["Replicate"]
 
@@ -112,6 +115,9 @@ class Replicate(Hosted):
             "changelog 2025-10-16: before it ran",
         ),
     )
+
+    def __init__(self) -> None:
+        self._signing: dict[str, str] = {}
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -246,6 +252,23 @@ class Replicate(Hosted):
         except VidorchError as error:
             return Health(False, str(error))
         return Health(True, f"Replicate takes the token of {reply.json().get('username', 'this account')}.")
+
+    async def parse_webhook(
+        self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
+    ) -> Delivery:
+        """Verify a delivery (Standard Webhooks) with the account's secret, which the API itself tells."""
+        key = context.secret or ""
+        secret = self._signing.get(key)
+        if secret is None:
+            secret = str((await self.ask(context, "GET", "webhooks/default/secret")).json()["key"])
+            self._signing[key] = secret
+        name = standard(secret, headers, body, now=context.clock.now(), provider=self.title)
+        try:
+            prediction = json.loads(body)
+        except ValueError:
+            prediction = None
+        remote_id = prediction.get("id") if isinstance(prediction, dict) else None
+        return Delivery(name, str(remote_id) if remote_id else None, token_in(url))
 
 
 def _create(path: str) -> tuple[str, str]:

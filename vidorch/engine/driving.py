@@ -31,7 +31,8 @@ class JobDriver:
 
     Args:
         job: as the ledger has it, and ours. target: where its clips go; refuge: where they go when that fails.
-        candidates: of the whole run. ending: its end, where that may come with this job's. report: told about every step, for progress displays.
+        candidates: of the whole run. ending: its end, where that may come with this job's.
+        report: told about every step, for progress displays.
     """
 
     def __init__(

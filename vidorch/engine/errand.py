@@ -85,6 +85,7 @@ class Errand:
         watch: where the time went. fraction: 0 to 1, None while nothing is known. polls: how often it was looked at.
         p99: seconds that such a job takes at most, but for one in a hundred; None while too few are known.
         napping: the task that sleeps until the next look, None while none does. roused: whether that look is wanted sooner.
+        heard: whether its vendor called, and nobody has looked since.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Errand:
         self.working_at: float | None = None
         self.p99: float | None = None
         self.napping: asyncio.Task[Any] | None = None
+        self.heard = False
         self.roused = False
         self._folder = folder
         self._report = report
@@ -150,6 +152,11 @@ class Errand:
     def was_asked_to_stop(self, answer: Cancelled | None) -> None:
         """Somebody asked the vendor before this job was ours; it said `answer`, None when nothing is known of that."""
         self.cancelled, self._asked_to_stop, self.answer = True, True, answer
+
+    def hear(self) -> None:
+        """Its vendor called: look at once."""
+        self.heard = True
+        self.rouse()
 
     def rouse(self) -> None:
         """Have the next look sooner than it was planned."""

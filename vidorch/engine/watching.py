@@ -31,6 +31,17 @@ class Lookout:
             TimedOut: its deadline passed; the job stays open.
         """
         errand = self._errand
+        if not errand.purchase.calls_back:
+            return await self._until_over()
+        bell = errand.services.bell
+        bell.wait(errand.job.id, errand.hear)
+        try:
+            return await self._until_over()
+        finally:
+            bell.forget(errand.job.id)
+
+    async def _until_over(self) -> Done | Failed | None:
+        errand = self._errand
         assert errand.accepted is not None
         offer, task, lost = errand.purchase.offer, errand.job.task, 0
         schedule = await errand.services.schedule(offer, task)
@@ -89,8 +100,11 @@ class Lookout:
         return next_poll(offer, found) if self._errand.cancelled else schedule.next(age, found)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep; once its end has been asked for, no longer than the vendor wants between two looks."""
+        """Sleep: no longer than the vendor wants once its end has been asked for, and not at all once the vendor called."""
         errand = self._errand
+        if errand.heard:
+            errand.heard = False
+            return
         began = errand.clock.now()
         errand.napping = task = asyncio.current_task()
         try:
@@ -99,6 +113,9 @@ class Lookout:
             # Roused, and by nobody else cancelled besides: see `Errand.rouse`.
             if not errand.roused or task is None or task.uncancel():
                 raise
+            if errand.heard:
+                errand.heard = False
+                return
             least = errand.purchase.offer.min_poll
             await errand.clock.sleep(min(least, max(0.0, began + least - errand.clock.now())))
         finally:
