@@ -262,7 +262,7 @@ def _output(value: Any) -> str:
 
 
 def _webhook(value: Any) -> str:
-    allowed = "an https URL that vendors can reach, such as 'https://example.com/hooks/vidorch', without user, token= and fragment"
+    allowed = "an https URL that vendors can reach, without user, token= and fragment"
     try:
         parts = (
             urlsplit(value) if isinstance(value, str) and value.isprintable() and " " not in value else None
