@@ -162,7 +162,10 @@ def _shots(*, sound: bool = False) -> Check:
 def _keyframe(value: Any) -> str:
     window = Check(
         "object",
-        fields={"start_seconds": _whole(0, 3600, required=True), "end_seconds": _whole(0, 3600, required=True)},
+        fields={
+            "start_seconds": _whole(0, 3600, required=True),
+            "end_seconds": _whole(0, 3600, required=True),
+        },
     )
     fields = {"uri": Check(required=True), "range": window}
     moment = {"at": Check("number", required=True, least=0, most=1)}
