@@ -1,48 +1,80 @@
-"""Requests to a protocol server with nothing between: by urllib, no redirects, no retries."""
+"""Plain HTTP to a protocol server, without any package: one connection a request, and nothing is sent again."""
 
 from __future__ import annotations
 
+import copy
 import json
-import urllib.error
-import urllib.request
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
-__all__ = ["Reply", "send"]
+__all__ = ["Reply", "send", "spoiled"]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; header names in lower case."""
+    """Status, body as it came, and header names in lower case."""
 
     status: int
-    content: bytes
-    headers: dict[str, str]
+    body: bytes
+    headers: Mapping[str, str]
 
-    @property
     def json(self) -> Any:
-        return json.loads(self.content)
+        return json.loads(self.body) if self.body else None
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_Stay, urllib.request.ProxyHandler({}))
-
-
-def send(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
-    """Send a request; `body` is bytes, or what becomes JSON."""
-    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(url, content, headers or {}, method=method)
+def send(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+    """One request; `body` is sent as JSON unless it is bytes."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
-        with _opener.open(request, timeout=60) as response:
-            return Reply(response.status, response.read(), _lower(response.headers))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Reply(error.code, error.read(), _lower(error.headers))
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, content, {"Content-Type": "application/json", **(headers or {})})
+        reply = connection.getresponse()
+        return Reply(reply.status, reply.read(), {name.lower(): value for name, value in reply.getheaders()})
+    finally:
+        connection.close()
 
 
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    1.5,
+    "",
+    "x",
+    "\ud83c",
+    [],
+    [None],
+    [[]],
+    {},
+    {"type": []},
+    [{"type": {}}],
+    [{"uri": 1}],
+)
+
+
+def spoiled(body: Any, chance: random.Random) -> Any:
+    """A copy in which one thing, at any depth, is something else."""
+    found = copy.deepcopy(body)
+    places: list[tuple[Any, Any]] = []
+
+    def walk(value: Any) -> None:
+        inner = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        )
+        for name, item in inner:
+            places.append((value, name))
+            walk(item)
+
+    walk(found)
+    holder, name = chance.choice(places)
+    holder[name] = chance.choice(JUNK)
+    return found

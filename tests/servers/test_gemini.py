@@ -49,11 +49,11 @@ def create(server: Gemini, **body: Any) -> Reply:
 
 
 def get(server: Gemini, interaction: str) -> Any:
-    return call(server, "GET", f"v1/interactions/{interaction}").json
+    return call(server, "GET", f"v1/interactions/{interaction}").json()
 
 
 def made(server: Gemini, **body: Any) -> Any:
-    return get(server, create(server, **body).json["id"])
+    return get(server, create(server, **body).json()["id"])
 
 
 def task(name: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def upload(server: Gemini, content: bytes, media_type: str) -> Any:
         {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "2"},
     )
     assert "final" == last.headers["x-goog-upload-status"]
-    return last.json["file"]
+    return last.json()["file"]
 
 
 class TestInteractions:
@@ -90,8 +90,8 @@ class TestInteractions:
     def test_one_in_the_background_is_polled(self, server: Gemini, version: str) -> None:
         """in_progress, then completed with a clip."""
         server.next(looks=1, content=b"clip")
-        first = call(server, "POST", f"{version}/interactions", BODY).json
-        polls = [call(server, "GET", f"{version}/interactions/{first['id']}").json for _ in range(2)]
+        first = call(server, "POST", f"{version}/interactions", BODY).json()
+        polls = [call(server, "GET", f"{version}/interactions/{first['id']}").json() for _ in range(2)]
         assert ["in_progress", "in_progress", "completed"] == [
             first["status"],
             *(poll["status"] for poll in polls),
@@ -101,11 +101,11 @@ class TestInteractions:
     def test_one_that_waits_may_be_queued(self, server: Gemini) -> None:
         """Where its fate says so."""
         server.next(looks=1, more={"waiting": "queued"})
-        assert "queued" == create(server).json["status"]
+        assert "queued" == create(server).json()["status"]
 
     def test_one_in_the_foreground_is_over_when_it_is_answered(self, server: Gemini) -> None:
         """The reply is the whole interaction."""
-        assert "completed" == create(server, background=False).json["status"]
+        assert "completed" == create(server, background=False).json()["status"]
 
     @pytest.mark.parametrize(
         ("wanted", "tokens"), [({}, 57_920), ({"duration": "3s"}, 17_376), ({"duration": "4.5s"}, 26_064)]
@@ -147,21 +147,21 @@ class TestInteractions:
     def test_one_that_runs_can_be_cancelled(self, server: Gemini) -> None:
         """Once."""
         server.next(looks=9)
-        path = f"v1/interactions/{create(server).json['id']}/cancel"
-        assert "cancelled" == call(server, "POST", path).json["status"]
+        path = f"v1/interactions/{create(server).json()['id']}/cancel"
+        assert "cancelled" == call(server, "POST", path).json()["status"]
         assert (400, "invalid_request") == (
             call(server, "POST", path).status,
-            call(server, "POST", path).json["error"]["code"],
+            call(server, "POST", path).json()["error"]["code"],
         )
 
     def test_one_that_is_deleted_is_gone(self, server: Gemini) -> None:
         """404."""
-        path = f"v1/interactions/{create(server).json['id']}"
+        path = f"v1/interactions/{create(server).json()['id']}"
         assert [200, 404] == [call(server, "DELETE", path).status, call(server, "GET", path).status]
 
     def test_one_that_is_not_stored_cannot_be_asked_for(self, server: Gemini) -> None:
         """Nor followed."""
-        before = create(server, background=False, store=False).json["id"]
+        before = create(server, background=False, store=False).json()["id"]
         assert [404, 404] == [
             call(server, "GET", f"v1/interactions/{before}").status,
             create(server, previous_interaction_id=before).status,
@@ -172,13 +172,13 @@ class TestInteractions:
         reply = call(server, "GET", "v1/interactions/gone")
         assert (400, "Invalid interaction name: interactions/gone") == (
             reply.status,
-            reply.json["error"]["message"],
+            reply.json()["error"]["message"],
         )
 
     def test_the_input_comes_back_when_it_is_asked_for(self, server: Gemini) -> None:
         """As a step before the model's."""
-        path = f"v1/interactions/{create(server).json['id']}?include_input=true"
-        assert {"type": "user_input", "content": [TEXT]} == call(server, "GET", path).json["steps"][0]
+        path = f"v1/interactions/{create(server).json()['id']}?include_input=true"
+        assert {"type": "user_input", "content": [TEXT]} == call(server, "GET", path).json()["steps"][0]
 
     def test_webhooks_are_taken(self, server: Gemini) -> None:
         """And not called: how Google signs them is not known."""
@@ -226,7 +226,7 @@ class TestInteractions:
     def test_what_does_not_is_refused(self, server: Gemini, body: dict[str, Any]) -> None:
         """`invalid_request`, and nothing is made."""
         reply = create(server, **body)
-        assert (400, "invalid_request", []) == (reply.status, reply.json["error"]["code"], server.jobs)
+        assert (400, "invalid_request", []) == (reply.status, reply.json()["error"]["code"], server.jobs)
 
     @pytest.mark.parametrize("body", [b"{", b"[]", b"{}"])
     def test_a_body_that_is_none_is_refused(self, server: Gemini, body: bytes) -> None:
@@ -239,7 +239,7 @@ class TestInteractions:
     def test_a_model_that_is_not_there_is_not_found(self, server: Gemini, model: str) -> None:
         """Retired, unknown, or the other surface's."""
         reply = create(server, model=model)
-        assert (404, "not_found", []) == (reply.status, reply.json["error"]["code"], server.jobs)
+        assert (404, "not_found", []) == (reply.status, reply.json()["error"]["code"], server.jobs)
 
     def test_an_input_may_be_refused_at_once(self, server: Gemini) -> None:
         """As its fate says."""
@@ -252,7 +252,7 @@ class TestInteractions:
     def test_a_request_fails_with_a_word(self, server: Gemini, fault: str, word: str) -> None:
         """The code of an interaction's error is no number."""
         server.fail("submit", fault)
-        assert word == create(server).json["error"]["code"]
+        assert word == create(server).json()["error"]["code"]
 
     def test_a_lost_reply_leaves_an_interaction(self, server: Gemini) -> None:
         """Somebody pays for it, and nobody knows its id."""
@@ -284,7 +284,7 @@ class TestKeys:
 
     def test_a_wrong_one_says_why(self, server: Gemini) -> None:
         """400 with a reason of its own, not 401."""
-        error = call(server, "POST", "v1/interactions", BODY, **{"x-goog-api-key": "other"}).json["error"]
+        error = call(server, "POST", "v1/interactions", BODY, **{"x-goog-api-key": "other"}).json()["error"]
         assert ("INVALID_ARGUMENT", "API_KEY_INVALID") == (error["status"], error["details"][0]["reason"])
 
 
@@ -298,14 +298,14 @@ class TestOtherRequests:
             server, "POST", f"v1beta/models/{model}:predictLongRunning", {"instances": [{"prompt": "x"}]}
         )
         assert 404 == reply.status
-        assert "is no longer available" in reply.json["error"]["message"]
+        assert "is no longer available" in reply.json()["error"]["message"]
 
     def test_omni_has_no_generate_content(self, server: Gemini) -> None:
         """400, where other models answer."""
         reply = call(server, "POST", "v1beta/models/gemini-omni-1.1-flash:generateContent", {})
         assert (400, "This model only supports Interactions API.") == (
             reply.status,
-            reply.json["error"]["message"],
+            reply.json()["error"]["message"],
         )
 
     def test_another_path_is_not_there(self, server: Gemini) -> None:
@@ -321,7 +321,7 @@ class TestFiles:
         uri = made(server, response_format={"type": "video", "delivery": "uri"})["steps"][-1]["content"][0][
             "uri"
         ]
-        assert b"clip" == send("GET", uri, headers={"x-goog-api-key": server.key}).content
+        assert b"clip" == send("GET", uri, headers={"x-goog-api-key": server.key}).body
         assert 403 == send("GET", uri).status
 
     def test_it_is_kept_for_two_days(self, server: Gemini, clock: Clock) -> None:
@@ -331,7 +331,7 @@ class TestFiles:
         ]
         clock.now += KEPT
         reply = send("GET", uri, headers={"x-goog-api-key": server.key})
-        assert (403, "PERMISSION_DENIED") == (reply.status, reply.json["error"]["status"])
+        assert (403, "PERMISSION_DENIED") == (reply.status, reply.json()["error"]["status"])
 
     def test_a_test_can_let_it_be_over(self, server: Gemini) -> None:
         """By its URL."""
@@ -355,7 +355,7 @@ class TestFiles:
         file = upload(server, b"an mp4", "video/mp4")
         block = {"type": "video", "uri": file["uri"], "mime_type": "video/mp4"}
         early = create(server, input=[block, TEXT])
-        states = [call(server, "GET", f"v1beta/{file['name']}").json["state"] for _ in range(2)]
+        states = [call(server, "GET", f"v1beta/{file['name']}").json()["state"] for _ in range(2)]
         assert (400, ["PROCESSING", "ACTIVE"]) == (early.status, states)
         assert 200 == create(server, input=[block, TEXT]).status
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import random
 import threading
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.plain import Reply, send
+from tests.servers.plain import Reply, send, spoiled
 from vidorch.testing.clips import still_bytes
 from vidorch.testing.servers import Fault, serve
 from vidorch.testing.servers.kling import Kling, refusal
@@ -270,6 +271,32 @@ class TestNewLine:
     def test_what_is_no_object_is_1200(self, server: Kling, body: bytes) -> None:
         """Never a 500."""
         assert (400, 1200) == code(ask(server, "POST", TEXT, body))
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_no_body_makes_it_stumble(self, lasting: Kling, seed: int) -> None:
+        """Whatever is wrong in it, there is an answer with a code; in both lines and in the list."""
+        omni = [
+            PROMPT,
+            FIRST,
+            {"type": "element", "element_id": "1", "id": "a"},
+            {"type": "base_video", "url": VIDEO},
+        ]
+        shots = [{"index": 1, "prompt": "a", "duration": "5"}]
+        whole = {
+            TEXT: {"prompt": "shot 1, 5, x;", "settings": {"duration": 5}, "options": {"watermark_info": {"enabled": True}}},
+            "/omni-video/kling-3.0-omni": {"contents": omni, "settings": {"audio": "original"}},
+            "/tasks": {"start_time": 0, "end_time": 1, "limit": 5, "cursor": "a", "filters": {"status": ["failed"], "product_type": []}},
+            "/v1/videos/text2video": {"model_name": "kling-v3", "multi_shot": True, "shot_type": "customize", "multi_prompt": shots},
+            "/v1/videos/omni-video": {
+                "model_name": "kling-v3-omni", "prompt": "x", "image_list": [{"image_url": IMAGE, "type": "first_frame"}],
+                "video_list": [{"video_url": VIDEO, "refer_type": "feature"}], "element_list": [{"element_id": 1}]},
+            "/v1/videos/lip-sync": OLD["lip-sync"],
+        }  # fmt: skip
+        chance = random.Random(seed)
+        for path, body in whole.items():
+            for _ in range(20):
+                wrong = spoiled(body, chance)
+                assert code(ask(lasting, "POST", path, wrong)) in ((200, 0), (400, 1201), (404, 1203)), wrong
 
 
 class TestTasks:

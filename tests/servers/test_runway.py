@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
 import pytest
 
-from tests.servers.plain import Reply, send
+from tests.servers.plain import Reply, send, spoiled
 from vidorch.testing.servers import Fault, serve
 from vidorch.testing.servers.runway import FATES, Runway
 from vidorch.testing.servers.runway_models import MODELS
@@ -178,6 +179,25 @@ class TestValidation:
     def test_what_is_no_object_is_400(self, server: Runway, body: bytes) -> None:
         """Never a 500."""
         assert 400 == ask(server, "POST", "/v1/text_to_video", body).status
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_no_body_makes_it_stumble(self, lasting: Runway, seed: int) -> None:
+        """Whatever is wrong in it, the answer is 200 or 400."""
+        shots = {"multiPrompt": [{"prompt": "x", "duration": 3}], "shotType": "customize"}
+        whole = {
+            "text_to_video": {"model": "kling3.0_pro", "ratio": "1920:1080", "promptText": "x", "providerSettings": shots},
+            "image_to_video": {"model": "kling_4", "promptImage": [{"uri": IMAGE, "position": "first"}], "references": [{"uri": IMAGE}]},
+            "video_to_video": {"model": "aleph2", "videoUri": VIDEO, "keyframes": [
+                {"uri": IMAGE, "seconds": 1, "range": {"start_seconds": 0, "end_seconds": 2}}]},
+            "character_performance": {"model": "act_two", "character": {"type": "image", "uri": IMAGE},
+                                      "reference": {"type": "video", "uri": VIDEO}},
+        }  # fmt: skip
+        chance = random.Random(seed)
+        for endpoint, body in whole.items():
+            for _ in range(20):
+                wrong = spoiled(body, chance)
+                reply = ask(lasting, "POST", f"/v1/{endpoint}", wrong)
+                assert reply.status in (200, 400), wrong
 
 
 class TestMoney:

@@ -49,7 +49,7 @@ def poll(server: Vertex, name: str, *, model: str = MODEL) -> Reply:
 
 
 def made(server: Vertex, instance: dict[str, Any] | None = None, **parameters: Any) -> Any:
-    return poll(server, create(server, instance, **parameters).json["name"]).json
+    return poll(server, create(server, instance, **parameters).json()["name"]).json()
 
 
 class TestVeo:
@@ -58,13 +58,13 @@ class TestVeo:
     def test_an_operation_has_no_done_until_it_is_over(self, server: Vertex) -> None:
         """`done` is absent, not false."""
         server.next(looks=1, content=b"clip")
-        name = create(server).json["name"]
-        first = poll(server, name).json
-        assert [{"name": name}, True] == [first, poll(server, name).json["done"]]
+        name = create(server).json()["name"]
+        first = poll(server, name).json()
+        assert [{"name": name}, True] == [first, poll(server, name).json()["done"]]
 
     def test_its_name_tells_project_location_and_model(self, server: Vertex) -> None:
         """As it has to be given back."""
-        name = create(server).json["name"]
+        name = create(server).json()["name"]
         assert name.startswith(f"{PLACE}/publishers/google/models/{MODEL}/operations/")
 
     def test_the_clips_come_inline(self, server: Vertex) -> None:
@@ -82,13 +82,13 @@ class TestVeo:
 
     def test_a_get_of_the_operation_is_not_there(self, server: Vertex) -> None:
         """Whoever polls Veo as other Google operations are polled gets 404."""
-        name = create(server).json["name"]
+        name = create(server).json()["name"]
         headers = {"Authorization": f"Bearer {server.key}"}
         assert 404 == send("GET", f"{server.url}/v1beta1/{name}", headers=headers).status
 
     def test_another_models_operation_is_not_there(self, server: Vertex) -> None:
         """The path and the name have to agree."""
-        assert 404 == poll(server, create(server).json["name"], model=LITE).status
+        assert 404 == poll(server, create(server).json()["name"], model=LITE).status
 
     def test_the_old_version_is_served_too(self, server: Vertex) -> None:
         """Google's pages say v1, its package v1beta1."""
@@ -99,13 +99,13 @@ class TestVeo:
     def test_a_retired_model_is_not_found(self, server: Vertex, model: str) -> None:
         """With NOT_FOUND, and nothing is made."""
         reply = create(server, model=model)
-        assert (404, "NOT_FOUND", []) == (reply.status, reply.json["error"]["status"], server.jobs)
+        assert (404, "NOT_FOUND", []) == (reply.status, reply.json()["error"]["status"], server.jobs)
 
     @pytest.mark.parametrize("model", VEO)
     def test_every_live_model_makes_a_clip(self, server: Vertex, model: str) -> None:
         """By its own id."""
-        name = create(server, model=model, durationSeconds=4).json["name"]
-        assert 1 == len(poll(server, name, model=model).json["response"]["videos"])
+        name = create(server, model=model, durationSeconds=4).json()["name"]
+        assert 1 == len(poll(server, name, model=model).json()["response"]["videos"])
 
     @pytest.mark.parametrize(
         "instance",
@@ -149,7 +149,7 @@ class TestVeo:
     def test_what_does_not_is_refused(self, server: Vertex, instance: dict[str, Any]) -> None:
         """INVALID_ARGUMENT, and nothing is made."""
         reply = create(server, instance)
-        assert (400, "INVALID_ARGUMENT", []) == (reply.status, reply.json["error"]["status"], server.jobs)
+        assert (400, "INVALID_ARGUMENT", []) == (reply.status, reply.json()["error"]["status"], server.jobs)
 
     @pytest.mark.parametrize(
         "parameters",
@@ -172,7 +172,7 @@ class TestVeo:
     def test_a_body_that_is_none_is_refused(self, server: Vertex, body: bytes) -> None:
         """With the same error."""
         reply = post(server, f"v1beta1/{PLACE}/publishers/google/models/{MODEL}:predictLongRunning", body)
-        assert (400, "INVALID_ARGUMENT") == (reply.status, reply.json["error"]["status"])
+        assert (400, "INVALID_ARGUMENT") == (reply.status, reply.json()["error"]["status"])
 
     def test_lite_knows_neither_4k_nor_references_nor_extension(self, server: Vertex) -> None:
         """What only the larger models have."""
@@ -239,7 +239,7 @@ class TestFiltering:
         server.next(rejected=blocked("15236754", "image"))
         reply = create(server)
         assert (400, []) == (reply.status, server.jobs)
-        assert BLOCKED.format(what="image", code="15236754") == reply.json["error"]["message"]
+        assert BLOCKED.format(what="image", code="15236754") == reply.json()["error"]["message"]
 
 
 class TestFailures:
@@ -268,7 +268,7 @@ class TestFailures:
     ) -> None:
         """`{"error": {code, message, status}}`."""
         server.fail("submit", fault)
-        error = create(server).json["error"]
+        error = create(server).json()["error"]
         assert (status, word) == (error["code"], error["status"])
 
     @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ class TestFailures:
         """UNAUTHENTICATED otherwise."""
         path = f"{server.url}/v1beta1/{PLACE}/publishers/google/models/{MODEL}:predictLongRunning"
         reply = send("POST", path, {"instances": [{"prompt": "x"}]}, headers)
-        assert (401, "UNAUTHENTICATED") == (reply.status, reply.json["error"]["status"])
+        assert (401, "UNAUTHENTICATED") == (reply.status, reply.json()["error"]["status"])
 
     def test_another_project_is_not_ones_own(self, server: Vertex) -> None:
         """PERMISSION_DENIED."""
         reply = create(server, place="projects/other/locations/us-central1")
-        assert (403, "PERMISSION_DENIED") == (reply.status, reply.json["error"]["status"])
+        assert (403, "PERMISSION_DENIED") == (reply.status, reply.json()["error"]["status"])
 
     def test_a_lost_reply_leaves_an_operation(self, server: Vertex) -> None:
         """Somebody pays for it, and nobody knows its name."""
@@ -302,13 +302,13 @@ class TestStorage:
         name = quote(uri.removeprefix("gs://my-bucket/"), safe="")
         headers = {"Authorization": f"Bearer {server.key}"}
         reply = send("GET", f"{server.url}/storage/v1/b/my-bucket/o/{name}?alt=media", headers=headers)
-        assert (b"clip", "video/mp4") == (reply.content, reply.headers["content-type"])
+        assert (b"clip", "video/mp4") == (reply.body, reply.headers["content-type"])
 
     def test_an_object_that_is_not_there_has_storages_own_error(self, server: Vertex) -> None:
         """404, with a list of reasons."""
         headers = {"Authorization": f"Bearer {server.key}"}
         reply = send("GET", f"{server.url}/storage/v1/b/my-bucket/o/none?alt=media", headers=headers)
-        assert (404, "notFound") == (reply.status, reply.json["error"]["errors"][0]["reason"])
+        assert (404, "notFound") == (reply.status, reply.json()["error"]["errors"][0]["reason"])
 
     def test_it_wants_the_token(self, server: Vertex) -> None:
         """Objects are not public."""
@@ -317,7 +317,7 @@ class TestStorage:
     def test_an_upload_in_one_request_can_be_used(self, server: Vertex) -> None:
         """Its gs:// URI is an input from then on."""
         path = "upload/storage/v1/b/my-bucket/o?uploadType=media&name=in%2Fa.png"
-        told = post(server, path, b"png", **{"Content-Type": "image/png"}).json
+        told = post(server, path, b"png", **{"Content-Type": "image/png"}).json()
         image = {"gcsUri": "gs://my-bucket/in/a.png", "mimeType": "image/png"}
         assert ("in/a.png", "3", "image/png") == (told["name"], told["size"], told["contentType"])
         assert 200 == create(server, {"prompt": "x", "image": image}).status
@@ -373,7 +373,7 @@ class TestToken:
 
     def test_it_gives_the_token(self, server: Vertex) -> None:
         """Which is the server's key."""
-        said = self.grant(server, server.service_account()).json
+        said = self.grant(server, server.service_account()).json()
         assert (server.key, 3599, "Bearer") == (said["access_token"], said["expires_in"], said["token_type"])
 
     @pytest.mark.parametrize(
@@ -383,13 +383,13 @@ class TestToken:
     def test_an_assertion_that_is_not_right_is_denied(self, server: Vertex, claims: dict[str, Any]) -> None:
         """Another account, no scope, another audience, too old, too long, no time."""
         reply = self.grant(server, server.service_account(), **claims)
-        assert (400, "invalid_grant") == (reply.status, reply.json["error"])
+        assert (400, "invalid_grant") == (reply.status, reply.json()["error"])
 
     def test_another_accounts_signature_is_denied(self, server: Vertex) -> None:
         """The key has to be the account's."""
         one, other = server.service_account(), server.service_account()
         reply = self.grant(server, one | {"private_key": other["private_key"]})
-        assert "Invalid JWT Signature." == reply.json["error_description"]
+        assert "Invalid JWT Signature." == reply.json()["error_description"]
 
     @pytest.mark.parametrize(
         "form", [b"", b"grant_type=refresh_token", f"grant_type={GRANT}&assertion=a.b".encode()]
@@ -398,7 +398,7 @@ class TestToken:
         """400 in OAuth's own shape, without a credential being asked for."""
         reply = self.send(server, form)
         assert 400 == reply.status
-        assert {"error", "error_description"} == reply.json.keys()
+        assert {"error", "error_description"} == reply.json().keys()
 
 
 def _packed(part: dict[str, Any]) -> str:
@@ -416,17 +416,17 @@ class TestOmni:
 
     def get(self, server: Vertex, interaction: str) -> Any:
         path = f"{server.url}/v1beta1/projects/test-project/locations/global/interactions/{interaction}"
-        return send("GET", path, headers={"Authorization": f"Bearer {server.key}"}).json
+        return send("GET", path, headers={"Authorization": f"Bearer {server.key}"}).json()
 
     def test_a_clip_comes_inline(self, server: Vertex) -> None:
         """As base64 of the last step."""
-        content = self.get(server, self.ask(server).json["id"])["steps"][-1]["content"]
+        content = self.get(server, self.ask(server).json()["id"])["steps"][-1]["content"]
         assert b"clip" == base64.b64decode(content[0]["data"])
 
     def test_or_in_the_bucket_that_was_named(self, server: Vertex) -> None:
         """`gcs_uri`; the format may come in a list, as on Google's pages."""
         wanted = [{"type": "video", "delivery": "uri", "gcs_uri": "gs://my-bucket/out/"}]
-        said = self.get(server, self.ask(server, response_format=wanted).json["id"])
+        said = self.get(server, self.ask(server, response_format=wanted).json()["id"])
         assert said["steps"][-1]["content"][0]["uri"].startswith("gs://my-bucket/out/")
 
     @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ class TestOmni:
     def test_a_format_of_the_other_surface_is_refused(self, server: Vertex, wanted: dict[str, Any]) -> None:
         """A URI needs a bucket, and lengths are whole seconds."""
         reply = self.ask(server, response_format=wanted)
-        assert (400, "INVALID_ARGUMENT", []) == (reply.status, reply.json["error"]["status"], server.jobs)
+        assert (400, "INVALID_ARGUMENT", []) == (reply.status, reply.json()["error"]["status"], server.jobs)
 
     def test_it_is_served_at_one_location(self, server: Vertex) -> None:
         """`global`."""

@@ -111,6 +111,7 @@ def _value(value: Any, check: Check, at: tuple[str | int, ...]) -> list[Problem]
     if check.items is not None:
         for index, item in enumerate(value):
             found += _value(item, check.items, (*at, index))
-    if check.rule is not None and (why := check.rule(value)):
+    # A rule counts on the types of what it looks into.
+    if check.rule is not None and not found and (why := check.rule(value)):
         found.append(Problem(at, "rule", why, value))
     return found

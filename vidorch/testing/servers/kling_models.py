@@ -189,7 +189,7 @@ def contents_rule(
     for index, item in enumerate(contents):
         where = f"contents[{index}]"
         kind = item.get("type") if isinstance(item, dict) else None
-        if kind not in counts:
+        if not isinstance(kind, str) or kind not in counts:
             return f"{where}.type has to be one of {', '.join(counts)}"
         counts[kind] += 1
         for found in problems(item, _item(kind)):
