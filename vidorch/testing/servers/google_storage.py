@@ -19,6 +19,8 @@ from vidorch.testing.servers.base import Answer, Ask, ProtocolServer, VendorErro
 __all__ = ["GoogleStorage", "gs_parts"]
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+AUDIENCE = "https://oauth2.googleapis.com/token"
+"""What google-auth names as the audience, wherever it sends the assertion."""
 
 
 @dataclass(slots=True)
@@ -94,8 +96,8 @@ class GoogleStorage(ProtocolServer):
         account = self.accounts.get(said.get("iss", ""))
         if account is None:
             return "Invalid grant: account not found"
-        if header.get("alg") != "RS256" or said.get("aud") != f"{self.url}/token":
-            return "Invalid JWT: its algorithm has to be RS256 and its audience this endpoint."
+        if header.get("alg") != "RS256" or said.get("aud") not in (AUDIENCE, f"{self.url}/token"):
+            return "Invalid JWT: its algorithm has to be RS256 and its audience the token endpoint."
         if not begins - 300 <= self.now() < ends or ends - begins > 3600:
             return (
                 "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
