@@ -197,6 +197,7 @@ class TestInteractions:
             {"response_format": [{"type": "video", "aspect_ratio": "9:16", "resolution": "4k", "duration": "10s"}]},
             {"model": "gemini-omni-1.2-flash", "labels": {"team": "a"}, "service_tier": "standard"},
             {"response_modalities": ["video"]},
+            {"input": [PNG | {"data": "_-8"}, TEXT]},
         ],
     )  # fmt: skip
     def test_what_goes_together_is_taken(self, server: Gemini, body: dict[str, Any]) -> None:
@@ -208,7 +209,7 @@ class TestInteractions:
         [
             {"input": []}, {"input": ""}, {"input": 5}, {"input": [{"type": "audio", "data": "eA==", "mime_type": "audio/wav"}]},
             {"input": [PNG | {"mime_type": "image/tiff"}]}, {"input": [PNG | {"uri": "https://x"}]}, {"input": [PNG | {"data": "#"}]},
-            {"input": [{"type": "image", "mime_type": "image/png"}]}, {"input": [{"type": "text"}]},
+            {"input": [PNG | {"data": "\u00e9"}]}, {"input": [{"type": "image", "mime_type": "image/png"}]}, {"input": [{"type": "text"}]},
             {"input": [{"type": "image", "uri": "https://example.com/a.png", "mime_type": "image/png"}]},
             {"input": [PNG, TEXT], "generation_config": task("text_to_video")},
             {"input": [PNG, PNG, PNG], "generation_config": task("image_to_video")},

@@ -246,7 +246,7 @@ class TestFailures:
     """Errors of operations and of requests."""
 
     @pytest.mark.parametrize(
-        ("code", "number"), [("", 13), ("8", 8), ("RESOURCE_EXHAUSTED", 8), ("UNAVAILABLE", 14)]
+        ("code", "number"), [("", 13), ("8", 8), ("RESOURCE_EXHAUSTED", 8), ("UNAVAILABLE", 14), ("OTHER", 2)]
     )
     def test_an_operation_fails_with_a_number(self, server: Vertex, code: str, number: int) -> None:
         """`error {code, message}`, and no response."""

@@ -11,13 +11,18 @@ and unknown (here 404), of cancelling what is over and of audio as an input (her
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from vidorch.testing.servers.base import Answer, Ask, ProtocolServer, RemoteJob, VendorError
 from vidorch.testing.servers.checks import Check, Problem, problems
-from vidorch.testing.servers.google_models import NO_VIDEO, VIDEO_TOKENS_PER_SECOND, Omni, duration_of
+from vidorch.testing.servers.google_models import (
+    NO_VIDEO,
+    VIDEO_TOKENS_PER_SECOND,
+    Omni,
+    decoded,
+    duration_of,
+)
 
 __all__ = ["Interactions"]
 
@@ -305,11 +310,7 @@ class Interactions(ProtocolServer):
         if "uri" in block:
             self.known_uri(block["uri"])
             return
-        try:
-            held = base64.b64decode(block["data"], validate=True)
-        except binascii.Error:
-            held = b""
-        if not held:
+        if not decoded(block["data"]):
             raise self.wrong(400, f"Invalid value for 'input[{index}].data': Base64 decoding failed.")
 
     def _no(self, found: list[Problem]) -> None:

@@ -9,6 +9,7 @@ sources disagree, the narrower one holds here.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "VIDEO_TOKENS_PER_SECOND",
     "Omni",
     "Veo",
+    "decoded",
     "duration_of",
 ]
 
@@ -172,3 +174,12 @@ def duration_of(text: str) -> float | None:
     """Seconds of a `"5s"`, or None where it is written otherwise: a bare number is refused."""
     match = re.fullmatch(r"(\d+(?:\.\d{1,9})?)s", text)
     return None if match is None else float(match[1])
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of a base64 string, or none where it is broken; Google takes both alphabets, with padding and without."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return b""

@@ -18,7 +18,6 @@ are kept (for ever here).
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -34,6 +33,7 @@ from vidorch.testing.servers.google_models import (
     RPC,
     VEO,
     Veo,
+    decoded,
 )
 from vidorch.testing.servers.google_storage import GoogleStorage, gs_parts
 
@@ -149,7 +149,7 @@ class Vertex(GoogleStorage, Interactions):
             return {"name": job.id}
         if job.state not in ("done", "refused"):
             given = job.fate.code or ("CANCELLED" if job.state == "cancelled" else "INTERNAL")
-            code = int(given) if given.isdigit() else RPC[given]
+            code = int(given) if given.isdigit() else RPC.get(given, RPC["UNKNOWN"])
             message = job.fate.message or "Internal error. Please try again later."
             return {"name": job.id, "done": True, "error": {"code": code, "message": message}}
         withheld = self.samples(job) if job.state == "refused" else job.fate.filtered
@@ -305,11 +305,7 @@ class Vertex(GoogleStorage, Interactions):
         if "gcsUri" in media:
             self.known_uri(media["gcsUri"])
             return
-        try:
-            held = base64.b64decode(media["bytesBase64Encoded"], validate=True)
-        except binascii.Error:
-            held = b""
-        if not held:
+        if not decoded(media["bytesBase64Encoded"]):
             message = f"Invalid value at 'instances[0].{name}' (TYPE_BYTES), Base64 decoding failed."
             raise VendorError(400, "INVALID_ARGUMENT", message)
 
