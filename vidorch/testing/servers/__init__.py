@@ -32,9 +32,11 @@ _HOMES = {
     "VendorError": "base",
 }
 _SERVERS: dict[str, tuple[str, str]] = {
+    "fal": ("fal", "Fal"),
     "gemini": ("gemini", "Gemini"),
     "kling": ("kling", "Kling"),
     "openai": ("openai", "Openai"),
+    "replicate": ("replicate", "Replicate"),
     "runway": ("runway", "Runway"),
     "vertex": ("vertex", "Vertex"),
 }
