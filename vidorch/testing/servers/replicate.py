@@ -57,10 +57,9 @@ PAGE = 100
 class Replicate(ProtocolServer):
     """`/v1/predictions` and what belongs to it.
 
-    A `Fate` that is "failed" takes for `code` what stands in brackets at the end of the error (`E1001`); "refused" is an error with
-    (E005); "aborted" did not start in time and is not charged. In `more`: `output` (instead of the usual),
-    `many` (a list although one
-    file was made), `metrics` (added to the usual; None for none at all), `logs`.
+    A `Fate` that is "failed" takes for `code` what stands in brackets at the end of the error (`E1001`); "refused" is an error
+    with (E005); "aborted" did not start in time and is not charged. In `more`: `output` (instead of the usual), `many` (a list
+    although one file was made), `metrics` (added to the usual; None for none at all), `logs`.
 
     Args:
         credit: whether there is any; without it creating is a 402. page: predictions on one page of the list.
@@ -84,9 +83,7 @@ class Replicate(ProtocolServer):
     def error(self, status: int, code: str, message: str, **more: Any) -> Answer:
         """Problem details (RFC 7807); of a 429 only the detail."""
         if status == 429:
-            return Answer(
-                429, {"detail": "Request was throttled. Your rate limit resets in ~30s.", "status": 429}
-            )
+            return Answer(429, {"detail": "Request was throttled. Your rate limit resets in ~30s."})
         said = {
             "title": _TITLES.get(status, "Error"),
             "detail": message,
@@ -99,7 +96,7 @@ class Replicate(ProtocolServer):
     def unauthorized(self, ask: Ask) -> Answer:
         return self.error(401, "", "You did not pass a valid authentication token")
 
-    # -- making -----------------------------------------------------------------------------------------------------------
+    # -- making --------------------------------------------------------------------------------------------------------
 
     @on("POST", "/v1/models/{owner}/{name}/predictions", "submit")
     def of_model(self, ask: Ask) -> Answer:
@@ -147,9 +144,9 @@ class Replicate(ProtocolServer):
             self._turn(job)
             if not job.over and not job.fate.seconds:
                 self._end_as_fated(job)
-        return Answer(201 if not wait else 200 if job.over else 202, self._prediction(job))
+        return Answer(202 if wait and not job.over else 201, self._prediction(job))
 
-    # -- looking ----------------------------------------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------------------------------------------
 
     @on("GET", "/v1/predictions/{id}", "poll")
     def get(self, ask: Ask) -> Answer:
@@ -201,7 +198,7 @@ class Replicate(ProtocolServer):
             raise VendorError(404, "", "The requested resource could not be found.")
         return job
 
-    # -- in its own words --------------------------------------------------------------------------------------------------
+    # -- in its own words ----------------------------------------------------------------------------------------------
 
     def _model(self, job: RemoteJob) -> Model:
         return MODELS.get(job.more["model"], Model({}))
@@ -216,15 +213,20 @@ class Replicate(ProtocolServer):
     def sounds(self, job: RemoteJob) -> bool:
         return self._model(job).sounds(job.body)
 
+    def made(self, job: RemoteJob) -> list[str]:
+        """Files that are gone with the prediction's data."""
+        count, until = self.samples(job) - job.fate.filtered, self.now() + KEPT
+        return [
+            self.put(self.clip(job, number), self.media_type(job), expires_at=until)
+            for number in range(count)
+        ]
+
     def media_type(self, job: RemoteJob) -> str:
         return "image/png" if self._model(job).makes == "images" else "video/mp4"
 
     def _prediction(self, job: RemoteJob) -> dict[str, Any]:
         at = f"{self.url}/v1/predictions/{job.id}"
         removed = job.ended is not None and self.now() >= job.ended + KEPT
-        if removed:
-            for url in job.outputs:
-                self.expire(url)
         said: dict[str, Any] = {
             "id": job.id, "model": job.more["model"], "version": job.more["version"], "status": _STATES.get(job.state, job.state),
             "input": {} if removed else job.body, "output": None if removed else self._output(job),
@@ -250,10 +252,7 @@ class Replicate(ProtocolServer):
 
     def _error(self, job: RemoteJob) -> str | None:
         if job.state == "refused":
-            return (
-                job.fate.message
-                or "The input or output was flagged as sensitive. Please try again with different inputs. (E005)"
-            )
+            return job.fate.message or "The input or output was flagged as sensitive. (E005)"
         if job.state != "failed":
             return None
         said = job.fate.message or "Prediction failed."
@@ -282,7 +281,7 @@ class Replicate(ProtocolServer):
         done = 100 if job.over else math.floor(job.progress * 100)
         return str(job.fate.more.get("logs", f"{done}%|{'#' * (done // 10 + 1)}| {done}/100"))
 
-    # -- files ---------------------------------------------------------------------------------------------------------------
+    # -- files ---------------------------------------------------------------------------------------------------------
 
     @on("POST", "/v1/files", "upload")
     def upload(self, ask: Ask) -> Answer:
@@ -341,7 +340,7 @@ class Replicate(ProtocolServer):
             "expires_at": self.stamp(created + FILE_KEPT), "urls": {"get": f"{ask.host}/v1/files/{name}"},
         }  # fmt: skip
 
-    # -- account and webhooks ---------------------------------------------------------------------------------------------------
+    # -- account and webhooks ------------------------------------------------------------------------------------------
 
     @on("GET", "/v1/account", "account")
     def account(self, ask: Ask) -> Answer:
@@ -371,7 +370,7 @@ class Replicate(ProtocolServer):
         headers, body = self.signed(job)
         return self.post(url or job.more["webhook"], headers, body)
 
-    # -- reading ------------------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def _object(self, ask: Ask) -> dict[str, Any]:
         try:
