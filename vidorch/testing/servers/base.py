@@ -34,8 +34,6 @@ __all__ = ["Answer", "Ask", "Fate", "FormPart", "ProtocolServer", "RemoteJob", "
 
 F = TypeVar("F", bound=Callable[..., Any])
 PAGE = b"<html><head><title>%d</title></head><body><center><h1>%d</h1></center><hr><center>nginx</center></body></html>"
-MOST = 64 * 1024 * 1024
-"""Bytes of the largest body that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
