@@ -120,12 +120,11 @@ class Fal(FalStorage):
             "gateway": self._uuid(),
             "wrong": wrong,
         }
-        at = f"{ask.host}/{_app(endpoint)}/requests/{job.id}"
         said = {
-            "status": "IN_QUEUE", "request_id": job.id, "response_url": at, "status_url": f"{at}/status",
-            "cancel_url": f"{at}/cancel",
+            **self._urls(ask, job),
+            "status": "IN_QUEUE",
             "queue_position": job.fate.more.get("queue_position", 0),
-        }  # fmt: skip
+        }
         if job.more["webhook"]:
             said["gateway_request_id"] = job.more["gateway"]
         return Answer(json=said, headers={"X-Fal-Request-Id": job.id})
@@ -134,9 +133,7 @@ class Fal(FalStorage):
     def status(self, ask: Ask) -> Answer:
         """How a request stands. COMPLETED is over, whether it went well or not."""
         job = self._turn(self._job(ask))
-        at = f"{ask.host}/{_app(job.more['endpoint'])}/requests/{job.id}"
-        urls = {"response_url": at, "status_url": f"{at}/status", "cancel_url": f"{at}/cancel"}
-        said: dict[str, Any] = {"request_id": job.id, **urls}
+        said: dict[str, Any] = self._urls(ask, job)
         logs = self._logs(job) if ask.query.get("logs", "").lower() in ("1", "true") else None
         if job.state == "queued":
             return Answer(
@@ -186,6 +183,15 @@ class Fal(FalStorage):
                 return Answer(200, {"status": "OK"})
         return Answer(202, {"status": "CANCELLATION_REQUESTED"})
 
+    def _urls(self, ask: Ask, job: RemoteJob) -> dict[str, Any]:
+        at = f"{ask.host}/{_app(job.more['endpoint'])}/requests/{job.id}"
+        return {
+            "request_id": job.id,
+            "response_url": at,
+            "status_url": f"{at}/status",
+            "cancel_url": f"{at}/cancel",
+        }
+
     def _turn(self, job: RemoteJob) -> RemoteJob:
         with self.lock:
             if job.more["wrong"] and not job.over:
@@ -220,7 +226,8 @@ class Fal(FalStorage):
         usual = {"refused": "content_policy_violation", "cancelled": "client_cancelled"}.get(
             job.state, "internal_server_error"
         )
-        code = job.more.get("code") or ("" if job.cancelled else job.fate.code) or usual
+        named = "" if job.state == "cancelled" else job.more.get("code") or job.fate.code
+        code = named or usual
         if code in REQUEST_ERRORS:
             return VendorError(
                 REQUEST_ERRORS[code], code, job.fate.message or code.replace("_", " ").capitalize()
@@ -347,7 +354,8 @@ class Fal(FalStorage):
         name, units = amounts[body["estimate_type"]]
         total = 0.0
         for endpoint in self._priced(list(body["endpoints"])):
-            quantity = body["endpoints"][endpoint].get(name)
+            given = body["endpoints"][endpoint]
+            quantity = given.get(name) if isinstance(given, dict) else None
             if not isinstance(quantity, (int, float)) or isinstance(quantity, bool) or quantity <= 0:
                 raise VendorError(400, "bad_request", f"{name} of {endpoint} has to be a positive number")
             total += PRICES[endpoint][0] * quantity * units
@@ -374,12 +382,16 @@ class Fal(FalStorage):
             _moment(ask.query.get("start"), self.now() - 86400),
             _moment(ask.query.get("end"), self.now() + 1),
         )
-        found = [
-            job for job in self.jobs
-            if job.more["endpoint"] in endpoints and start <= job.created < end and (job.over or self.lists_open)
-            and ask.query.get("request_id", job.id) == job.id and ask.query.get("status",
-            self._outcome(job)) == self._outcome(job)
-        ]  # fmt: skip
+        asked = ask.query
+
+        def wanted(job: RemoteJob) -> bool:
+            if job.more["endpoint"] not in endpoints or not start <= job.created < end:
+                return False
+            if not (job.over or self.lists_open) or asked.get("request_id", job.id) != job.id:
+                return False
+            return asked.get("status", self._outcome(job)) == self._outcome(job)
+
+        found = [job for job in self.jobs if wanted(job)]
         found.sort(
             key=lambda job: (float("inf") if job.ended is None else job.ended, job.created), reverse=True
         )

@@ -77,8 +77,11 @@ class FalStorage(ProtocolServer):
     def complete(self, ask: Ask) -> Answer:
         """Put the parts together; every one has to be named with its etag."""
         parts = self._upload(ask)
-        named = {one.get("partNumber"): one.get("etag") for one in self.body_of(ask).get("parts", [])}
-        if named != {number: _etag(content) for number, content in parts.items()}:
+        named, kept = (
+            self.body_of(ask).get("parts"),
+            [{"partNumber": n, "etag": _etag(parts[n])} for n in sorted(parts)],
+        )
+        if not isinstance(named, list) or len(named) != len(kept) or any(one not in kept for one in named):
             raise VendorError(400, "bad_request", "The parts named are not the parts uploaded")
         self._fill(ask.params["name"], b"".join(parts[number] for number in sorted(parts)))
         return Answer(200, {})
