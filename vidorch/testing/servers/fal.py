@@ -307,31 +307,6 @@ class Fal(FalStorage):
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
-    def body_of(self, ask: Ask) -> dict[str, Any]:
-        try:
-            body = ask.json()
-        except ValueError:
-            wrong = {
-                "loc": ["body"],
-                "msg": "JSON decode error",
-                "type": "json_invalid",
-                "ctx": {},
-                "input": {},
-                "url": page("json_invalid"),
-            }
-            raise VendorError(422, "", "", detail=[wrong]) from None
-        if not isinstance(body, dict):
-            wrong = {
-                "loc": ["body"],
-                "msg": "Input should be an object",
-                "type": "dict_type",
-                "ctx": {},
-                "input": body,
-                "url": page("dict_type"),
-            }
-            raise VendorError(422, "", "", detail=[wrong])
-        return body
-
     def _problems(self, endpoint: str, body: dict[str, Any]) -> list[Problem]:
         return MODELS[endpoint].problems(body, where=("body",)) if endpoint in MODELS else []
 

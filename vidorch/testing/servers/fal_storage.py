@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vidorch.testing.servers.base import Answer, Ask, FormPart, ProtocolServer, VendorError, on
+from vidorch.testing.servers.fal_errors import page
 
 __all__ = ["UPLOADS", "FalStorage"]
 
@@ -38,7 +39,13 @@ class FalStorage(ProtocolServer):
         Raises:
             VendorError: it is none.
         """
-        raise NotImplementedError
+        try:
+            body = ask.json()
+        except ValueError:
+            raise _wrong("json_invalid", "JSON decode error", {}) from None
+        if not isinstance(body, dict):
+            raise _wrong("dict_type", "Input should be an object", body)
+        return body
 
     @on("POST", "/storage/auth/token", "token")
     def grant(self, ask: Ask) -> Answer:
@@ -138,3 +145,8 @@ class FalStorage(ProtocolServer):
 
 def _etag(content: bytes) -> str:
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
+def _wrong(kind: str, said: str, given: Any) -> VendorError:
+    detail = {"loc": ["body"], "msg": said, "type": kind, "ctx": {}, "input": given, "url": page(kind)}
+    return VendorError(422, "", "", detail=[detail])
