@@ -16,7 +16,7 @@ best: then one more or less at the start is all that a price decides. So every p
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 
@@ -71,9 +71,18 @@ def inspect(
     least = -log(minimum)
     cheap, dear, chosen = -inf, inf, None
     price = max(guess, least)
+    # By a first look there, what has ended before is seen so late.
+    owed = [time * share - middle for time, share, middle in zip(times, done, middles, strict=True)]
+    soonest = bisect_left(times, minimum)
     for _ in range(TRIES):
         found = _solve(times, done, middles, minimum, exp(price))
-        for first, late, looks in _begun(found, times, done, middles, minimum):
+        for first in (0, *range(soonest, len(times))):
+            looks = found.costs[first] - found.price * found.lags[first] + (1 if first else 0)
+            late = found.lags[first] + owed[first]
+            if chosen is not None and (
+                looks > chosen[0][0] or (late > chosen[0][1] and chosen[0][0] <= most)
+            ):
+                continue
             # What nobody can do is done as nearly as those looks allow.
             rank = (max(most, looks), max(lag, late), looks)
             if chosen is None or rank < chosen[0]:
@@ -127,16 +136,6 @@ class _Priced:
     @property
     def looks(self) -> float:
         return self.costs[0] - self.price * self.lags[0]
-
-
-def _begun(
-    plan: _Priced, times: Sequence[float], done: Sequence[float], middles: Sequence[float], minimum: float
-) -> Iterator[tuple[int, float, float]]:
-    """Lag and looks of a plan whose first look is at a point, for each; for 0, of the plan as it is."""
-    yield 0, plan.lag, plan.looks
-    for at in range(bisect_left(times, minimum), len(times)):
-        late = times[at] * done[at] - middles[at] + plan.lags[at]
-        yield at, late, 1 + plan.costs[at] - plan.price * plan.lags[at]
 
 
 def _solve(

@@ -9,14 +9,15 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from math import exp, inf, isfinite, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import NamedTuple
 
 __all__ = ["Law", "Took", "law_of"]
 
 FADES = 0.97
 """Weight of a job against the one after it: vendors change their machines, so the last thirty count most."""
-MOST = 200
+MOST = 120
+"""All that are older weigh three hundredths together."""
 NARROWEST, WIDEST = 0.015, 0.35
 """How far a job speaks for its surroundings, at least and at most, in log time."""
 REACH = 0.7
@@ -146,9 +147,10 @@ class _End(NamedTuple):
 def _end_of(took: Took, minimum: float) -> _End:
     seen = min(max(took.seen, SHORTEST), LONGEST)
     unknown = took.unknown(minimum)
-    if took.is_wide(minimum):
+    if unknown > WIDE * seen and took.is_wide(minimum):
         return _End(max(seen - minimum / 2, seen / 2), minimum, (max(seen - unknown, SOONEST * seen), seen))
-    return _End(max(seen - max(unknown, minimum) / 2, seen / 2), max(unknown, minimum), None)
+    unknown = max(unknown, minimum)
+    return _End(max(seen - unknown / 2, seen / 2), unknown, None)
 
 
 def _said(expected: float, low: float, high: float) -> list[tuple[float, float, float]]:
@@ -172,15 +174,13 @@ def _spread(ends: Sequence[_End], doubt: float) -> list[tuple[float, float, floa
     count = len(ends)
     if not count:
         return []
-    ordered = sorted(log(end.at) for end in ends)
     near = min(count - 1, max(1, round(NEIGHBOURS * sqrt(count))))
     least = max(NARROWEST, 0.3 / count)
     whole = (1 - FADES**count) / (1 - FADES)
     stretches = []
+    far = _distances([log(end.at) for end in ends], near) if count > 1 else [inf]
     for age, end in enumerate(ends):
-        width = (
-            WIDEST if count == 1 else min(WIDEST, max(least, REACH * _distance(ordered, log(end.at), near)))
-        )
+        width = min(WIDEST, max(least, REACH * far[age]))
         width = max(width, min(WIDEST, BLUR * end.blur / end.at))
         weight = FADES**age / whole
         if end.between is not None and doubt:
@@ -191,18 +191,16 @@ def _spread(ends: Sequence[_End], doubt: float) -> list[tuple[float, float, floa
     return stretches
 
 
-def _distance(ordered: Sequence[float], at: float, near: int) -> float:
-    """From one of them to the one that is `near` neighbours away."""
-    place = bisect_left(ordered, at)
-    below, above, far = place - 1, place + 1, 0.0
-    for _ in range(near):
-        down = at - ordered[below] if below >= 0 else inf
-        up = ordered[above] - at if above < len(ordered) else inf
-        if down <= up:
-            far, below = down, below - 1
-        else:
-            far, above = up, above + 1
-    return far if isfinite(far) else 0.0
+def _distances(values: Sequence[float], near: int) -> list[float]:
+    """From each of them to the one that is `near` neighbours away."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ordered = [values[place] for place in order]
+    far, first, last = [0.0] * len(values), 0, near
+    for place, value in zip(order, ordered, strict=True):
+        while last + 1 < len(ordered) and ordered[last + 1] - value < value - ordered[first]:
+            first, last = first + 1, last + 1
+        far[place] = max(value - ordered[first], ordered[last] - value)
+    return far
 
 
 def _mixed(stretches: Sequence[tuple[float, float, float]]) -> Law:

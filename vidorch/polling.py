@@ -7,7 +7,7 @@ from math import isfinite
 
 from vidorch.contract import Progress
 from vidorch.inspection import Inspection, inspect
-from vidorch.latencies import MOST, Took, law_of
+from vidorch.latencies import Took, law_of
 from vidorch.offer import Offer
 
 __all__ = ["LONGEST", "Experience", "Schedule", "Timetable", "after_lost_poll", "deadline_after", "next_poll"]
@@ -42,6 +42,8 @@ PEEKS = {7: 0.75, 15: 0.5}
 UNLIKELY, ANEW, NEVER = 0.03, 0.5, 0.01
 """How likely it is, against its contrary, that jobs have become quicker while nothing speaks for it; how likely any end is once
 they have; and how likely the least likely end is while they have not."""
+KEPT = 200
+"""So many jobs are remembered: the longest of a hundred is seldom among fewer."""
 HASTE = 3
 """So many jobs after the last one a new timetable is made when they seem to be quicker."""
 HINTS = 8
@@ -182,7 +184,7 @@ class Experience:
             likely = max(self._timetable.foreseen(took), NEVER) if early else 1.0
             self._odds = min(max(self._odds * ANEW / likely, UNLIKELY), 1 / UNLIKELY)
             self._surprised |= self._odds > 1
-        self.took = [took, *self.took[: MOST - 1]]
+        self.took = [took, *self.took[: KEPT - 1]]
         self._news += 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests import samples
 from tests.ledger.rows import NOW, a_job, found, job_row, run_row
 from vidorch.errors import LedgerUnavailable
+from vidorch.latencies import Took
 from vidorch.ledger.ledger import Claimed, IllegalMove, KeyTaken, Ledger, MovedMeanwhile
 from vidorch.ledger.moves import MOVES, OPEN, Move, State, find_move
 from vidorch.request import Request
@@ -512,6 +513,16 @@ class TestReading:
         job = taken_to(ledger, S.DOWNLOADING)
         ledger.close()
         assert (False, "downloading") == (ledger.durable, job.state)
+
+
+class TestLatencies:
+    def test_are_between_two_looks(self, ledger: Ledger) -> None:
+        """Seconds from accepted to seen done, and to the look before that."""
+        job = moved(
+            ledger, taken_to(ledger, S.RUNNING), S.DOWNLOADING, NOW + 61, changes={"working_at": NOW + 56}
+        )
+        moved(ledger, job, S.SETTLED, NOW + 62)
+        assert [Took(60.0, 55.0)] == ledger.latencies("fal", "kling", task="text-to-video")
 
 
 class TestWhatIsNeverKept:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Inspector, create_engine, inspect
+from sqlalchemy import Inspector, create_engine, inspect, text
 from sqlalchemy.dialects import sqlite
 
+from tests.ledger.rows import NOW, job_row, run_row
+from vidorch.latencies import Took
 from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.migrations import MIGRATIONS, Migration
+from vidorch.ledger.migrations import MIGRATIONS, Migration, migrate
 from vidorch.ledger.schema import metadata
 
 RELEASED = {
@@ -78,6 +80,27 @@ class TestMigrations:
         names = [row[0] for row in connection.execute("SELECT name FROM meta WHERE name LIKE 'migration:%'")]
         connection.close()
         assert [f"migration:{m.name}" for m in MIGRATIONS] == names
+
+
+class TestALedgerFromBefore:
+    def test_keeps_what_jobs_took(self, path: Path) -> None:
+        """Rows from before it was noted when a job was last seen at work count on, and that is not known of them."""
+        create = create_engine(f"sqlite:///{path}")
+        with create.begin() as connection:
+            migrate(connection, {MIGRATIONS[-1].name})
+            for row, table in ((run_row(), "runs"), (_took_a_minute(), "jobs")):
+                names = ", ".join(f'"{name}"' for name in row)
+                values = ", ".join(f":{name}" for name in row)
+                connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        create.dispose()
+        ledger = Ledger(path)
+        known = ledger.latencies("fal", "kling", task="text-to-video")
+        ledger.close()
+        assert [Took(60.0, None)] == known
+
+
+def _took_a_minute() -> dict[str, Any]:
+    return job_row(state="settled", accepted_at=NOW, downloading_at=NOW + 60, ended_at=NOW + 61)
 
 
 class TestTablesAreWhatWeSay:
