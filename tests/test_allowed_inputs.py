@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.engine.scripted import Scripted, catalog, offer
-from vidorch import Client, InvalidRequest, Request
+from vidorch import Choice, Client, InvalidRequest, Request
 from vidorch.client.aio import AsyncClient
 from vidorch.client.allowing import AllowedInputs
+from vidorch.inputs import Media
 
 CDN = "https://cdn.example.com/ours"
 
@@ -49,6 +51,50 @@ class TestLocalInputs:
         rules = AllowedInputs.of(False, [])
         rules.check(Request(prompt="x", image=picture.read_bytes()))
         rules.check(Request(prompt="x", image=Image.open(picture)))
+
+    @pytest.mark.parametrize("field", ["image", "last_image", "video", "audio_track", "reference_images"])
+    @pytest.mark.parametrize(
+        "spelling", [str, Path, lambda path: f"file://{path}", lambda path: f"FILE://{path}"],
+        ids=["text", "path", "url", "loud url"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("where", ["options", "choice", "choices"])
+    def test_are_refused_before_the_disk_is_asked(
+        self, monkeypatch: pytest.MonkeyPatch, field: str, spelling: Any, where: str
+    ) -> None:
+        """Whether a file is there is not even looked at, however it is named and wherever it stands."""
+        monkeypatch.setattr(Media, "of", None)
+        value: Any = spelling(Path("/etc/passwd"))
+        inputs = {field: [b"bytes", value] if field == "reference_images" else value}
+        choice = Choice("m", **inputs)
+        options = {"options": inputs, "choice": {"model": choice}, "choices": {"model": ["n", choice]}}[where]
+        with pytest.raises(InvalidRequest, match=r"is a file, and this client takes none") as caught:
+            AllowedInputs.of(False, None).check_options(options)
+        assert field == caught.value.field.removesuffix("[1]")
+
+    def test_a_clip_of_this_machine_is_a_file(self, tmp_path: Path) -> None:
+        """What it was made from lies here; a clip at a URL does not."""
+        client = Client(providers={"test": Scripted()}, catalog=catalog())
+        with client:
+            clip = client.generate("x", model="test/basic").clip
+        rules = AllowedInputs.of(False, [CDN])
+        rules.check_options({"video": replace(clip, path=None, uri=f"{CDN}/x.mp4")})
+        with pytest.raises(InvalidRequest, match="not among the places"):
+            rules.check_options({"video": replace(clip, path=None, uri="https://evil.test/x.mp4")})
+        with pytest.raises(InvalidRequest, match="is a file"):
+            rules.check_options({"video": clip})
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"image": 5, "model": 7},
+            {"reference_images": "x.png"},
+            {"reference_images": {1}, "model": [None, "m"]},
+        ],
+    )
+    def test_junk_is_left_to_the_request(self, options: dict[str, Any]) -> None:
+        """What is no input at all is said by whoever makes the request."""
+        AllowedInputs.of(False, []).check_options(options)
 
     def test_by_default_they_are_taken(self, picture: Path) -> None:
         """At one's own terminal a path is the usual thing."""
@@ -103,6 +149,18 @@ class TestTheClients:
             "home": tmp_path / "home", "catalog": catalog(offer(routes=routes)), "providers": {"test": Scripted()},
             "local_inputs": False, "input_urls": [CDN],
         }  # fmt: skip
+
+    @pytest.mark.parametrize("call", ["generate", "submit", "plan", "estimate"])
+    @pytest.mark.parametrize("there", [True, False])
+    def test_nobody_learns_what_is_there(
+        self, settings: dict[str, Any], tmp_path: Path, call: str, there: bool
+    ) -> None:
+        """A path is refused in the same words whether there is a file or not."""
+        path = tmp_path / "x"
+        if there:
+            path.write_text("no picture")
+        with Client(**settings) as client, pytest.raises(InvalidRequest, match=r"^image= is a file, and"):
+            getattr(client, call)("x", image=str(path), model="test/basic")
 
     @pytest.mark.parametrize("call", ["generate", "submit", "plan", "estimate"])
     @pytest.mark.parametrize("image", ["path", "url"])

@@ -25,7 +25,9 @@ from vidorch.errors import BadMedia, InvalidRequest, Unsupported, shown
 if TYPE_CHECKING:
     from vidorch.result import Clip
 
-__all__ = ["Kind", "Media", "MediaInput", "local_path", "usable_path", "without_query", "without_secrets"]
+__all__ = [
+    "Kind", "Media", "MediaInput", "local_path", "names_a_file", "usable_path", "without_query", "without_secrets",
+]  # fmt: skip
 
 Kind = Literal["image", "video", "audio"]
 MediaInput: TypeAlias = "str | os.PathLike[str] | bytes | Clip | Media | Any"
@@ -187,6 +189,16 @@ class Media:
     def __repr__(self) -> str:
         where = self.path or (without_query(self.url) if self.url else f"{self.size} bytes")
         return f"Media({self.kind}, {where})"
+
+
+def names_a_file(value: Any) -> bool:
+    """Whether `Media.of` would read this from the disk of this machine. Nothing is looked at to tell."""
+    if type(value).__name__ == "Clip" and hasattr(value, "path"):
+        value = value.path or value.uri
+    if isinstance(value, str):
+        scheme = _SCHEME.match(value)
+        return scheme is None or scheme[1].lower() == "file"
+    return isinstance(value, os.PathLike) or (isinstance(value, Media) and value.path is not None)
 
 
 def without_query(url: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidorch.budget import Budget, BudgetState
-from vidorch.call import Call, EstimateOptions, Options, parse
+from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.handle import AsyncRun
@@ -140,7 +140,7 @@ class AsyncClient:
 
     def estimate_now(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """`estimate` without a loop: it only computes."""
-        request, call = parse(prompt, options)
+        request, call = self._market.parse(prompt, options)
         plan = self._market.plan(request, call, to_run=False)
         plan.require()
         estimate = estimate_of(plan)
@@ -154,7 +154,7 @@ class AsyncClient:
 
     def compare(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
-        request, call = parse(prompt, options)
+        request, call = self._market.parse(prompt, options)
         models = call.models or tuple(name for name in self.catalog.names())
         estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
         lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
@@ -162,7 +162,7 @@ class AsyncClient:
 
     async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
-        request, call = parse(prompt, options)
+        request, call = self._market.parse(prompt, options)
         return await in_thread(self._market.plan, request, call, to_run=False)
 
     @property
@@ -186,7 +186,7 @@ class AsyncClient:
             VidorchError: see `vidorch.errors`; nothing was sent unless it says so.
             TimedOut: `timeout` seconds are over. The run goes on in this process; `client.run(error.run_id)` gets it back.
         """
-        request, call = parse(prompt, options)
+        request, call = self._market.parse(prompt, options)
         if call.detach:
             raise InvalidRequest(
                 "detach=True goes with submit, which hands back the run; generate waits for it.", field="detach", value=True,
@@ -203,7 +203,7 @@ class AsyncClient:
         Raises:
             VidorchError: see `generate`; nothing was sent unless it says so.
         """
-        request, call = parse(prompt, options)
+        request, call = self._market.parse(prompt, options)
         run = await self.begin(request, call)
         await run.submitted()
         if call.detach:
@@ -227,7 +227,7 @@ class AsyncClient:
         """
         from vidorch.engine.paying import sending_nothing
 
-        lines = [parse(prompt, options) for prompt in prompts]
+        lines = [self._market.parse(prompt, options) for prompt in prompts]
         if not lines:
             return []
         call = lines[0][1]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from vidorch.errors import InvalidRequest, shown
-from vidorch.inputs import without_query
+from vidorch.inputs import Media, names_a_file, without_query
 from vidorch.request import Request
+from vidorch.result import Clip
+from vidorch.routing import Choice
 
 __all__ = ["AllowedInputs"]
 
@@ -52,33 +54,70 @@ class AllowedInputs:
                 )
         return cls(local, many, frozenset(place for place in places if place is not None))
 
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Look at every input among the options of a call, those of a `Choice` too, before a request is made of them.
+
+        A request looks at its files when it is made. Whoever may name none is not to learn from an error what is there.
+
+        Raises:
+            InvalidRequest: this client does not take one of them. No file was looked at, and nothing was sent.
+        """
+        if self.local and self.urls is None:
+            return
+        models = options.get("model")
+        many = models if isinstance(models, (list, tuple)) else (models,)
+        for one in (options, *(choice.overrides for choice in many if isinstance(choice, Choice))):
+            for field, value in _inputs_of(one):
+                url = (
+                    value.uri if isinstance(value, Clip) else value.url if isinstance(value, Media) else value
+                )
+                if names_a_file(value):
+                    self._check_file(field, value)
+                elif isinstance(url, str):
+                    self._check_url(field, url)
+
     def check(self, request: Request) -> None:
         """Look at every input of a request.
 
         Raises:
             InvalidRequest: this client does not take one of them. Nothing was read of it here, and nothing was sent.
         """
-        if self.local and self.urls is None:
-            return
         for field, item in request.media():
-            if item.path is not None and not self.local:
-                raise InvalidRequest(
-                    f"{field}= is a file, and this client takes none (local_inputs=False). Nothing was sent.", field=field,
-                    value=str(item.path), allowed="bytes, a picture, or a URL",
-                )  # fmt: skip
-            if item.url is not None and self.urls is not None and not self._takes(item.url):
-                allowed = f"a URL under {', '.join(self.urls)}" if self.urls else "bytes or a picture"
-                raise InvalidRequest(
-                    f"{field}={without_query(item.url)!r} is not among the places that this client takes inputs from. "
-                    f"Allowed is {allowed}. Nothing was sent.",
-                    field=field, value=without_query(item.url), allowed=allowed,
-                )  # fmt: skip
+            if item.path is not None:
+                self._check_file(field, item.path)
+            if item.url is not None:
+                self._check_url(field, item.url)
+
+    def _check_file(self, field: str, value: object) -> None:
+        if not self.local:
+            raise InvalidRequest(
+                f"{field}= is a file, and this client takes none (local_inputs=False). Nothing was sent.", field=field,
+                value=str(value), allowed="bytes, a picture, or a URL",
+            )  # fmt: skip
+
+    def _check_url(self, field: str, url: str) -> None:
+        if self.urls is not None and not self._takes(url):
+            allowed = f"a URL under {', '.join(self.urls)}" if self.urls else "bytes or a picture"
+            raise InvalidRequest(
+                f"{field}={without_query(url)!r} is not among the places that this client takes inputs from. "
+                f"Allowed is {allowed}. Nothing was sent.",
+                field=field, value=without_query(url), allowed=allowed,
+            )  # fmt: skip
 
     def _takes(self, url: str) -> bool:
         found = _place(url, whole=True)
         return found is not None and any(
             found[:2] == place[:2] and found[2].startswith(place[2]) for place in self._places
         )
+
+
+def _inputs_of(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for field in ("image", "last_image", "video", "audio_track"):
+        yield field, options.get(field)
+    references = options.get("reference_images")
+    if isinstance(references, Sequence) and not isinstance(references, (str, bytes)):
+        for index, value in enumerate(references):
+            yield f"reference_images[{index}]", value
 
 
 def _place(url: str, *, whole: bool = False) -> Place | None:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidorch.budget import Budget, BudgetState
-from vidorch.call import Call, EstimateOptions, Options, parse
+from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient, closed
 from vidorch.client.handle import AsyncRun
@@ -107,7 +107,8 @@ class Client:
 
     def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """See `AsyncClient.plan`."""
-        return self._inner._market.plan(*parse(prompt, options), to_run=False)
+        market = self._inner._market
+        return market.plan(*market.parse(prompt, options), to_run=False)
 
     def generate(self, prompt: str | Request, **options: Unpack[Options]) -> Result:
         """See `AsyncClient.generate`."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vidorch.call import Call
+from vidorch.call import Call, parse
 from vidorch.catalog import Catalog, load
 from vidorch.client.allowing import AllowedInputs
 from vidorch.contract import Admission, Clock, Endpoint
@@ -79,6 +79,15 @@ class Market:
         return known | {
             name: replace(known[name], base_url=_usable(url, name)) for name, url in urls.items() if url
         }
+
+    def parse(self, prompt: Any, options: Mapping[str, Any]) -> tuple[Request, Call]:
+        """As `vidorch.call.parse`, once it is clear that no input is of a kind that may not be used here.
+
+        Raises:
+            InvalidRequest, Unsupported: as that.
+        """
+        self._inputs.check_options(options)
+        return parse(prompt, options)
 
     def plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
         """The offers that can serve a request, in order.
