@@ -14,6 +14,7 @@ from vidorch.money import MOST, from_micros, show_usd, to_micros, usd
 
 micros = st.integers(min_value=0, max_value=int(MOST) * 10**6)
 amounts = st.decimals(min_value=0, max_value=MOST, allow_nan=False, allow_infinity=False)
+countable = amounts.filter(lambda amount: amount == 0 or amount >= Decimal("0.000001"))
 
 
 class TestUsd:
@@ -25,6 +26,9 @@ class TestUsd:
             (Decimal("0.1"), "0.1"),
             ("$2.50", "2.50"),
             (" 4 ", "4"),
+            ("0.0042", "0.0042"),
+            (".5", "0.5"),
+            ("0.000001", "0.000001"),
             ("0", "0"),
             (0, "0"),
             (10_000_000, "10000000"),
@@ -38,7 +42,7 @@ class TestUsd:
         "bad",
         [
             0.1, 3.0, float("nan"), True, False, None, "", "abc", "-1", -1, Decimal(-1), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"),
-            "inf", "nan", "1e9", 10_000_001, b"3", [3], {"usd": 3}, "3,00", "1" * 5000,
+            "inf", "nan", "1e5", "1E-3", "1_000", "+3", "٣", "$", ".", "$ 3", "0.0000009", Decimal("1E-7"), 10_000_001, b"3", [3], {"usd": 3}, "3,00", "1" * 5000,
         ],
     )  # fmt: skip
     def test_refuses(self, bad: Any) -> None:
@@ -52,16 +56,25 @@ class TestUsd:
             usd(0.1, "max_cost")
         assert ("max_cost", 0.1) == (caught.value.field, caught.value.value)
 
+    @pytest.mark.parametrize(
+        ("slip", "plain"), [("1e5", "100000"), ("1_000", "1000"), ("$1E-3", "0.001"), ("٣.٥", "3.5")]
+    )
+    def test_says_how_to_write_what_only_a_program_would(self, slip: str, plain: str) -> None:
+        """What could be read as a number and is not written in plain digits is refused with how to write it."""
+        with pytest.raises(InvalidRequest, match="in plain digits") as caught:
+            usd(slip, "max_cost")
+        assert f"Write it as '{plain}'." == caught.value.hint
+
     @given(st.floats())
     def test_no_float_ever(self, value: float) -> None:
         """No float is an amount, since 0.1 is not a tenth."""
         with pytest.raises(InvalidRequest):
             usd(value, "max_cost")
 
-    @given(amounts)
+    @given(countable)
     def test_exact(self, amount: Decimal) -> None:
         """What was written is what is counted, to the last digit."""
-        assert amount == usd(str(amount), "max_cost")
+        assert (amount, amount) == (usd(f"{amount:f}", "max_cost"), usd(amount, "max_cost"))
 
 
 class TestMicros:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
@@ -11,15 +12,18 @@ __all__ = ["MOST", "from_micros", "show_usd", "to_micros", "usd"]
 
 MICRO = Decimal("0.000001")
 MOST = Decimal(10_000_000)
+_PLAIN = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
 def usd(value: Any, field: str) -> Decimal:
     """An amount the caller gave, as `Decimal`. Floats are not taken: 0.1 is not a tenth.
 
+    Text is digits and a point, with or without a dollar sign: `1e5` may be a slip of the finger, and `1_000` is no price tag.
+
     Raises:
-        InvalidRequest: not an amount from 0 to 10 million.
+        InvalidRequest: not an amount from 0 to 10 million; or a part of a millionth, which nobody could count.
     """
-    allowed = f"an amount in USD from 0 to {MOST:,} as text, int or Decimal, such as '3.00'"
+    allowed = f"an amount in USD from 0 to {MOST:,}, in plain digits as text, int or Decimal, such as '3.00'"
     bad = InvalidRequest(
         f"{field}={shown(value)} cannot be used. Allowed is {allowed}.",
         field=field,
@@ -28,11 +32,15 @@ def usd(value: Any, field: str) -> Decimal:
     )
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise bad
+    text = value.strip().removeprefix("$") if isinstance(value, str) else ""
     try:
-        amount = Decimal(value.strip().removeprefix("$") if isinstance(value, str) else value)
+        amount = Decimal(text if isinstance(value, str) else value)
     except (InvalidOperation, ValueError):
         raise bad from None
-    if not amount.is_finite() or not 0 <= amount <= MOST:
+    if not amount.is_finite() or not 0 <= amount <= MOST or 0 < amount < MICRO:
+        raise bad
+    if isinstance(value, str) and not _PLAIN.fullmatch(text):
+        bad.hint = f"Write it as '{amount:f}'."
         raise bad
     return amount.copy_abs()  # there is no minus zero in a till
 
