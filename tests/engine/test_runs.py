@@ -679,6 +679,31 @@ class TestWaiting:
 
         assert (asyncio.run(go()) or "").startswith("remote-")
 
+    def test_a_client_closed_while_a_run_is_let_go_leaves_the_submit_alone(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """Two who cancel at once are one too many for a shield that holds once; the id is on disk before either is done."""
+
+        async def go() -> str | None:
+            client = client_of(paid())
+            provider.hold, provider.sending = asyncio.Event(), asyncio.Event()
+            call = asyncio.ensure_future(client.submit("x", model="test/basic"))
+            await provider.sending.wait()
+            (live,) = client._engine.live.values()  # type: ignore[union-attr]
+            letting_go = []
+            for _ in range(2):
+                letting_go.append(asyncio.ensure_future(live.leave()))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            provider.hold.set()
+            await asyncio.wait(letting_go)
+            (job,) = await client.jobs()
+            await asyncio.wait([call])
+            await client.aclose()
+            return job.remote_id
+
+        assert asyncio.run(go()) is not None
+
     def test_submit_returns_with_the_id_on_disk(self, client_of: Make, provider: Scripted) -> None:
         """After `submit` each candidate is accepted, with its remote id in the ledger."""
         gate: list[Polled | Exception] = [Progress("running", 0.1)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 __all__ = ["all_of", "unless_cancelled_first"]
@@ -20,7 +21,7 @@ async def unless_cancelled_first(step: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        await _all_done([task])
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error from None
         raise
@@ -48,10 +49,17 @@ async def all_of(*works: Coroutine[Any, Any, None]) -> None:
             cancelled = error
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await _all_done(tasks)
     problems = [task.exception() for task in tasks if not task.cancelled()]
     for problem in problems:
         if problem is not None:
             raise problem
     if cancelled is not None:
         raise cancelled
+
+
+async def _all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for all of them, however often this is cancelled meanwhile: who closes a client while a run is let go does both."""
+    while left := [task for task in tasks if not task.done()]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(left)
