@@ -543,6 +543,33 @@ class TestKeys:
         generate(client_of(paid()), key="k", scope="b")
         assert 2 == provider.calls.count("submit")
 
+    def test_what_was_never_sent_by_a_process_that_ended_is_sent_by_the_next_call(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock
+    ) -> None:
+        """It was still being made ready; the first call after that gets the clip."""
+
+        async def go(second: AsyncClient) -> int:
+            first = client_of(paid())
+            ready, never = asyncio.Event(), asyncio.Event()
+            prepare = provider.prepare
+
+            async def hang(*arguments: Any) -> Any:
+                ready.set()
+                await never.wait()
+
+            provider.prepare = hang  # type: ignore[method-assign]
+            call = asyncio.ensure_future(first.generate("x", model="test/basic", key="k"))
+            await ready.wait()
+            assert first._engine is not None
+            first._engine._services.host.leave()  # as another process sees one that was killed
+            clock.time += 120
+            provider.prepare = prepare  # type: ignore[method-assign]
+            result = await second.generate("x", model="test/basic", key="k")
+            call.cancel()
+            return len(result.candidates)
+
+        assert (1, 1) == (run(client_of(paid()), go), provider.calls.count("submit"))
+
     def test_what_was_rejected_may_be_sent_by_the_next_call(
         self, client_of: Make, provider: Scripted
     ) -> None:

@@ -38,10 +38,9 @@ class LiveRun:
     Args:
         run: what is known of it. For jobs that were just written down, `bought` says what they buy.
         cap: USD that the whole call may cost; None for the default cap where no budget applies.
-        fresh: whether the run has only just begun; in one that is joined, whatever was sent is never sent again.
     """
 
-    def __init__(self, run: Carried, *, cap: Any, fresh: bool) -> None:
+    def __init__(self, run: Carried, *, cap: Any) -> None:
         self.id = run.id
         self._run = run
         self._services = run.services
@@ -55,11 +54,6 @@ class LiveRun:
         self._called_off: set[str] = set()
         self._asked_to_stop: dict[str, Cancelled | None] = {}
         self._started = self._clock.now()
-        closed = () if fresh else range(run.candidates)
-        self._closed = {
-            one for one in closed if (history := run.history(one)) and not nothing_was_sent(history)
-        }
-        """Candidates of which a vendor has had something before we came: nothing more is sent for them."""
         listener = run.asked.call.on_progress if run.asked is not None else None
         self._board = ProgressBoard(self.id, run.candidates, self._clock, listener)
         self.drivers: dict[str, JobDriver] = {}
@@ -222,8 +216,8 @@ class LiveRun:
 
     def _next(self, candidate: int) -> Again | None:
         history = self._run.history(candidate)
-        if candidate in self._closed:
-            return None
+        if not nothing_was_sent([job for job in history if job.id not in self._run.bought]):
+            return None  # a vendor has had something from whoever had the run before us
         if self._run.asked is None:
             return Again(0) if nothing_was_sent(history) else None
         attempts = [self._attempt(job, candidate) for job in history if job.id in self._run.bought]

@@ -132,18 +132,18 @@ class Engine:
         plain = {"id": run_id, "candidates": asked.request.candidates, "notes": [*asked.plan.notes, *first.notes, *notes],
                  "scope": asked.call.scope, "key": asked.call.key, "options": {}, "output": row["output"], "home": row["home"],
                  "created_at": now, "mock": row["mock"]}  # fmt: skip
-        self._carry(plain, jobs, (), asked, bought, target, refuge, cap, fresh=True)
+        self._carry(plain, jobs, (), asked, bought, target, refuge, cap)
         return run_id
 
     def _carry(
         self, row: Mapping[str, Any], jobs: Sequence[Job], outputs: Sequence[Mapping[str, Any]], asked: Asked | None,
-        bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None, *, fresh: bool,
+        bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None,
     ) -> LiveRun:  # fmt: skip
         carried = Carried(
             row, self._services, {job.id: job for job in jobs}, list(outputs), asked, dict(bought), target, refuge,
             notes=list(row["notes"] or ()),
         )  # fmt: skip
-        run = LiveRun(carried, cap=cap, fresh=fresh)
+        run = LiveRun(carried, cap=cap)
         self.live[run.id] = run
         run.task.add_done_callback(lambda _: self._is_over(run))
         return run
@@ -207,7 +207,7 @@ class Engine:
         cap = (
             asked.call.max_cost if asked is not None and asked.call.max_cost is not None else row["max_cost"]
         )
-        return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap, fresh=False)
+        return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap)
 
     def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
         """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own."""
