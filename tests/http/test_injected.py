@@ -231,3 +231,27 @@ class TestItsLife:
         monkeypatch.setitem(exchange._made_in, http._exchange._client, os.getpid() + 1)
         error = outcome(http, server.url())
         assert isinstance(error, Rejected) and "forked" in error.message and 0 == server.connections
+
+    def test_its_headers_and_parameters_do_not_follow_a_result_to_a_foreign_host(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        """They may be credentials, and a parameter would take the place of the signature in the URL."""
+
+        async def use(http: Http) -> Any:
+            return await http.download(server.url("/clip?sig=1"), tmp_path / "clip")
+
+        client = httpx.AsyncClient(
+            headers={"Authorization": "Bearer k"}, params={"key": "k"}, trust_env=False
+        )
+        with_http(Http(client, private_hosts=["127.0.0.1", "localhost"]), use)
+        (request,) = server.requests
+        assert (False, True) == ("authorization" in request.headers, "sig=1" in request.target)
+
+    def test_its_headers_go_to_the_vendors_own_results(self, server: Server, tmp_path: Path) -> None:
+        """As to every other call of the vendor."""
+
+        async def use(http: Http) -> Any:
+            return await http.download(server.url("/clip"), tmp_path / "clip", own=[server.url()])
+
+        with_http(injected(headers={"X-Gateway": "1"}), use)
+        assert "1" == server.requests[0].headers["x-gateway"]

@@ -56,7 +56,9 @@ class ByHttpx:
         }
         if events is not None:
             extensions["trace"] = events.told
-        request = self._client.build_request(
+        # The client adds headers and parameters of its own, which may be credentials: they are for the vendor alone.
+        build = httpx.Request if call.foreign else self._client.build_request
+        request = build(
             call.method, call.target.url, headers=dict(call.headers), extensions=extensions,
             content=call.body.blocks() if whole is None else whole or None,
         )  # fmt: skip

@@ -63,7 +63,9 @@ async def fetch(
     until = loop.time() + call.total
     for _ in range(MOST_REDIRECTS + 1):
         at_home = call.target.origin in own
-        call = replace(call, headers={**public, **secret} if at_home else public, total=until - loop.time())
+        call = replace(
+            call, headers={**public, **secret} if at_home else public, total=until - loop.time(), foreign=not at_home
+        )  # fmt: skip
         known = at_home or exchange.allowed.name(call.target.host)
         use = _Use(path, call.most)
         found = await exchange.run(call, Watch(), Way.POOLED if known else Way.GUARDED, use)

@@ -33,6 +33,7 @@ class Call:
     Attributes:
         total, idle: seconds at most in all, and without a byte (None: `total` alone).
         most: bytes that the reply may have.
+        foreign: whether it goes to a host that is not the vendor's: nothing of anybody's own goes there.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Call:
     total: float = 60.0
     idle: float | None = None
     most: int = 0
+    foreign: bool = False
 
 
 @dataclass(slots=True)
