@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from vidorch.errors import (
     SubmissionUnknown,
     Throttled,
     TimedOut,
+    VidorchError,
 )
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
@@ -110,6 +112,17 @@ class TestOneSubmit:
         assert seen and all(one is not None for one in seen)
 
 
+def _all_of(error: BaseException) -> str:
+    """Everything that an error shows when it is not caught, and what it carries."""
+    return "".join(traceback.format_exception(error)) + repr(vars(error))
+
+
+def _rows_of(client: AsyncClient) -> str:
+    tables = ("runs", "jobs", "events")
+    store = client._opened_ledger()._store
+    return repr(store.read(lambda db: [db.raw.execute(f"SELECT * FROM {one}").fetchall() for one in tables]))
+
+
 class TestRejections:
     def test_a_throttled_submit_goes_again_after_the_vendors_delay(
         self, client_of: Make, provider: Scripted, clock: VirtualClock
@@ -182,6 +195,43 @@ class TestRejections:
         with pytest.raises(MissingCredentials, match=r"the key \*\*\* is not valid"):
             generate(client)
         assert "secret-of-the-test" not in (jobs_of(client_of(paid()))[0].error_text or "")
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            ProviderFailed(
+                "no such key: secret-of-the-test", hint="secret-of-the-test", code="secret-of-the-test"
+            ),
+            ValueError("Illegal header value b'Bearer secret-of-the-test'"),
+        ],
+        ids=["typed", "of-a-library"],
+    )
+    @pytest.mark.parametrize("call", ["prepare", "submit", "poll", "fetch", "cancel"])
+    def test_a_credential_that_is_said_back_by_any_call_is_masked(
+        self, client_of: Make, provider: Scripted, call: str, said: Exception
+    ) -> None:
+        """In no error, nor in those behind it, nor anywhere in the ledger."""
+        client = client_of(
+            paid(variables=["TEST_KEY"], find="none"),
+            credentials=lambda scope, endpoint: "secret-of-the-test",
+        )
+
+        async def tell(*arguments: Any) -> Any:
+            raise said
+
+        async def go(client: AsyncClient) -> str:
+            setattr(provider, call, tell)
+            if call == "cancel":
+                provider.polls = [Progress("running", 0.5)]
+                begun = await client.submit("x", model="test/basic")
+                with pytest.raises(type(said)) as caught:
+                    await begun.cancel()
+                return _all_of(caught.value) + _rows_of(client)
+            with pytest.raises(VidorchError) as problem:
+                await client.generate("x", model="test/basic")
+            return _all_of(problem.value) + _rows_of(client)
+
+        assert "secret-of-the-test" not in run(client, go)
 
 
 class TestALostAnswer:

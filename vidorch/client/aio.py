@@ -274,7 +274,8 @@ class AsyncClient:
             Unsupported: there is no such endpoint, or its provider is not installed.
             VidorchError: it could not be asked.
         """
-        from vidorch.engine.errand import hushed, typed
+        from vidorch.engine.errand import typed
+        from vidorch.engine.masking import mask, masked
 
         if self._closed:
             raise closed()
@@ -288,9 +289,10 @@ class AsyncClient:
             health = await provider.check(context)
         except Exception as error:
             told = typed(error, where.provider, sent=False)
-            told.args, told.charged = (hushed(told.message, secret), *told.args[1:]), False
+            mask(told, secret)
+            told.charged = False
             raise told from told.__cause__
-        return replace(health, detail=hushed(health.detail, secret))
+        return replace(health, detail=masked(health.detail, secret) if secret else health.detail)
 
     async def handle_webhook(
         self, endpoint: str, headers: Mapping[str, str], body: bytes, url: str | None = None, *, scope: str = "default"

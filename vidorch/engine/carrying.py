@@ -16,6 +16,7 @@ from vidorch.engine.driving import JobDriver
 from vidorch.engine.errand import Overtaken
 from vidorch.engine.handover import sweep
 from vidorch.engine.hosts import LEASE, is_orphan
+from vidorch.engine.masking import mask
 from vidorch.engine.paying import must_be_payable, unwritten
 from vidorch.engine.progress import ProgressBoard
 from vidorch.engine.purchase import Purchase
@@ -143,10 +144,12 @@ class LiveRun:
         purchase = Purchase.of_job(job, self._services.offers())
         provider = self._services.provider_of(job.provider)
         accepted = Accepted(job.remote_id or "", job.quote, dict(job.details))
-        answer = await provider.cancel(
-            self._services.context(job, purchase, self._run.refuge.folder), accepted
-        )
-        self._asked_to_stop[job.id] = answer
+        context = self._services.context(job, purchase, self._run.refuge.folder)
+        try:
+            self._asked_to_stop[job.id] = await provider.cancel(context, accepted)
+        except Exception as error:
+            mask(error, context.secret)
+            raise
 
     async def leave(self) -> None:
         """Let go: in-process work is abandoned, everything else stays open in the ledger for whoever takes it up.

@@ -9,11 +9,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vidorch.contract import Accepted, Cancelled, Clock, Context, Progress
 from vidorch.engine.costing import Cost
 from vidorch.engine.hosts import LEASE
+from vidorch.engine.masking import mask
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
 from vidorch.errors import LedgerUnavailable, ProviderFailed, VidorchError
@@ -23,15 +24,15 @@ from vidorch.ledger.moves import ENDS, State, find_move
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Timings
 
-__all__ = ["Errand", "Overtaken", "Report", "hushed", "typed"]
+__all__ = ["Errand", "Overtaken", "Report", "typed"]
+
+E = TypeVar("E", bound=BaseException)
 
 TOUCH_EVERY = 2.0
 LIFETIME = 7 * 86_400.0
 """Seconds that an unclear or unfinished job is kept open where its vendor does not say how long results last."""
 RACES = 5
 """How often a step is tried that others were faster than: a lease taken, a job called unknown, one more owner."""
-SECRET = 6
-"""Letters that a credential has at least."""
 Report = Callable[[Job, str, "float | None", "float | None"], None]
 """(job, stage, fraction, eta)"""
 
@@ -124,11 +125,9 @@ class Errand:
         self._context = self.services.context(self.job, self.purchase, self._folder, like=self._context)
         return self._context
 
-    def clean(self, error: VidorchError) -> VidorchError:
-        """The error without the credential of the moment, should the vendor have said it back to us."""
-        error.args = (
-            hushed(error.message, None if self._context is None else self._context.secret), *error.args[1:]
-        )
+    def clean(self, error: E) -> E:
+        """The error without the credential of the moment, should somebody have said it back to us."""
+        mask(error, None if self._context is None else self._context.secret)
         return error
 
     async def learn_latency(self) -> None:
@@ -147,7 +146,11 @@ class Errand:
             return
         # Asked once: at some vendors the same call made on a finished job deletes its result.
         self._asked_to_stop = True
-        self.answer = await self.provider.cancel(self.context(), self.accepted)
+        try:
+            self.answer = await self.provider.cancel(self.context(), self.accepted)
+        except Exception as error:
+            self.clean(error)
+            raise
 
     def was_asked_to_stop(self, answer: Cancelled | None) -> None:
         """Somebody asked the vendor before this job was ours; it said `answer`, None when nothing is known of that."""
@@ -311,11 +314,6 @@ class Errand:
             self.job = await written(again)
         self._on_disk, self._riding = self.job, []
         return True
-
-
-def hushed(text: str, secret: str | None) -> str:
-    """What a vendor or provider said, without the credential that it was given."""
-    return text.replace(secret, "***") if secret and len(secret) >= SECRET else text
 
 
 def _accepted_of(job: Job) -> Accepted | None:

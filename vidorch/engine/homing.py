@@ -76,9 +76,9 @@ class Homecoming:
             try:
                 brought.append(await porter.bring(errand.job, errand.accepted, output))
             except BadMedia as error:  # one of several may be spoilt; the others are clips all the same
-                bad.append(error)
+                bad.append(errand.clean(error))
             except Exception as error:
-                why = self._not_brought(error)
+                why = self._not_brought(errand.clean(error))
                 if not errand.job.outlives_caller:
                     await errand.end(State.FAILED, why)
                     return

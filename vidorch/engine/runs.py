@@ -18,6 +18,7 @@ from vidorch.engine.carrying import LiveRun
 from vidorch.engine.deciding import nothing_was_sent
 from vidorch.engine.handover import target_again
 from vidorch.engine.hosts import HEARTBEAT, LEASE, is_orphan
+from vidorch.engine.masking import mask
 from vidorch.engine.paying import must_be_payable
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.rows import asked_hash, batch_row, job_row, models_of, run_row
@@ -355,7 +356,12 @@ class Engine:
             purchase = Purchase.of_job(job, services.offers())
             accepted = Accepted(job.remote_id, job.quote, dict(job.details))
             folder = run_folder(services.home, job.run_id, job.created_at)
-            await services.provider_of(job.provider).cancel(services.context(job, purchase, folder), accepted)
+            context = services.context(job, purchase, folder)
+            try:
+                await services.provider_of(job.provider).cancel(context, accepted)
+            except Exception as error:
+                mask(error, context.secret)
+                raise
 
     async def aclose(self) -> None:
         """Let go of the runs of this process. Work that cannot outlive it is abandoned; the rest stays open in the ledger."""

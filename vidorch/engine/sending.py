@@ -52,7 +52,7 @@ class Sender:
             await errand.end(State.REJECTED, rejected.cause)
             return False
         except Exception as error:
-            await errand.end(State.REJECTED, typed(error, errand.job.provider, sent=False))
+            await errand.end(State.REJECTED, typed(errand.clean(error), errand.job.provider, sent=False))
             return False
         errand.watch.lap("upload")
         # Read now: between the vendor's answer and its id on disk there is to be nothing that can fail.
@@ -81,7 +81,7 @@ class Sender:
                 errand.context()
             )  # asks for the credential, which may fail: before anything is said to be on its way
         except Exception as error:
-            await errand.end(State.REJECTED, typed(error, errand.job.provider, sent=False))
+            await errand.end(State.REJECTED, typed(errand.clean(error), errand.job.provider, sent=False))
             return False
         await errand.move(State.SENDING, lease_until=errand.clock.now() + LEASE)
         try:
@@ -100,9 +100,9 @@ class Sender:
             asyncio.CancelledError,
         ) as error:  # cancelled: the loop itself goes down
             if not errand.job.outlives_caller:  # in our own process an exception is a clear answer
-                await errand.end(State.REJECTED, typed(error, errand.job.provider, sent=False))
+                await errand.end(State.REJECTED, typed(errand.clean(error), errand.job.provider, sent=False))
                 return False
-            errand.error = lost = errand.clean(typed(error, errand.job.provider, sent=True))
+            errand.error = lost = typed(errand.clean(error), errand.job.provider, sent=True)
             await errand.move(State.UNKNOWN, error=type(lost).__name__, error_code=lost.code, error_text=str(lost),
                               request_id=lost.request_id)  # fmt: skip
             return True

@@ -69,7 +69,7 @@ class Lookout:
                 if isinstance(error, asyncio.CancelledError) and _are_cancelled():
                     raise
                 lost += 1  # a lost look says nothing about the job
-                self._last_trouble = str(error) or type(error).__name__
+                self._last_trouble = str(errand.clean(error)) or type(error).__name__
                 found = Progress("running", errand.fraction)
             if isinstance(found, Done | Failed):
                 errand.watch.lap("run")

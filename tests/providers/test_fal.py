@@ -1,0 +1,17 @@
+"""fal's queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
+from vidorch.testing import ProviderConformance
+from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+
+
+class TestFal(ProviderConformance):
+    model = "fal/kling-3.0-standard"
+    asks = {"prompt": "a red ball rolling left", "duration": 5}
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("fal", clock=clock, key=self.key)
