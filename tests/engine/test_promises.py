@@ -779,6 +779,22 @@ class TestLettingGo:
         (job,) = jobs_of(client_of(paid()))
         assert ("running", None) == (job.state, job.owner)
 
+    def test_a_machine_that_slept_is_given_time_to_find_its_network(
+        self, client_of: Make, provider: Scripted, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It wakes past everything, and the first look is lost: that is no reason to call the job lost."""
+        sleep, slept = clock.sleep, []
+
+        async def overnight(seconds: float) -> None:
+            await sleep(seconds)
+            slept.append(seconds)
+            if len(slept) == 2:
+                clock.time += 8 * 3600
+
+        monkeypatch.setattr(clock, "sleep", overnight)
+        provider.polls = [Progress("running", 0.5), OSError("no network"), Done((Output(0, "r"),))]
+        assert Decimal(1) == generate(client_of(paid(result_lifetime=3600))).cost
+
     def test_past_the_vendors_keeping_it_is_lost_loudly(
         self, client_of: Make, provider: Scripted, clock: VirtualClock
     ) -> None:

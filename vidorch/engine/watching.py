@@ -16,6 +16,9 @@ from vidorch.polling import Schedule, after_lost_poll, deadline_after, next_poll
 
 __all__ = ["Lookout"]
 
+SLEPT = 60.0
+"""Seconds that a pause may be too long before the machine is taken to have slept, or its clock to have been set."""
+
 
 class Lookout:
     """Polls one job."""
@@ -90,6 +93,8 @@ class Lookout:
                     return None
                 raise self._too_late(now - accepted_at)
             await self._pause(pause)
+            if (woke := errand.clock.now()) > now + pause + SLEPT:  # as if it were taken up anew
+                deadline = max(deadline, deadline_after(offer, woke, errand.p99))
 
     def _next(self, schedule: Schedule, age: float, found: Progress, lost: int) -> float:
         """Seconds until the next look."""
