@@ -25,8 +25,8 @@ def mask(error: BaseException, secret: str | None) -> None:
         for name, value in vars(one).items():
             if isinstance(value, BaseException):
                 left.append(value)
-            elif value is not (masked := masked(value, secret)):
-                vars(one)[name] = masked
+            elif value is not (plain := masked(value, secret)):
+                vars(one)[name] = plain
         if isinstance(one, BaseExceptionGroup):
             left += one.exceptions
         left += [behind for behind in (one.__cause__, one.__context__) if behind is not None]
