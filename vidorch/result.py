@@ -314,6 +314,8 @@ class Result:
         failures: what went wrong with the others. cost: USD of everything this run paid, failures included.
         imputed: USD of one's own hardware, which is not in `cost` unless its endpoint is billed.
         estimate: what was said before. notes: what was assumed, ignored or rounded.
+        joined: whether this call joined a run that was there under its key. paid_earlier: USD of `cost` that was not paid by
+            this call, but by those before it; 0 unless it joined one.
     """
 
     clip: Clip
@@ -324,6 +326,8 @@ class Result:
     run_id: str
     notes: tuple[str, ...] = ()
     imputed: Decimal = Decimal(0)
+    joined: bool = False
+    paid_earlier: Decimal = Decimal(0)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Copy the chosen clip to `path`. See `Clip.save`."""
@@ -340,6 +344,8 @@ class Result:
             ],
             "cost": str(self.cost),
             "imputed": str(self.imputed),
+            "joined": self.joined,
+            "paid_earlier": str(self.paid_earlier),
             "currency": "USD",
             "estimate": self.estimate.to_dict(),
             "notes": list(self.notes),

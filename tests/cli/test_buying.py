@@ -37,6 +37,31 @@ class TestKey:
         command(*words, "--yes")
         assert 0 == command(*words).code
 
+    def test_says_that_it_was_paid_earlier(self, command: Command, vidorch_mock: Mock) -> None:
+        """On the line with the cost, with a note of when, and in the document."""
+        words = (*BASIC, "--key", "k", "--seed", 1)
+        assert "earlier" not in command(*words).err
+        said = command(*words)
+        assert "$0.50 (computed, paid earlier)" in said.err
+        assert "under key 'k': nothing was paid by this call." in said.err
+        document = command(*words, "--json").document
+        assert (True, "0.50", "0.50") == (document["joined"], document["cost"], document["paid_earlier"])
+
+    def test_says_what_of_it_was_paid_earlier(self, command: Command, vidorch_mock: Mock) -> None:
+        """Where one candidate was left to be bought."""
+        vidorch_mock.on(model="test/basic", call=1).reject()
+        words = (*BASIC, "--key", "k", "-n", 2)
+        command(*words)
+        assert "$1.00 (computed, $0.50 of it paid earlier)" in command(*words).err
+
+    def test_of_a_run_that_failed(self, command: Command, vidorch_mock: Mock) -> None:
+        """The charge is that of the run, and a note says that this call paid nothing."""
+        vidorch_mock.on(model="test/basic").fail(charged=True)
+        words = (*BASIC, "--key", "k")
+        command(*words)
+        assert "Note: Joined run" in command(*words).err
+        assert "nothing was paid by this call" in command(*words, "--json").document["error"]["notes"][0]
+
     def test_of_another_request(self, command: Command, vidorch_mock: Mock) -> None:
         """Exit 2, what differs, nothing sent."""
         command(*BASIC, "--key", "k", "--seed", 1)

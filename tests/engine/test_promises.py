@@ -6,6 +6,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,6 +41,7 @@ from vidorch.result import Job, Result
 Make = Callable[..., AsyncClient]
 BOTH = (paid("first"), paid("second"))
 LIST = ["first", "second"]
+START = VirtualClock().time
 
 
 def one_by_one(*steps: Accepted | Exception | None) -> Callable[[int], Accepted | None]:
@@ -652,6 +654,82 @@ class TestKeys:
             with pytest.raises(SubmissionUnknown):
                 generate(client_of(paid()), key="k")
         assert 1 == provider.calls.count("submit")
+
+    def test_whoever_joins_is_told(self, client_of: Make, provider: Scripted) -> None:
+        """When it was made, under which key, and that this call paid nothing; the first call is told nothing of the kind."""
+        first = generate(client_of(paid()), key="k")
+        second = generate(client_of(paid()), key="k")
+        assert (False, Decimal(0), ()) == (first.joined, first.paid_earlier, first.notes)
+        assert (True, Decimal(1), Decimal(1)) == (second.joined, second.paid_earlier, second.cost)
+        (note,) = second.notes
+        made = datetime.fromtimestamp(START).astimezone().strftime("%Y-%m-%d %H:%M")
+        assert f"Joined run {first.run_id} made {made} under key 'k': nothing was paid by this call." == note
+
+    def test_whoever_joins_what_is_under_way_is_told(self, client_of: Make, provider: Scripted) -> None:
+        """Of two calls at once one began the run, and the other one paid nothing."""
+
+        async def go(client: AsyncClient) -> list[Result]:
+            return await asyncio.gather(
+                *(client.generate("x", model="test/basic", key="k") for _ in range(2))
+            )
+
+        results = run(client_of(paid()), go)
+        assert [(False, 0), (True, 1)] == sorted((one.joined, one.paid_earlier) for one in results)
+
+    def test_whoever_joins_is_told_of_what_it_paid_itself(self, client_of: Make, provider: Scripted) -> None:
+        """Two candidates were paid earlier, the third by this call."""
+        provider.on_submit = lambda number: (_ for _ in ()).throw(rejected()) if number == 1 else None  # type: ignore[assignment]
+        generate(client_of(paid()), candidates=3, key="k")
+        result = generate(client_of(paid()), candidates=3, key="k")
+        assert (Decimal(3), Decimal(2)) == (result.cost, result.paid_earlier)
+        assert "$1.00 of it was paid by this call." in result.notes[-1]
+
+    def test_an_error_that_is_joined_says_so(self, client_of: Make, provider: Scripted) -> None:
+        """As a note on the exception; the call that bought it has none."""
+        provider.polls = FAILED
+        notes = []
+        for _ in range(3):
+            with pytest.raises(ProviderFailed) as caught:
+                generate(client_of(paid()), key="k")
+            notes.append([one.partition(": ")[2] for one in getattr(caught.value, "__notes__", ())])
+        assert [[], *[["nothing was paid by this call."]] * 2] == notes
+
+    def test_a_handle_that_gave_up_once_knows_what_it_bought(
+        self, client_of: Make, provider: Scripted
+    ) -> None:
+        """What had not been sent was bought by this call, however often it is waited for."""
+        provider.on_submit = one_by_one(rejected(), None)
+        provider.polls = [Progress("running", 0.1)] * 50 + [Done((Output(0, "r"),))]
+
+        async def go(client: AsyncClient) -> Result:
+            with pytest.raises(Throttled):
+                await client.generate("x", model="test/basic", key="k")
+            provider.sending = asyncio.Event()
+            handle = await client.submit("x", model="test/basic", key="k")
+            await provider.sending.wait()
+            with pytest.raises(TimedOut) as caught:
+                await handle.wait(timeout=10)
+            assert "this call pays for what had not been sent of it" in caught.value.__notes__[-1]
+            return await handle.wait()
+
+        assert (True, Decimal(0)) == ((result := run(client_of(paid()), go)).joined, result.paid_earlier)
+
+    def test_a_client_that_is_closed_meanwhile_says_that(self, client_of: Make, provider: Scripted) -> None:
+        """Whoever waits on a joined run learns that the client is gone, not that its ledger is."""
+        provider.polls = [Progress("running", 0.1)]
+
+        async def go() -> str:
+            client = client_of(paid())
+            await client.submit("x", model="test/basic", key="k")
+            joined = await client.submit("x", model="test/basic", key="k")
+            waiting = asyncio.ensure_future(joined.wait())
+            await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(ProviderFailed) as caught:
+                await waiting
+            return caught.value.message
+
+        assert "The client was closed" in asyncio.run(go())
 
     def test_only_the_missing_candidate_is_sent(self, client_of: Make, provider: Scripted) -> None:
         """Two came and one was rejected: the next call with the key buys that one."""

@@ -109,6 +109,8 @@ def error_document(error: VidorchError) -> dict[str, Any]:
     ):
         if (value := getattr(error, name, None)) not in (None, "", (), {}):
             document[name] = value
+    if notes := getattr(error, "__notes__", ()):
+        document["notes"] = list(notes)
     return {"error": document}
 
 
@@ -131,6 +133,8 @@ def show_error(error: VidorchError) -> None:
         aside(f"  - {cause}")
     if error.hint:
         aside(error.hint)
+    for note in getattr(error, "__notes__", ()):
+        aside(f"Note: {note}")
     if error.charged is None:
         aside("Whether it was charged is not known.")
     elif error.charged:

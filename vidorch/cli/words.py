@@ -107,7 +107,11 @@ def say_result(result: Result) -> tuple[list[str], list[str]]:
     """A finished run as lines for stdout (where the clips are) and for stderr (everything else)."""
     clip = result.clip
     fps = f", {float(clip.fps):g} fps" if clip.fps else ""
-    cost = "free" if clip.cost == 0 == result.cost else f"{show_usd(result.cost)} ({clip.cost_basis})"
+    cost = (
+        "free"
+        if clip.cost == 0 == result.cost
+        else f"{show_usd(result.cost)} ({clip.cost_basis}{_earlier(result)})"
+    )
     seed = "" if clip.seed is None else f" · seed {clip.seed}"
     what = f"{clip.endpoint}/{clip.model} · {clip.duration:.1f} s, {clip.width}x{clip.height}{fps}{seed}"
     asides = [f"{what} · {cost} · made in {clip.latency:.1f} s", *(f"Note: {note}" for note in result.notes)]
@@ -116,3 +120,11 @@ def say_result(result: Result) -> tuple[list[str], list[str]]:
     if clip.uri not in {one.uri for one in result.candidates}:
         places.insert(0, clip.uri if clip.path is None else short(clip.path))
     return places, asides
+
+
+def _earlier(result: Result) -> str:
+    """What a call that joined a run did not pay itself."""
+    if not result.paid_earlier:
+        return ""
+    of_it = "" if result.paid_earlier == result.cost else f"{show_usd(result.paid_earlier)} of it "
+    return f", {of_it}paid earlier"

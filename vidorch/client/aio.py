@@ -367,8 +367,8 @@ class AsyncClient:
             )  # fmt: skip
         with sending_nothing():
             engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
-            run_id = await engine.start(asked)
-        return AsyncRun(self, run_id, engine.live.get(run_id), asked)
+            run_id, joined = await engine.start(asked)
+        return AsyncRun(self, run_id, engine.live.get(run_id), asked, joined)
 
     def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
         """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user. Blocks.

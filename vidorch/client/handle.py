@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidorch.engine.asked import Asked
 from vidorch.errors import InvalidRequest, SubmissionUnknown, TimedOut, VidorchError
@@ -27,11 +27,21 @@ LOOK_EVERY = 0.5
 class AsyncRun:
     """A handle on a run: of this process while it is live, and by the ledger afterwards."""
 
-    def __init__(self, client: AsyncClient, run_id: str, live: LiveRun | None, asked: Asked | None) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        run_id: str,
+        live: LiveRun | None,
+        asked: Asked | None,
+        joined: Mapping[str, Any] | None = None,
+    ) -> None:
         self.id = run_id
         self._client = client
         self._live = live
         self._asked = asked
+        self._joined = joined
+        self._bought: set[str] = set()
+        """Jobs that the joining call bought: what of the run was not sent before."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
@@ -84,6 +94,21 @@ class AsyncRun:
             TimedOut: `timeout` seconds are over; the run goes on.
             VidorchError: it failed; see `generate`.
         """
+        if self._joined is None:
+            return await self._wait(timeout)
+        from vidorch.engine.joining import as_joined, told_of_joining
+
+        try:
+            result = await self._wait(timeout)
+        except VidorchError as error:
+            try:
+                jobs = await self.jobs()
+            except (VidorchError, RuntimeError):  # the ledger is closed or gone, and cannot be asked who paid
+                raise error from error.__cause__
+            raise told_of_joining(error, self._joined, jobs, self._bought) from error.__cause__
+        return as_joined(result, self._joined, await self.jobs(), self._bought)
+
+    async def _wait(self, timeout: float | None) -> Result:
         from vidorch.engine.waiting import within
 
         try:
@@ -117,6 +142,9 @@ class AsyncRun:
                 except (TimedOut, SubmissionUnknown):
                     self._live = None  # whoever waits again has it looked for again
                     raise
+                finally:
+                    if self._joined is not None and live.asked is self._asked:
+                        self._bought.update(live.bought)
             row = await in_thread(self._ledger.run, self.id)
             if row is None or (row["state"] not in ("open", "waiting") and not await self._is_at_work()):
                 return await in_thread(read_result, self._ledger, self.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from vidorch.contract import Accepted, Cancelled
@@ -73,6 +73,11 @@ class LiveRun:
     def asked(self) -> Asked | None:
         """What the caller asked for; None where only the ledger is left of it."""
         return self._run.asked
+
+    @property
+    def bought(self) -> Collection[str]:
+        """Ids of the jobs that were bought while this process carried it."""
+        return self._run.bought.keys()
 
     @property
     def progress(self) -> Progress | None:

@@ -73,14 +73,16 @@ class Engine:
 
     # -- beginning ------------------------------------------------------------------------------------------------------
 
-    async def start(self, asked: Asked, *, cap: Decimal | None = None) -> str:
+    async def start(
+        self, asked: Asked, *, cap: Decimal | None = None
+    ) -> tuple[str, Mapping[str, Any] | None]:
         """Begin a run, or join the one that has its key. It is in `live` when this process carries it.
 
         Args:
             cap: what the outermost call may cost in all; None means `max_cost`, or else the default cap.
 
         Returns:
-            The run's id.
+            The run's id, and its row where it was there before.
 
         Raises:
             OverBudget, LedgerUnavailable, InvalidRequest, KeyConflict, LiveCallInTest: nothing was sent.
@@ -94,7 +96,8 @@ class Engine:
         while True:
             try:
                 # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
-                return await asyncio.shield(asyncio.ensure_future(self._begin(asked, cap, without, notes)))
+                beginning = asyncio.ensure_future(self._begin(asked, cap, without, notes))
+                return await asyncio.shield(beginning), None
             except KeyTaken as taken:
                 row = await in_thread(self._ledger.run, taken.run_id or "")
                 if row is not None:
@@ -156,12 +159,12 @@ class Engine:
 
     # -- joining and taking up --------------------------------------------------------------------------------------------
 
-    async def _join(self, row: Mapping[str, Any], asked: Asked) -> str:
+    async def _join(self, row: Mapping[str, Any], asked: Asked) -> tuple[str, Mapping[str, Any]]:
         """The run that has this key, carried on by us if nobody does."""
         if row["request_hash"] != asked_hash(asked.request, asked.call):
             raise _conflict(row, asked)
         await self.take_up(row["id"], asked)
-        return str(row["id"])
+        return str(row["id"]), row
 
     async def take_up(self, run_id: str, asked: Asked | None = None) -> LiveRun | None:
         """Carry on a run that nobody carries. None when there is nothing to do, or somebody else does it.
