@@ -60,7 +60,8 @@ go in the same way and cancel nothing that is hosted.
 
 **Keys.** `--key order-1234` names the run. The same call with it, from any process and however often, joins that run
 and pays for nothing twice; so a script that may be run again gives each of its clips a key. What was paid by the calls
-before it is said to be `paid earlier`; in `--json`, `joined` is true and `paid_earlier` is that part of `cost`.
+before it is said to be `paid earlier`; in `--json`, `joined` is true and `paid_earlier` is that part of `cost`. With
+another `-o` the clip is put there too; a file that is there already, or a clip that somebody took away, is an error (2).
 """,
     "vidorch jobs resume": """
 It polls, fetches, checks and settles; it never submits. Taken up is what its process left: killed, interrupted, timed

@@ -37,6 +37,24 @@ class TestKey:
         command(*words, "--yes")
         assert 0 == command(*words).code
 
+    def test_with_another_output(self, command: Command, vidorch_mock: Mock, tmp_path: Path) -> None:
+        """The clip lies there too, and that place is on stdout."""
+        words = (*BASIC, "--key", "k", "-o")
+        command(*words, tmp_path / "a.mp4")
+        said = command(*words, tmp_path / "b.mp4")
+        assert (0, [str(tmp_path / "b.mp4")], 1) == (said.code, said.lines, len(vidorch_mock.requests))
+        assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+    def test_with_an_output_that_is_taken(self, command: Command, vidorch_mock: Mock, tmp_path: Path) -> None:
+        """Exit 2, and that nothing was paid again; with --overwrite it is replaced."""
+        words = (*BASIC, "--key", "k", "-o")
+        command(*words, tmp_path / "a.mp4")
+        (tmp_path / "b.mp4").write_text("precious")
+        said = command(*words, tmp_path / "b.mp4")
+        assert (2, True) == (said.code, "Nothing was paid again." in said.err)
+        assert 0 == command(*words, tmp_path / "b.mp4", "--overwrite").code
+        assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
     def test_says_that_it_was_paid_earlier(self, command: Command, vidorch_mock: Mock) -> None:
         """On the line with the cost, with a note of when, and in the document."""
         words = (*BASIC, "--key", "k", "--seed", 1)

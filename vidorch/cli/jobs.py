@@ -191,6 +191,8 @@ def _row(event: Event) -> list[str]:
     what = event.kind if event.kind != "move" else f"{event.source or ''} -> {event.target}"
     if event.data.get("by_hand"):
         what += " (by hand)"
+    if event.kind == "copied":
+        what += f" to {event.data.get('uri')}"
     if event.kind == "overrun":
         what += f": {event.data.get('cost')} USD, reserved {event.data.get('reserved')}"
     return [clock(event.at), event.job_id or "", what.strip()]

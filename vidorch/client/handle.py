@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidorch.engine.asked import Asked
 from vidorch.errors import InvalidRequest, SubmissionUnknown, TimedOut, VidorchError
@@ -17,6 +17,7 @@ from vidorch.result import Event, Job, Progress, Result
 if TYPE_CHECKING:
     from vidorch.client.aio import AsyncClient
     from vidorch.engine.carrying import LiveRun
+    from vidorch.engine.joining import Joined
     from vidorch.ledger.ledger import Ledger
 
 __all__ = ["AsyncRun"]
@@ -33,7 +34,7 @@ class AsyncRun:
         run_id: str,
         live: LiveRun | None,
         asked: Asked | None,
-        joined: Mapping[str, Any] | None = None,
+        joined: Joined | None = None,
     ) -> None:
         self.id = run_id
         self._client = client
@@ -96,17 +97,15 @@ class AsyncRun:
         """
         if self._joined is None:
             return await self._wait(timeout)
-        from vidorch.engine.joining import as_joined, told_of_joining
-
         try:
-            result = await self._wait(timeout)
+            result = await in_thread(self._joined.publish, await self._wait(timeout))
         except VidorchError as error:
             try:
                 jobs = await self.jobs()
             except (VidorchError, RuntimeError):  # the ledger is closed or gone, and cannot be asked who paid
                 raise error from error.__cause__
-            raise told_of_joining(error, self._joined, jobs, self._bought) from error.__cause__
-        return as_joined(result, self._joined, await self.jobs(), self._bought)
+            raise self._joined.tell_error(error, jobs, self._bought) from error.__cause__
+        return self._joined.tell(result, await self.jobs(), self._bought)
 
     async def _wait(self, timeout: float | None) -> Result:
         from vidorch.engine.waiting import within

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vidorch import storage
 from vidorch.engine.targets import Published, Target, target_of
-from vidorch.errors import InvalidRequest, VidorchError
+from vidorch.errors import BadMedia, InvalidRequest, VidorchError
 from vidorch.home import run_folder
-from vidorch.result import Job
+from vidorch.result import Clip, Job
 
-__all__ = ["hand_over", "sweep", "target_again"]
+__all__ = ["hand_over", "put_also", "sweep", "target_again"]
 
 
 def hand_over(run_id: str, clip: Path, target: Target) -> Published:
@@ -41,6 +43,45 @@ def hand_over(run_id: str, clip: Path, target: Target) -> Published:
         if temporary != clip:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def put_also(clip: Clip, target: Target, name: str, *, beside: bool) -> Published:
+    """Copy a clip from where it lies to another place, by the rules of a first publication. Blocks.
+
+    Args:
+        name: the id that stands in a name beside one that is taken. beside: whether it may go to such a name.
+
+    Raises:
+        FileExistsError: something else is there, and `beside` is False. OSError: the disk said no.
+        VidorchError: a store did, or what lies there is not the clip any more.
+    """
+    temporary = target.workplace(name)
+    try:
+        if clip.path is not None:
+            shutil.copyfile(clip.path, temporary)
+        else:
+            storage.fetch(clip.uri, temporary)
+        with temporary.open("rb") as file:
+            if clip.sha256 and hashlib.file_digest(file, "sha256").hexdigest() != clip.sha256:
+                raise BadMedia(
+                    f"What lies at {clip.uri} is not the clip of the run {clip.run_id} any more. Nothing was paid again.",
+                    hint="Put it back, or take another key: that makes the clip anew, and is paid.", run_id=clip.run_id,
+                    job_id=clip.job_id, charged=False,
+                )  # fmt: skip
+        return target.publish(
+            temporary, candidate=clip.candidate, candidates=1, endpoint=clip.endpoint, model=clip.model, job_id=name,
+            suffix=Path(clip.uri).suffix, beside=beside,
+        )  # fmt: skip
+    except VidorchError as error:
+        if isinstance(error, BadMedia):
+            raise
+        raise VidorchError(
+            f"{error.message} The clip of the run {clip.run_id} lies at {clip.uri}. Nothing was paid again.", hint=error.hint,
+            charged=False, retryable=error.retryable, run_id=clip.run_id, job_id=clip.job_id,
+        ) from error  # fmt: skip
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def target_again(run: dict[str, Any]) -> Target | None:

@@ -18,6 +18,7 @@ from vidorch.engine.carrying import LiveRun
 from vidorch.engine.deciding import nothing_was_sent
 from vidorch.engine.handover import target_again
 from vidorch.engine.hosts import HEARTBEAT, LEASE, is_orphan
+from vidorch.engine.joining import Joined
 from vidorch.engine.masking import mask
 from vidorch.engine.paying import must_be_payable
 from vidorch.engine.purchase import Purchase
@@ -73,16 +74,14 @@ class Engine:
 
     # -- beginning ------------------------------------------------------------------------------------------------------
 
-    async def start(
-        self, asked: Asked, *, cap: Decimal | None = None
-    ) -> tuple[str, Mapping[str, Any] | None]:
+    async def start(self, asked: Asked, *, cap: Decimal | None = None) -> tuple[str, Joined | None]:
         """Begin a run, or join the one that has its key. It is in `live` when this process carries it.
 
         Args:
             cap: what the outermost call may cost in all; None means `max_cost`, or else the default cap.
 
         Returns:
-            The run's id, and its row where it was there before.
+            The run's id, and what to tell a call that joined it.
 
         Raises:
             OverBudget, LedgerUnavailable, InvalidRequest, KeyConflict, LiveCallInTest: nothing was sent.
@@ -159,12 +158,15 @@ class Engine:
 
     # -- joining and taking up --------------------------------------------------------------------------------------------
 
-    async def _join(self, row: Mapping[str, Any], asked: Asked) -> tuple[str, Mapping[str, Any]]:
+    async def _join(self, row: Mapping[str, Any], asked: Asked) -> tuple[str, Joined]:
         """The run that has this key, carried on by us if nobody does."""
         if row["request_hash"] != asked_hash(asked.request, asked.call):
             raise _conflict(row, asked)
+        joined = Joined(row, asked, self._services)
+        if asked.call.output is not None:
+            await in_thread(joined.check)
         await self.take_up(row["id"], asked)
-        return str(row["id"]), row
+        return str(row["id"]), joined
 
     async def take_up(self, run_id: str, asked: Asked | None = None) -> LiveRun | None:
         """Carry on a run that nobody carries. None when there is nothing to do, or somebody else does it.
@@ -214,9 +216,14 @@ class Engine:
         return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap)
 
     def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
-        """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own."""
+        """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own.
+
+        A call that joins it and wants its clips elsewhere gets copies.
+        """
         if asked is not None and asked.call.output is not None:
-            return target_of(asked.call.output, asked.call.overwrite, refuge.folder, again=True)
+            target = target_of(asked.call.output, asked.call.overwrite, refuge.folder, again=True)
+            if target.written(asked.call.output) == row["output"]:
+                return target
         here = row["home"] == str(self._services.home) or (row["output"] or "").partition("://")[1]
         again = target_again(dict(row)) if here else None
         return again or refuge

@@ -82,6 +82,14 @@ class Target:
             return self.file
         return self.folder / _name(candidate, endpoint, model, suffix)
 
+    def place(self, candidate: int, candidates: int, endpoint: str, model: str, suffix: str) -> str:
+        """The final place of one candidate (counted from 0), as path or URL, wherever that is."""
+        if self.url is None:
+            return str(self.path(candidate, candidates, endpoint, model, suffix))
+        if self.named is not None and candidates > 1:  # the chosen one goes to the URL when it is known
+            return str(self.folder / _name(candidate, endpoint, model, suffix))
+        return self.named or f"{self.url}{_name(candidate, endpoint, model, suffix)}"
+
     def check(self, candidates: int) -> None:
         """Find out whether clips can be put there: before anything is made, not after. Blocks.
 
@@ -119,7 +127,8 @@ class Target:
         return media.temporary_beside(folder / job_id)
 
     def publish(
-        self, temporary: Path, *, candidate: int, candidates: int, endpoint: str, model: str, job_id: str, suffix: str = ".mp4"
+        self, temporary: Path, *, candidate: int, candidates: int, endpoint: str, model: str, job_id: str, suffix: str = ".mp4",
+        beside: bool = True,
     ) -> Published:  # fmt: skip
         """Give a finished, checked file its final name, and remove the temporary one. Blocks.
 
@@ -127,17 +136,17 @@ class Target:
         did not live to settle, or that is settling now. Other content is left alone, and the clip goes beside it, under a
         name with the job's id.
 
+        Args:
+            beside: whether it may go to such a name.
+
         Raises:
+            FileExistsError: other content is there, and `beside` is False.
             OSError: the disk said no. VidorchError: the store did. `temporary` is still there.
         """
-        if self.url is None:
-            first = self.path(candidate, candidates, endpoint, model, suffix)
-            return _publish_here(temporary, first, job_id, self.overwrite)
-        if self.named is not None and candidates > 1:  # the chosen one goes to the URL when it is known
-            first = self.folder / _name(candidate, endpoint, model, suffix)
-            return _publish_here(temporary, first, job_id, self.overwrite)
-        url = self.named or f"{self.url}{_name(candidate, endpoint, model, suffix)}"
-        return _publish_there(temporary, url, job_id, self.overwrite)
+        place = self.place(candidate, candidates, endpoint, model, suffix)
+        if storage.is_url(place):
+            return _publish_there(temporary, place, job_id if beside else None, self.overwrite)
+        return _publish_here(temporary, Path(place), job_id if beside else None, self.overwrite)
 
     def withdraw(self, published: Published) -> None:
         """Remove what `publish` put there, unless it was there before: somebody else's copy is the one that counts.
@@ -204,7 +213,7 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: b
     return Target(own_folder, path.absolute(), overwrite)
 
 
-def _publish_here(temporary: Path, first: Path, job_id: str, overwrite: bool) -> Published:
+def _publish_here(temporary: Path, first: Path, job_id: str | None, overwrite: bool) -> Published:
     from vidorch import media
 
     first.parent.mkdir(parents=True, exist_ok=True)
@@ -220,10 +229,10 @@ def _publish_here(temporary: Path, first: Path, job_id: str, overwrite: bool) ->
                 ours = False
             temporary.unlink(missing_ok=True)
             return Published(str(final), final, _note(str(first), str(final)), ours)
-    raise AssertionError  # names do not run out
+    raise FileExistsError(errno.EEXIST, "exists already", str(first))
 
 
-def _publish_there(temporary: Path, first: str, job_id: str, overwrite: bool) -> Published:
+def _publish_there(temporary: Path, first: str, job_id: str | None, overwrite: bool) -> Published:
     folder, _, name = first.rpartition("/")
     stem, suffix = Path(name).stem, Path(name).suffix
     for name in _names(stem, suffix, job_id):
@@ -237,11 +246,13 @@ def _publish_there(temporary: Path, first: str, job_id: str, overwrite: bool) ->
             ours = False
         temporary.unlink(missing_ok=True)
         return Published(url, None, _note(first, url), ours)
-    raise AssertionError  # names do not run out
+    raise FileExistsError(errno.EEXIST, "exists already", first)
 
 
-def _names(stem: str, suffix: str, job_id: str) -> Iterator[str]:
+def _names(stem: str, suffix: str, job_id: str | None) -> Iterator[str]:
     yield f"{stem}{suffix}"
+    if job_id is None:
+        return
     yield f"{stem}-{job_id}{suffix}"
     yield from (f"{stem}-{job_id}-{number}{suffix}" for number in count(2))
 
