@@ -76,6 +76,10 @@ of a job is not here, 1 where one failed, 10 where only something is left that w
 A run with all that is open of it, or one job; the others of its run go on. On a terminal it asks, elsewhere it needs
 `--yes`. What a vendor takes for a cancelled job is in `vidorch models NAME`. A run that waits is called off at no cost.
 """,
+    "vidorch jobs adopt": """
+A wrong id is put right by the same command with the right one, or by `settle`, as long as nothing came of the wrong one.
+What a vendor itself called a job stays.
+""",
     "vidorch jobs settle": """
 For what nobody else can know. An `unknown` job is one whose submit got no answer: look for it in the vendor's console
 by its time and prompt. If it is there, `adopt` it with the id that it has there; if not, `settle` it with

@@ -8,6 +8,14 @@ from vidorch.ledger.moves import ENDS, MOVES, State
 
 PAGE = Path(__file__).with_name("life.md")
 
+BY_HAND = """\
+## By hand
+
+`vidorch jobs adopt ID REMOTE_ID` says which job at the vendor an `unknown` one is. The ledger checks that no other job has
+that id. A wrong id is put right by adopting again, which goes by `unknown` and leaves both ids in the history, as long as the
+job is `accepted` or `running` and nothing came of it. An id that the vendor gave itself cannot be taken back.
+"""
+
 
 def page() -> str:
     """The page, as Markdown."""
@@ -34,7 +42,8 @@ stateDiagram-v2
 | from | to | why | |
 |---|---|---|---|
 {rows}
-"""
+
+{BY_HAND}"""
 
 
 def _remarks(move: object) -> str:

@@ -203,6 +203,7 @@ class TestCancel:
         command("jobs", "resume")
         said = command("jobs", "cancel", detached, "--yes")
         assert (2, True) == (said.code, "it is finished" in said.err)
+        assert ("Nothing was paid by this." in said.err, "not charged" in said.err) == (True, False)
 
     @pytest.mark.parametrize("yes", [(), ("--yes",)], ids=["unasked", "yes"])
     def test_what_is_unknown_cannot_be_cancelled(
@@ -224,10 +225,41 @@ class TestByHand:
         assert (0, ["settled"]) == (command("jobs", "resume").code, states(command))
         vidorch_mock.assert_never_paid_twice()
 
+    def test_adopt_again_puts_a_wrong_id_right(
+        self, command: Command, lost: dict[str, Any], vidorch_mock: Mock
+    ) -> None:
+        """Both ids are named, and lie in the history; the clip comes for the one submit."""
+        command("jobs", "adopt", lost["id"], "mistyped")
+        said = command("jobs", "adopt", lost["id"], f"mock-{lost['id']}")
+        assert (0, True) == (said.code, f"is mock-{lost['id']} at test, and not mistyped." in said.err)
+        shown = command("jobs", "show", lost["id"])
+        assert "unknown (by hand), mistyped taken back" in shown.out
+        assert f"accepted (by hand), now mock-{lost['id']}" in shown.out
+        assert (0, ["settled"]) == (command("jobs", "resume").code, states(command))
+        vidorch_mock.assert_never_paid_twice()
+
     def test_adopt_what_is_not_unknown(self, command: Command, detached: str) -> None:
-        """Exit 2, nothing changed."""
+        """Exit 2, nothing changed, and no word that it was not charged: nobody knows that yet."""
         job = command("jobs", "list", "--json").document[0]["id"]
-        assert 2 == command("jobs", "adopt", job, "x").code
+        said = command("jobs", "adopt", job, "x")
+        assert (2, False, True) == (
+            said.code, "not charged" in said.err, "Whether it was charged is not known." in said.err,
+        )  # fmt: skip
+        assert [f"mock-{job}"] == [
+            one["remote_id"] for one in command("jobs", "list", "--json").document if one["id"] == job
+        ]
+        assert command("jobs", "adopt", job, "x", "--json").document["error"]["charged"] is None
+
+    @pytest.mark.parametrize(
+        ("words", "state"), [(["--not-charged"], "rejected"), (["--charged", "0.50"], "settled")]
+    )
+    def test_settle_what_was_adopted(
+        self, command: Command, lost: dict[str, Any], words: list[str], state: str
+    ) -> None:
+        """As if it had not been: the wrong id is free again."""
+        command("jobs", "adopt", lost["id"], "mistyped")
+        document = command("jobs", "settle", lost["id"], *words, "--json").document
+        assert (state, None) == (document["state"], document["remote_id"])
 
     def test_a_run_of_several_jobs_is_no_job(self, command: Command, detached: str) -> None:
         """Exit 2, and the ids of its jobs."""

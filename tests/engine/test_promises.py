@@ -17,7 +17,7 @@ from tests.engine.scripted import Scripted, VirtualClock, paid, video
 from vidorch import Budget
 from vidorch.client.aio import AsyncClient, AsyncRun
 from vidorch.clock import RealClock
-from vidorch.contract import Accepted, Done, Failed, FoundJob, LookFor, Output, Progress, Rejected
+from vidorch.contract import Accepted, Context, Done, Failed, FoundJob, LookFor, Output, Progress, Rejected
 from vidorch.engine.errand import Errand
 from vidorch.engine.homing import Homecoming
 from vidorch.errors import (
@@ -320,6 +320,144 @@ class TestALostAnswer:
             states = [(await client.job(one.id)) for one in (first, second, third)]
             assert ["settled", "settled", "rejected"] == [job.state for job in states]
             assert [Decimal(1), Decimal("0.40"), None] == [job.cost for job in states]
+
+        run(client_of(paid()), go)
+
+
+class TestAWrongIdGivenByHand:
+    async def _adopted(self, client: AsyncClient, remote_id: str = "wrong") -> Job:
+        with pytest.raises(SubmissionUnknown) as caught:
+            await client.generate("x", model="test/basic")
+        return await client.adopt(caught.value.job_id or "", remote_id)
+
+    def test_is_put_right(self, client_of: Make, provider: Scripted) -> None:
+        """The job is polled under the new id alone, and the old one is free for another job."""
+        provider.on_submit = one_by_one(LOST)
+        provider._left = Anything([Done((Output(0, "r"),))])
+
+        async def go(client: AsyncClient) -> None:
+            job = await self._adopted(client)
+            assert ("accepted", "right") == (
+                (again := await client.adopt(job.id, " right ")).state,
+                again.remote_id,
+            )
+            await self._adopted(client, "wrong")
+            result = await (await client.run(job.run_id)).wait()
+            assert (job.id, "right") == (result.clip.job_id, (await client.job(job.id)).remote_id)
+
+        run(client_of(paid()), go)
+
+    def test_leaves_both_ids_in_the_history(self, client_of: Make, provider: Scripted) -> None:
+        """By way of `unknown`, each step by hand."""
+        provider.on_submit = one_by_one(LOST)
+
+        async def go(client: AsyncClient) -> list[Any]:
+            job = await self._adopted(client)
+            await client.adopt(job.id, "right")
+            events = await (await client.run(job.run_id)).events()
+            return [(event.target, event.data) for event in events if event.data.get("by_hand")]
+
+        assert [
+            ("accepted", {"by_hand": True}),
+            ("unknown", {"by_hand": True, "from": "wrong"}),
+            ("accepted", {"by_hand": True, "from": "wrong", "to": "right"}),
+        ] == run(client_of(paid()), go)
+
+    def test_said_twice_changes_nothing(self, client_of: Make, provider: Scripted) -> None:
+        """The same id again is the same word."""
+        provider.on_submit = one_by_one(LOST)
+
+        async def go(client: AsyncClient) -> tuple[int, int]:
+            job = await self._adopted(client)
+            return job.version, (await client.adopt(job.id, "wrong")).version
+
+        before, after = run(client_of(paid()), go)
+        assert before == after
+
+    def test_is_kept_when_the_other_belongs_to_another_job(self, client_of: Make, provider: Scripted) -> None:
+        """Nothing is changed then."""
+        provider.on_submit = one_by_one(LOST)
+
+        async def go(client: AsyncClient) -> Job:
+            await self._adopted(client, "theirs")
+            job = await self._adopted(client)
+            with pytest.raises(InvalidRequest, match=r"another job.*Nothing was changed"):
+                await client.adopt(job.id, "theirs")
+            return await client.job(job.id)
+
+        assert ("accepted", "wrong") == ((job := run(client_of(paid()), go)).state, job.remote_id)
+
+    def test_can_be_closed_instead(self, client_of: Make, provider: Scripted) -> None:
+        """With what it cost, or as not charged."""
+        provider.on_submit = one_by_one(LOST)
+
+        async def go(client: AsyncClient) -> list[Job]:
+            jobs = [await self._adopted(client, name) for name in ("a", "b")]
+            return [
+                await client.settle(job.id, amount) for job, amount in zip(jobs, ("0.40", None), strict=True)
+            ]
+
+        jobs = run(client_of(paid()), go)
+        assert [("settled", Decimal("0.40"), None), ("rejected", None, None)] == [
+            (job.state, job.cost, job.remote_id) for job in jobs
+        ]
+
+    @pytest.mark.parametrize("comes_of_it", ["a clip", "nothing"])
+    def test_is_left_by_whoever_polls_it(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch, comes_of_it: str
+    ) -> None:
+        """Another process was waiting for it: what comes under the old id, or does not, is nothing to it any more."""
+        provider.on_submit = one_by_one(LOST)
+        polled, put_right = asyncio.Event(), asyncio.Event()
+
+        async def poll(context: Context, accepted: Accepted) -> Done:
+            polled.set()
+            await put_right.wait()
+            if (accepted.remote_id, comes_of_it) == ("wrong", "nothing"):
+                raise ConnectionResetError
+            return Done((Output(0, accepted.remote_id),))
+
+        monkeypatch.setattr(provider, "poll", poll)
+
+        async def go(person: AsyncClient) -> tuple[list[str], str | None]:
+            job = await self._adopted(person)
+            async with client_of(paid()) as other:
+                (handle,) = await other.resume(job.run_id)
+                await polled.wait()
+                await person.adopt(job.id, "right")
+                put_right.set()
+                result = await handle.wait()
+            there = [path.name for path in result.clip.path.parent.iterdir()] if result.clip.path else []
+            return there, (await person.job(job.id)).remote_id
+
+        assert (["1-test-basic.mp4"], "right") == run(client_of(paid()), go)
+
+    def test_that_the_vendor_gave_stays(self, client_of: Make, provider: Scripted) -> None:
+        """What a vendor called its job is no person's word: nothing is changed, nor is it said that it was not charged."""
+        provider.polls = [Progress("running", 0.1)]
+
+        async def go(client: AsyncClient) -> None:
+            handle = await client.submit("x", model="test/basic")
+            (job,) = await handle.jobs()
+            for act in (client.adopt(job.id, "other"), client.settle(job.id, "1")):
+                with pytest.raises(
+                    InvalidRequest, match="adopted by hand and has given nothing yet"
+                ) as caught:
+                    await act
+                assert caught.value.charged is None
+
+        run(client_of(paid()), go)
+
+    def test_of_which_something_came_stays(self, client_of: Make, provider: Scripted) -> None:
+        """A clip that is there was made by that job."""
+        provider.on_submit = one_by_one(LOST)
+        provider._left = Anything([Done((Output(0, "r"),))])
+
+        async def go(client: AsyncClient) -> None:
+            job = await self._adopted(client)
+            await (await client.run(job.run_id)).wait()
+            with pytest.raises(InvalidRequest, match="is settled"):
+                await client.adopt(job.id, "right")
 
         run(client_of(paid()), go)
 

@@ -62,9 +62,13 @@ def adopt(word: str, remote_id: str, *, as_document: bool) -> None:
     """Say which job at the vendor an unknown one is."""
     with reading() as ledger:
         job_id = find_job(ledger, word)
+        before = None if ledger is None else ledger.job(job_id)
     job = asyncio.run(_with_client(lambda client: client.adopt(job_id, remote_id)))
-    aside(f"{job.id} is {remote_id.strip()} at {job.endpoint}.")
+    old = before.remote_id if before is not None else None
+    instead = f", and not {old}" if old not in (None, job.remote_id) else ""
+    aside(f"{job.id} is {job.remote_id} at {job.endpoint}{instead}.")
     aside(f"To fetch it: vidorch jobs resume {job.run_id}")
+    aside(f"If that is the wrong one: vidorch jobs adopt {job.id} ID")
     if as_document:
         as_json(job.to_dict())
 

@@ -102,7 +102,7 @@ def jobs_adopt(
     ],
     json_: Json = False,
 ) -> None:
-    """Say which job at the vendor an unknown one is. `jobs resume` fetches it then."""
+    """Say which job at the vendor an unknown one is; once more, if the id was wrong. `jobs resume` fetches it then."""
     from vidorch.cli.acting import adopt
 
     adopt(id_, remote_id, as_document=json_)

@@ -191,6 +191,10 @@ def _row(event: Event) -> list[str]:
     what = event.kind if event.kind != "move" else f"{event.source or ''} -> {event.target}"
     if event.data.get("by_hand"):
         what += " (by hand)"
+    if event.data.get("from") and event.kind == "move":
+        what += (
+            f", {event.data['from']} taken back" if "to" not in event.data else f", now {event.data['to']}"
+        )
     if event.kind == "copied":
         what += f" to {event.data.get('uri')}"
     if event.kind == "overrun":

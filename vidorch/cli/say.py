@@ -10,7 +10,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vidorch.errors import Retired, Unsupported, VidorchError
+from vidorch.errors import InvalidRequest, KeyConflict, Retired, Unsupported, VidorchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,6 +139,9 @@ def show_error(error: VidorchError) -> None:
         aside("Whether it was charged is not known.")
     elif error.charged:
         aside("It was charged.")
+    elif isinstance(error, (InvalidRequest, KeyConflict)):  # says nothing of the run or job that it names
+        if error.run_id or error.job_id:
+            aside("Nothing was paid by this.")
     elif error.run_id or error.job_id:  # before there is a run nothing can have been paid
         aside("It was not charged.")
     if error.run_id:

@@ -506,15 +506,18 @@ class AsyncClient:
     async def adopt(self, job_id: str, remote_id: str) -> Job:
         """Say which job at the vendor an `unknown` one is. It is polled and fetched by the next resume.
 
+        A wrong id is put right by the same call with the right one, as long as nothing came of the wrong one.
+
         Raises:
-            InvalidRequest: there is no such job, it is not unknown, or another job of the ledger owns that id.
+            InvalidRequest: there is no such job, its id is known from the vendor, or another job of the ledger owns that id.
         """
         return await self._by_hand(job_id, lambda hand, job: hand.adopt(job, remote_id))
 
     async def settle(self, job_id: str, charged: Decimal | str | int | None) -> Job:
         """Close a job by hand with what it cost in USD, or as not charged (None).
 
-        It is for jobs that are `unknown` or `lost`, and for those whose cost was assumed.
+        It is for jobs that are `unknown` or `lost`, for those whose cost was assumed, and for those that were adopted by hand
+        and gave nothing.
 
         Raises:
             InvalidRequest: there is no such job, or nothing about it is open.

@@ -167,6 +167,16 @@ class Errand:
             self.roused = True
             self.napping.cancel()  # a timer of its own for each sleep would cost as much as the look
 
+    async def must_be_known_by_its_id(self) -> None:
+        """Find out, where its vendor does not answer as it should, whether somebody put its id right meanwhile.
+
+        Raises:
+            Overtaken: somebody did.
+        """
+        now = await in_thread(self.ledger.job, self.job.id)
+        if now is not None and now.remote_id != self.job.remote_id:
+            raise Overtaken(now)
+
     # -- how it ends ------------------------------------------------------------------------------------------------
 
     async def end(self, target: State, error: VidorchError | None, cost: Cost | None = None) -> None:
@@ -296,7 +306,8 @@ class Errand:
             raise Overtaken(now or self.job)
         # Taken for lost while we slept: to them it is, or soon will be, `unknown`. An answer in hand is worth more than a lease.
         knows = knows and now.state in (State.SENDING, State.UNKNOWN)
-        if not (ours or knows) or find_move(now.state, target) is None:
+        step = find_move(now.state, target)
+        if not (ours or knows) or step is None or step.by_hand:
             raise Overtaken(now)
         return now
 

@@ -74,6 +74,7 @@ class Lookout:
                 lost += 1  # a lost look says nothing about the job
                 self._last_trouble = str(errand.clean(error)) or type(error).__name__
                 found = Progress("running", errand.fraction)
+                await errand.must_be_known_by_its_id()
             if isinstance(found, Done | Failed):
                 errand.watch.lap("run")
                 now = errand.clock.now()
