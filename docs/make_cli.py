@@ -70,7 +70,8 @@ leaves alone for a minute what it could not bring home, and ends with code 0 on 
 carries.
 
 Otherwise its code is the worst of what it found: 7 where a submit stays unknown, 8 where a job is late, 6 where the key
-of a job is not here, 1 where one failed, 10 where only something is left that was never sent.
+of a job is not here, 1 where one failed, 10 where only something is left that was never sent. Where nothing is left to
+do it is 0, also of a run that was cancelled.
 """,
     "vidorch jobs cancel": """
 A run with all that is open of it, or one job; the others of its run go on. On a terminal it asks, elsewhere it needs

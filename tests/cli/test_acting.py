@@ -65,6 +65,22 @@ class TestResume:
         """The document is there all the same."""
         assert {"runs": [], "waiting": []} == command("jobs", "resume", "--json").document
 
+    def test_of_a_cancelled_run(self, command: Command, detached: str) -> None:
+        """Nothing is left to do: exit 0, and that it was cancelled; by its id, and among all."""
+        command("jobs", "cancel", detached, "--yes")
+        said = command("jobs", "resume", detached)
+        assert (0, True) == (said.code, f"{detached} cancelled" in said.err)
+        assert 0 == command("jobs", "resume").code
+
+    def test_that_ends_as_cancelled(
+        self, command: Command, detached: str, vidorch_mock: Mock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was called off and had not been seen to end: exit 0."""
+        monkeypatch.setattr("vidorch.cli.cancelling.SECONDS_TO_STOP", 0.0)
+        command("jobs", "cancel", detached, "--yes")
+        assert 0 == command("jobs", "resume", detached).code
+        assert {"cancelled"} == set(states(command))
+
     def test_what_stays_unknown(self, command: Command, lost: dict[str, Any]) -> None:
         """Exit 7, and every way out of it on stderr."""
         said = command("jobs", "resume")

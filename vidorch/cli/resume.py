@@ -85,7 +85,7 @@ class Resumer:
         if not self.told:
             aside("Nothing to take up: no run is open.")
         self._print_document()
-        return worst(standing.code for standing in self.told.values())
+        return worst(_code(standing) for standing in self.told.values())
 
     async def watch(self) -> Exit:
         """Take up whatever there is, again and again, until told to stop."""
@@ -176,6 +176,11 @@ class Resumer:
                 "runs": [one for one in documents.values() if one["state"] != "waiting"],
                 "waiting": [one for one in documents.values() if one["state"] == "waiting"],
             })  # fmt: skip
+
+
+def _code(standing: Standing) -> Exit:
+    """What is left to do: nothing of what somebody called off, although that gave nothing."""
+    return Exit.OK if standing.state == "cancelled" and standing.over else standing.code
 
 
 def _named(run_ids: list[str]) -> str:
