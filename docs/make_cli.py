@@ -86,6 +86,10 @@ For what nobody else can know. An `unknown` job is one whose submit got no answe
 by its time and prompt. If it is there, `adopt` it with the id that it has there; if not, `settle` it with
 `--not-charged`. A job that is `lost`, or whose cost was assumed, is settled with what the vendor's bill says. Until
 then what it may cost stays reserved.
+
+An unknown job that is closed as not charged counts as never sent: the next call with its key sends it again, and so does
+`jobs proceed`. One that was charged is not bought again. `jobs show` and the call with its key say from then on that it was
+closed by hand, when, and with what.
 """,
     "vidorch budget set": """
 It holds for every paid call on this ledger, from any process, and counts what is spent and what is held by open and

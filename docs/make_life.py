@@ -14,6 +14,11 @@ BY_HAND = """\
 `vidorch jobs adopt ID REMOTE_ID` says which job at the vendor an `unknown` one is. The ledger checks that no other job has
 that id. A wrong id is put right by adopting again, which goes by `unknown` and leaves both ids in the history, as long as the
 job is `accepted` or `running` and nothing came of it. An id that the vendor gave itself cannot be taken back.
+
+`vidorch jobs settle ID --charged USD` closes a job that is `unknown` or `lost` as `settled`, with that cost; it is not bought
+again. `--not-charged` closes an `unknown` one as `rejected`: nothing was accepted, so it counts as never sent, and **the next
+call with its key, or `jobs proceed`, sends it again and pays for it**. Say so only when the vendor has nothing of it. Either
+is what the job, its run and the call with its key tell from then on: "Closed by hand on 2026-11-26: charged $0.40."
 """
 
 

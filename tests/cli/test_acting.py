@@ -297,6 +297,57 @@ class TestByHand:
         assert "0.00" == spent["unknown"]
 
     @pytest.mark.parametrize(
+        ("words", "what"),
+        [(["--not-charged"], "not charged"), (["--charged", "0.50"], "charged $0.50")],
+        ids=["not charged", "charged"],
+    )
+    def test_settle_is_what_is_said_of_it_afterwards(
+        self, command: Command, lost: dict[str, Any], words: list[str], what: str
+    ) -> None:
+        """That a person closed it, when, and with what; no word of the old error."""
+        said = command("jobs", "settle", lost["id"], *words)
+        assert f"closed by hand: {what}." in said.err
+        shown = command("jobs", "show", lost["id"]).out
+        assert f"Closed by hand on 2026-11-22: {what}." in shown
+        assert lost["error_text"] not in shown
+        assert lost["error_text"] in str(command("jobs", "show", lost["id"], "--json").document["events"])
+
+    def test_settle_with_a_cost_ends_the_call_with_its_key(
+        self, command: Command, vidorch_mock: Mock
+    ) -> None:
+        """Exit 1, what a person said, that it was charged, and nothing sent."""
+        vidorch_mock.on(model="test/blind").lose_reply()
+        words = (*BUY, "test/blind", "--key", "k")
+        command(*words)
+        command("jobs", "settle", vidorch_mock.jobs[0].id, "--charged", "0.40")
+        said = command(*words)
+        assert (1, 1) == (said.code, len(vidorch_mock.requests))
+        assert "Error: Closed by hand on 2026-11-22: charged $0.40.\n" in said.err
+        assert "It was charged." in said.err
+        assert "closed_by_hand" == command(*words, "--json").document["error"]["code"]
+
+    def test_settle_as_not_charged_says_what_may_be_sent_again(
+        self, command: Command, vidorch_mock: Mock
+    ) -> None:
+        """By the call with its key, which then does so; with a cost nothing may be."""
+        vidorch_mock.on(model="test/blind", call=1).lose_reply()
+        words = (*BUY, "test/blind", "--key", "order 7")
+        command(*words)
+        said = command("jobs", "settle", vidorch_mock.jobs[0].id, "--not-charged")
+        assert "the next call with the key 'order 7' does so" in said.err
+        assert (0, 2) == (command(*words).code, len(vidorch_mock.requests))
+
+    def test_settle_as_not_charged_without_a_key(
+        self, command: Command, lost: dict[str, Any], vidorch_mock: Mock
+    ) -> None:
+        """The commands that are named send it again."""
+        said = command("jobs", "settle", lost["id"], "--not-charged")
+        assert f"vidorch jobs resume {lost['run_id']}, then vidorch jobs proceed {lost['run_id']}" in said.err
+        vidorch_mock.on(model="test/blind").succeed()
+        assert 10 == command("jobs", "resume", lost["run_id"]).code
+        assert 0 == command("jobs", "proceed", lost["run_id"], "--yes").code
+
+    @pytest.mark.parametrize(
         "words", [[], ["--charged", "1", "--not-charged"], ["--charged", "much"]], ids=" ".join
     )
     def test_settle_needs_one_clear_word(

@@ -324,6 +324,65 @@ class TestALostAnswer:
         run(client_of(paid()), go)
 
 
+class TestClosedByHand:
+    def test_is_what_the_call_with_its_key_is_told(self, client_of: Make, provider: Scripted) -> None:
+        """In place of the old error, with the day, the amount, and a code to know it by."""
+        provider.on_submit = one_by_one(LOST)
+
+        async def go(client: AsyncClient) -> ProviderFailed:
+            with pytest.raises(SubmissionUnknown) as lost:
+                await client.generate("x", model="test/basic", key="k")
+            await client.settle(lost.value.job_id or "", "0.40")
+            with pytest.raises(ProviderFailed) as closed:
+                await client.generate("x", model="test/basic", key="k")
+            return closed.value
+
+        error = run(client_of(paid()), go)
+        day = datetime.fromtimestamp(START).astimezone().strftime("%Y-%m-%d")
+        assert (f"Closed by hand on {day}: charged $0.40.", "closed_by_hand", True) == (
+            error.message, error.code, error.charged,
+        )  # fmt: skip
+
+    def test_is_told_beside_the_clips_that_came(self, client_of: Make, provider: Scripted) -> None:
+        """As the failure of its candidate."""
+        provider.on_submit = one_by_one(LOST, None)
+
+        async def go(client: AsyncClient) -> Result:
+            first = await client.generate("x", model="test/basic", candidates=2, key="k")
+            await client.settle(first.failures[0].job_id or "", "0.40")
+            return await client.generate("x", model="test/basic", candidates=2, key="k")
+
+        result = run(client_of(paid()), go)
+        assert (Decimal("1.40"), 1) == (result.cost, len(result.candidates))
+        assert ["closed_by_hand"] == [failure.code for failure in result.failures]
+
+    def test_keeps_why_a_job_failed_whose_cost_was_assumed(self, client_of: Make, provider: Scripted) -> None:
+        """The vendor's words, and then the person's."""
+        provider.write = lambda path: path.write_bytes(b"no video") and None
+
+        async def go(client: AsyncClient) -> Job:
+            with pytest.raises(BadMedia) as bad:
+                await client.generate("x", model="test/basic")
+            return await client.settle(bad.value.job_id or "", None)
+
+        text = run(client_of(paid()), go).error_text or ""
+        assert text.endswith(": not charged.")
+        assert " Closed by hand on " in text
+
+    def test_a_clip_that_came_is_no_failure(self, client_of: Make, provider: Scripted) -> None:
+        """Found at its vendor after all, whatever was said of it before."""
+        provider.on_submit = one_by_one(LOST)
+        provider._left = Anything([Done((Output(0, "r"),))])
+
+        async def go(client: AsyncClient) -> Result:
+            with pytest.raises(SubmissionUnknown) as lost:
+                await client.generate("x", model="test/basic", key="k")
+            await client.adopt(lost.value.job_id or "", "r")
+            return await client.generate("x", model="test/basic", key="k")
+
+        assert () == run(client_of(paid()), go).failures
+
+
 class TestAWrongIdGivenByHand:
     async def _adopted(self, client: AsyncClient, remote_id: str = "wrong") -> Job:
         with pytest.raises(SubmissionUnknown) as caught:

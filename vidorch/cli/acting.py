@@ -14,10 +14,11 @@ from vidorch.cli.cancelling import cancel_and_tell
 from vidorch.cli.consent import must_say_yes
 from vidorch.cli.exits import exit_of
 from vidorch.cli.say import as_json, aside, error_document
-from vidorch.cli.words import amount, many, price_of_cancelling
+from vidorch.cli.words import many, price_of_cancelling
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.moves import ENDS, State
+from vidorch.money import show_usd
 
 __all__ = ["adopt", "cancel", "prune", "settle"]
 
@@ -82,9 +83,24 @@ def settle(word: str, *, charged: str | None, not_charged: bool, as_document: bo
     with reading() as ledger:
         job_id = find_job(ledger, word)
     job = asyncio.run(_with_client(lambda client: client.settle(job_id, charged)))
-    aside(f"{job.id} is {job.state}{'' if job.cost is None else f', at {amount(job)}'}.")
+    what = f"charged {show_usd(job.cost)}" if job.cost else "not charged"
+    aside(f"{job.id} is {job.state}, closed by hand: {what}.")
+    if job.state == State.REJECTED:
+        _say_what_may_be_sent(job.run_id)
     if as_document:
         as_json(job.to_dict())
+
+
+def _say_what_may_be_sent(run_id: str) -> None:
+    """What counts as never sent may be sent again, which is not to come as a surprise."""
+    with reading() as ledger:
+        row = None if ledger is None else ledger.run(run_id)
+    if row is None or row["state"] == "cancelled":
+        return
+    aside("It counts as never sent from now on, so its run may send it again, and that is paid:")
+    if row["key"]:
+        aside(f"  the next call with the key {row['key']!r} does so")
+    aside(f"  or: vidorch jobs resume {run_id}, then vidorch jobs proceed {run_id}")
 
 
 def prune(before: str, *, yes: bool, as_document: bool) -> None:

@@ -112,7 +112,12 @@ def jobs_adopt(
 def jobs_settle(
     id_: JobId,
     charged: Annotated[str | None, typer.Option(metavar="USD", help="What the vendor took for it.")] = None,
-    not_charged: Annotated[bool, typer.Option("--not-charged", help="The vendor took nothing.")] = False,
+    not_charged: Annotated[
+        bool,
+        typer.Option(
+            "--not-charged", help="The vendor took nothing; of an unknown job: its call may send it again."
+        ),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Close by hand a job that is unknown or lost, or whose cost was assumed: with what it cost, or as not charged."""

@@ -62,6 +62,10 @@ class Standing:
             return Exit.OK
         if self.unknown:
             return Exit.UNKNOWN
+        if (
+            self.state == "waiting" and self.unsent == self.candidates
+        ):  # why it was not sent is no failure of it
+            return Exit.WAITING
         if self.error is not None:
             return exit_of(self.error)
         if self.state == "waiting":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from vidorch.contract import Clock
-from vidorch.errors import InvalidRequest
+from vidorch.engine.results import CLOSED_BY_HAND
+from vidorch.errors import InvalidRequest, ProviderFailed
 from vidorch.ledger.ledger import Claimed, Ledger, MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State
+from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job
 
@@ -65,7 +69,7 @@ class ByHand:
             raise _moved(job) from error
 
     async def settle(self, job: Job, charged: Decimal | None) -> Job:
-        """What it cost, in USD; None when it was not charged.
+        """What it cost, in USD; None when it was not charged. From then on that is what is said of it.
 
         Raises:
             InvalidRequest: nothing about its cost is open.
@@ -78,14 +82,26 @@ class ByHand:
                 job = await self._take_back(job, now)
             state = State(job.state)
             if state is State.UNKNOWN and charged is None:
-                move = self.ledger.move(job, State.REJECTED, now, changes={"charged": 0}, note=by_hand)
-            elif state in (State.UNKNOWN, State.LOST):
-                changes = {"cost_basis": "reported", "charged": int(bool(charged))}
+                changes = closed_by_hand(None, now) | {"charged": 0}
                 move = self.ledger.move(
-                    job, State.SETTLED, now, changes=changes, cost=charged or Decimal(0), note=by_hand
+                    job, State.REJECTED, now, changes=changes, note=by_hand | {"before": job.error_text}
+                )
+            elif state in (State.UNKNOWN, State.LOST):
+                changes = closed_by_hand(charged, now) | {
+                    "cost_basis": "reported",
+                    "charged": int(bool(charged)),
+                }
+                move = self.ledger.move(
+                    job, State.SETTLED, now, changes=changes, cost=charged or Decimal(0),
+                    note=by_hand | {"before": job.error_text},
                 )  # fmt: skip
             elif state in ENDS and job.cost_basis == "assumed":
-                move = self.ledger.correct(job.id, charged, now)
+                said = (
+                    ""
+                    if job.error_text is None
+                    else f"{job.error_text} {closed_by_hand(charged, now)['error_text']}"
+                )
+                move = self.ledger.correct(job.id, charged, now, error_text=said or None)
             else:
                 raise _not_open(
                     job, "Only a job that is unknown or lost, or whose cost was assumed, is settled by hand; or one that was "
@@ -115,6 +131,16 @@ class ByHand:
         }
         note = {"by_hand": True, "from": job.remote_id}
         return await written(self.ledger.move(job, State.UNKNOWN, now, changes=changes, note=note))
+
+
+def closed_by_hand(charged: Decimal | None, at: float) -> dict[str, Any]:
+    """Columns of a job that gave no clip, after a person has closed it: why is what it says in place of the old error."""
+    day = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d")
+    what = f"charged {show_usd(charged)}" if charged else "not charged"
+    return {
+        "error": ProviderFailed.__name__, "error_code": CLOSED_BY_HAND, "error_stage": None,
+        "error_text": f"Closed by hand on {day}: {what}.",
+    }  # fmt: skip
 
 
 def _not_open(job: Job, rule: str) -> InvalidRequest:

@@ -25,7 +25,10 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros, show_usd
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["clips_of", "published", "read_result", "result_of"]
+__all__ = ["CLOSED_BY_HAND", "clips_of", "published", "read_result", "result_of"]
+
+CLOSED_BY_HAND = "closed_by_hand"
+"""Error code of a job that gave no clip, and that a person closed."""
 
 
 def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
@@ -115,7 +118,9 @@ def _failures(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> list[Vi
         state = State(job.state)
         if state is State.SETTLED:
             came = sum(row["job_id"] == job.id for row in rows)
-            if came < job.samples and job.error_text:
+            if job.error_code == CLOSED_BY_HAND and not came:
+                found.append(_error(job))
+            elif came < job.samples and job.error_text:
                 found.append(Refused(job.error_text, stage="output", charged=job.charged, **_where(job)))
         elif state in ENDS and not (state is State.REJECTED and _made_again(job, jobs)):
             found.append(_error(job))

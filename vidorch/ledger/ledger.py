@@ -291,11 +291,13 @@ class Ledger(Reader, Owning, Mail):
 
         return work
 
-    def correct(self, job_id: str, cost: Decimal | None, at: float) -> Future[Job]:
+    def correct(
+        self, job_id: str, cost: Decimal | None, at: float, *, error_text: str | None = None
+    ) -> Future[Job]:
         """Book a person's word on what a job cost, where vidorch could only assume it or not tell. It stays in its state.
 
         Args:
-            cost: USD; None when it was not charged.
+            cost: USD; None when it was not charged. error_text: what is said of the job from then on; None changes nothing.
 
         Raises (in the future):
             InvalidRequest: there is no such job, it has not ended, or its cost is known already.
@@ -321,6 +323,7 @@ class Ledger(Reader, Owning, Mail):
                 "charged": int(micros > 0),
                 "version": job.version + 1,
                 "updated_at": at,
+                **({} if error_text is None else {"error_text": error_text}),
             }
             db.run(_JOB_BY_ID, {**values, "b_id": job_id})
             after = job_with(job, values)
