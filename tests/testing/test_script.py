@@ -144,6 +144,51 @@ class TestProcess:
         )
         assert "test/basic" in run("-m", "vidorch", "models").stdout
 
+    @pytest.mark.parametrize("cancels", [False, True])
+    def test_a_job_of_another_process_can_be_adopted(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, cancels: bool
+    ) -> None:
+        """What a vendor accepted without an answer reaching anybody is in its books for the next process, too."""
+        (losing := tmp_path / "losing.toml").write_text("[[rule]]\nlose_reply = true\n")
+        lost = run(
+            "-m",
+            "vidorch",
+            "generate",
+            "a ball",
+            "--model",
+            "test/blind",
+            "--yes",
+            "--json",
+            mock=str(losing),
+        )
+        assert 7 == lost.returncode, lost.stderr
+        job = json.loads(lost.stdout)["error"]["job_id"]
+        adopted = run("-m", "vidorch", "jobs", "adopt", job, "mistyped")
+        assert 0 == adopted.returncode, adopted.stderr
+        assert 0 == run("-m", "vidorch", "jobs", "adopt", job, f"mock-{job}").returncode
+        if cancels:
+            assert 0 == run("-m", "vidorch", "jobs", "cancel", job, "--yes").returncode
+        resumed = run("-m", "vidorch", "jobs", "resume")
+        shown = json.loads(run("-m", "vidorch", "jobs", "show", job, "--json").stdout)
+        assert (0, "cancelled" if cancels else "settled") == (
+            resumed.returncode,
+            shown["jobs"][0]["state"],
+        ), resumed.stderr
+
+    def test_a_job_of_another_process_can_be_found(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        """By a vendor's search, as the process that submitted it would have."""
+        (losing := tmp_path / "losing.py").write_text(
+            "import os\n"
+            "from vidorch.testing.remote import Remote\n"
+            "def die(*_): os._exit(9)\n"
+            "def script(m):\n    m.on().lose_reply()\n    Remote.find = die\n"
+        )
+        lost = run("-m", "vidorch", "generate", "a ball", "--model", "test/basic", "--yes", mock=str(losing))
+        assert 9 == lost.returncode, lost.stderr
+        assert 0 == run("-m", "vidorch", "jobs", "resume").returncode
+
     def test_a_broken_script(self, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
         """Nothing is done, and it is said why."""
         done = run("-m", "vidorch", "jobs", "list", mock="nowhere.toml")

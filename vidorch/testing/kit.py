@@ -38,6 +38,8 @@ __all__ = ["Mock", "mock"]
 CREDENTIAL = "mock-credential"
 FOLDER = "mock"
 """Name of a mock's home: a process that is started in one knows it by that, and shares its ledger."""
+BOOKS = "vendors.jsonl"
+"""File in a mock's home with what only its vendors know."""
 IN_PROCESS = frozenset({"local"})
 """Providers that reach no vendor: they stay what they are."""
 MOST_JOBS = 1_000_000
@@ -82,7 +84,7 @@ class Mock:
         """Every plan that was made to be carried out, in order."""
         self._layer = catalog
         self._rules = Rules()
-        self._remote = Remote(self.clock, self._rules)
+        self._remote = Remote(self.clock, self._rules, self.home / BOOKS)
         self._base: Catalog | None = None
         self._names: set[str] = set()
         self._clients: list[weakref.ref[AsyncClient]] = []

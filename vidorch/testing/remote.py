@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -93,18 +93,14 @@ class Order:
         )  # fmt: skip
 
     @classmethod
-    def of_details(cls, accepted: Accepted, context: Context) -> Order:
-        """A job that another process submitted to a mock of its own."""
-        told = accepted.details
+    def of_details(cls, submission: Submission, told: Mapping[str, Any]) -> Order:
+        """A job that another process submitted to a mock of its own, by what its answer says."""
         goods = Goods(
             (told["size"][0], told["size"][1]), told["seconds"], told["sound"], told["seed"], told["seeded"], told["still"],
             told["samples"],
         )  # fmt: skip
         cost = None if told["cost"] is None else Decimal(told["cost"])
         behaviour = Behaviour(end=told["end"], charged=told["charged"], code=told["code"], cost=cost)
-        submission = Submission(
-            "", context.endpoint.name, "", {}, goods.samples, "", context.job_id, told["at"], "accepted", accepted.remote_id
-        )  # fmt: skip
         return cls(submission, behaviour, goods, told["at"], told["latency"])
 
 
@@ -113,13 +109,16 @@ class Remote(Provider):
 
     Args:
         clock: whose time its jobs take. rules: what they meet with.
+        books: file for the jobs of which nobody but the vendor knows, since the answer to their submit was lost: another
+            process looks them up there, as it would at the vendor.
     """
 
     name: ClassVar[str] = "test"
     simulated: ClassVar[bool] = True
 
-    def __init__(self, clock: VirtualClock, rules: Rules) -> None:
+    def __init__(self, clock: VirtualClock, rules: Rules, books: Path) -> None:
         self._clock = clock
+        self._books = books
         self._rules = rules
         self._lock = threading.Lock()
         self.submissions: list[Submission] = []
@@ -158,8 +157,29 @@ class Remote(Provider):
         with self._lock:
             self.orders[order.remote_id] = order
         if lost:
+            await in_thread(self._write_down, order)
             raise _broken_off()
         return order.accepted()
+
+    def _write_down(self, order: Order) -> None:
+        line = {"submission": asdict(order.submission), "details": dict(order.accepted().details)}
+        with self._lock:
+            self._books.parent.mkdir(parents=True, exist_ok=True)
+            with self._books.open("a", encoding="utf-8") as books:
+                books.write(json.dumps(line, default=str) + "\n")
+
+    def _look_up(self) -> None:
+        """Learn of the jobs that other processes submitted, and had no answer for."""
+        with self._lock:
+            if not self._books.is_file():
+                return
+            whole = self._books.read_text("utf-8").rpartition("\n")[0]  # the last line may be half written
+            for line in whole.splitlines():
+                told = json.loads(line)
+                submission = Submission(**told["submission"])
+                if submission.remote_id not in self.orders:
+                    order = Order.of_details(submission, told["details"])
+                    self.orders[order.remote_id] = order
 
     def _enter(self, submission: Submission) -> None:
         with self._lock:
@@ -168,7 +188,7 @@ class Remote(Provider):
     # -- look -----------------------------------------------------------------------------------------------------------
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
-        order, task = self._order(accepted, context), asyncio.current_task()
+        order, task = await self._order(accepted, context), asyncio.current_task()
         self._clock.release(task)
         order.looks += 1
         if order.looks <= order.behaviour.lost_looks:
@@ -189,7 +209,7 @@ class Remote(Provider):
         return _end(order)
 
     async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
-        order = self._order(accepted, context)
+        order = await self._order(accepted, context)
         done = self._clock.now() - order.at >= order.latency and not order.behaviour.held
         order.cancelled = not done
         self._let_go(order)
@@ -203,6 +223,7 @@ class Remote(Provider):
         return offer.find
 
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
+        await in_thread(self._look_up)
         with self._lock:
             orders = list(self.orders.values())
         seen = [order for order in orders if self._clock.now() >= order.at + SEARCH_LAG]
@@ -237,15 +258,21 @@ class Remote(Provider):
         remote_id, renewed = _read_ref(output.ref)
         return replace(output, ref=_ref(remote_id, output.index, renewed + 1))
 
-    def _order(self, accepted: Accepted, context: Context) -> Order:
+    async def _order(self, accepted: Accepted, context: Context) -> Order:
+        remote_id, told = accepted.remote_id, accepted.details
+        if remote_id not in self.orders and "latency" not in told:  # adopted by hand: nobody had an answer
+            await in_thread(self._look_up)
         with self._lock:
-            order = self.orders.get(accepted.remote_id)
+            order = self.orders.get(remote_id)
             if order is None:
-                if "latency" not in accepted.details:
+                if "latency" not in told:
                     raise ProviderFailed(
-                        f"There is no job {accepted.remote_id!r} (mock).", charged=None, code="not_found"
+                        f"There is no job {remote_id!r} (mock).", charged=None, code="not_found"
                     )
-                order = self.orders[accepted.remote_id] = Order.of_details(accepted, context)
+                submission = Submission(
+                    "", context.endpoint.name, "", {}, told["samples"], "", context.job_id, told["at"], "accepted", remote_id
+                )  # fmt: skip
+                order = self.orders[remote_id] = Order.of_details(submission, told)
             return order
 
 
