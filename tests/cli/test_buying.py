@@ -268,7 +268,19 @@ class TestBudget:
         """More than is left of it: exit 4, its name, nothing sent."""
         command("budget", "set", "small", "0.40")
         said = command(*BASIC)
-        assert (4, True, []) == (said.code, "'small'" in said.err, vidorch_mock.requests)
+        assert (4, True, []) == (said.code, "'small' is $0.40." in said.err, vidorch_mock.requests)
+
+    def test_under_a_cent(self, command: Command, vidorch_mock: Mock) -> None:
+        """Amounts below a cent are shown as they are, never as nothing."""
+        said = command("budget", "set", "tiny", "0.0042")
+        assert "tiny: $0.0042 in all; $0.00 spent, $0.0042 left" == said.out.strip()
+        assert "$0.0042" in command("budget", "list").out
+        assert "'tiny' is $0.0042." in command(*BASIC).err
+
+    def test_less_than_can_be_counted(self, command: Command) -> None:
+        """A part of a millionth would be kept as nothing, which stops all spending: exit 2."""
+        said = command("budget", "set", "tiny", "0.0000004")
+        assert (2, True) == (said.code, "in plain digits" in said.err)
 
     def test_of_a_scope_holds_for_that_one(self, command: Command, vidorch_mock: Mock) -> None:
         """Other scopes do not feel it."""

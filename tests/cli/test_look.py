@@ -323,6 +323,14 @@ class TestDoctor:
         said = command("doctor")
         assert (1, True) == (said.code, "bad  ledger: " in said.out)
 
+    @pytest.mark.parametrize("mock", ["1", "0", ""])
+    def test_says_loudly_that_nothing_is_real(self, process: Command, mock: str) -> None:
+        """Under VIDORCH_MOCK that is the first thing said, with how to end it; elsewhere nothing of it."""
+        said = process("doctor", env={"VIDORCH_MOCK": mock})
+        document = process("doctor", "--json", env={"VIDORCH_MOCK": mock}).document
+        first = said.lines[0].startswith("note mock: NOTHING REAL IS REACHED. VIDORCH_MOCK=1 is set: ")
+        assert [mock == "1"] * 3 == [first, "unset VIDORCH_MOCK" in said.out, document["mock"]]
+
     def test_never_shows_a_key(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whether a key is set is said, the key is not."""
         monkeypatch.setenv("FAL_KEY", "sk-very-secret")

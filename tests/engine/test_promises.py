@@ -241,7 +241,9 @@ class TestALostAnswer:
         """No second submit, no other offer, whatever the list; the reservation stays counted."""
         provider.on_submit = one_by_one(LOST)
         client = client_of(*BOTH)
-        with pytest.raises(SubmissionUnknown, match="not sent again") as caught:
+        with pytest.raises(
+            SubmissionUnknown, match=r"was reset\. It is not sent again; its \$1\.00 stay"
+        ) as caught:
             generate(client, model=LIST, retries=3, fallback_on_refusal=True)
         assert (1, None) == (provider.calls.count("submit"), caught.value.charged)
         (job,) = jobs_of(client_of(*BOTH))

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.engine.scripted import Scripted, VirtualClock, offer, paid, video
-from vidorch import media
+from vidorch import Budget, media
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Accepted, Done, Failed, Output, Polled, Progress, Rejected
 from vidorch.errors import (
@@ -279,6 +279,17 @@ class TestFailures:
                 return job.state, await (await client.run(caught.value.run_id)).state()
 
         assert ("running", "open") == asyncio.run(go())
+
+    @pytest.mark.parametrize("said", ["The vendor is away", "The vendor is away."])
+    def test_a_deadline_says_why_the_last_look_failed(
+        self, client_of: Make, provider: Scripted, said: str
+    ) -> None:
+        """In a sentence of its own, with one full stop, whatever the vendor's own words end in."""
+        provider.polls = [OSError(said)]
+        with pytest.raises(
+            TimedOut, match=r"The last look at it failed: The vendor is away\. It stays open\."
+        ):
+            generate(client_of(offer(outlives_caller=True)))
 
     def test_in_our_own_process_it_is_stopped(self, client_of: Make, provider: Scripted) -> None:
         """Work that nobody could take up again ends at its deadline, at no cost."""
@@ -559,6 +570,56 @@ class TestTheDoorToPaidSubmits:
         with pytest.raises(OverBudget) as caught:
             generate(client_of(offer(price=self.PRICE)), max_cost="0.05")
         assert (Decimal("0.10"), Decimal("0.05")) == (caught.value.needed, caught.value.available)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"max_cost": "0.05"}, "test/basic may cost up to $0.10, and max_cost is $0.05."),
+            ({"candidates": 60}, "test/basic may cost up to $6.00, and the default cap of a call is $5.00."),
+            ({"budget": Budget("0.0042", name="b")}, "test/basic may cost up to $0.10, and the budget 'b' is $0.0042."),
+            ({"budget": Budget("0.01", name="b", per="call")}, "test/basic may cost up to $0.10, and the budget 'b' is $0.01 per call."),
+        ],
+        ids=["max_cost", "default", "under a cent", "per call"],
+    )  # fmt: skip
+    def test_says_each_amount_once(self, client_of: Make, options: dict[str, object], said: str) -> None:
+        """What it may cost, by the offer's name, and what there is: in cents, and in more digits where they matter."""
+        settings = {name: options.pop(name) for name in ("budget",) if name in options}
+        with pytest.raises(OverBudget) as caught:
+            generate(client_of(offer(price=self.PRICE), **settings), **options)
+        assert f"{said} It was not sent." == caught.value.message
+
+    def test_says_what_is_left_where_that_is_less(self, client_of: Make) -> None:
+        """Of a budget that was drawn on already, both are said: what it is and what is left of it."""
+
+        async def go() -> None:
+            budget = Budget("0.15", name="spring", per="day")
+            async with client_of(offer(price=self.PRICE), budget=budget) as client:
+                await client.generate("x", model="test/basic")
+                await client.generate("x", model="test/basic")
+
+        with pytest.raises(OverBudget) as caught:
+            asyncio.run(go())
+        assert (
+            "test/basic may cost up to $0.10, and of the budget 'spring' ($0.15 per day) $0.05 is left. It was not sent."
+            == caught.value.message
+        )
+
+    def test_of_several_offers_at_once_names_none(self, client_of: Make) -> None:
+        """Where candidates are spread, it is all of them together that do not fit."""
+        dear = {
+            **self.PRICE,
+            "row": [{"per_second": "1.00", "source": "a test", "as_of": date(2026, 11, 22)}],
+        }
+        client = client_of(offer("basic", price=self.PRICE), offer("dear", price=dear))
+
+        async def go() -> None:
+            async with client:
+                await client.generate(
+                    "x", model=["test/basic", "test/dear"], spread=True, candidates=2, max_cost="1"
+                )
+
+        with pytest.raises(OverBudget, match=r"^This may cost up to \$1\.10, and max_cost is \$1\.00\. "):
+            asyncio.run(go())
 
     def test_the_default_cap_is_five_dollars_for_all_candidates(self, client_of: Make) -> None:
         """Sixty candidates at ten cents pass the default cap of a call."""

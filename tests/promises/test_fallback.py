@@ -104,7 +104,7 @@ def test_ambiguous_trouble_is_a_question(name: str) -> None:
     with asked(AMBIGUOUS[name], RUNS) as (world, results):
         assert all(isinstance(result, SubmissionUnknown) for result in results)
         assert RUNS == len({result.job_id for result in results if isinstance(result, SubmissionUnknown)})
-        assert all("0.25 USD stay reserved" in str(result) for result in results)
+        assert all("$0.25 stay reserved" in str(result) for result in results)
         assert RUNS == len(world.books.everything())
 
 

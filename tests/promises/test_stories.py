@@ -200,7 +200,7 @@ def test_the_ambiguous_is_told_once_and_clearly(world_of: Make) -> None:
         await client.generate("x", model=["north/blind", "south/exact"], key="order-1")
 
     for _ in range(2):
-        with pytest.raises(SubmissionUnknown, match="0.25 USD stay reserved"):
+        with pytest.raises(SubmissionUnknown, match=r"\$0\.25 stay reserved"):
             as_process(world.process(), ask)
     assert 1 == len(world.books.everything())
 

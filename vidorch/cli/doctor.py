@@ -25,6 +25,7 @@ from vidorch.errors import VidorchError
 from vidorch.home import home_folder, ledger_path
 from vidorch.ledger.moves import State
 from vidorch.money import show_usd
+from vidorch.surroundings import VARIABLE, surroundings
 
 if TYPE_CHECKING:
     from vidorch.contract import Health
@@ -46,10 +47,10 @@ class Finding:
 
 def doctor(*, as_document: bool) -> None:
     """Look at each thing in turn; exit 1 when something is broken: what the built-in model needs, or a key that is not taken."""
-    findings = [_look(what, check) for what, check in _CHECKS]
-    findings += [*_budgets(), *_keys()]
+    findings = [*_mock(), *(_look(what, check) for what, check in _CHECKS), *_budgets(), *_keys()]
     if as_document:
-        as_json({"ok": all(f.state != "bad" for f in findings), "findings": [asdict(f) for f in findings]})
+        fine = all(finding.state != "bad" for finding in findings)
+        as_json({"ok": fine, "mock": bool(_mock()), "findings": [asdict(finding) for finding in findings]})
     else:
         out = console()
         mark = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "bad": "[red]bad [/red]"}
@@ -58,6 +59,17 @@ def doctor(*, as_document: bool) -> None:
             out.print(finding.detail, markup=False)
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(Exit.FAILED)
+
+
+def _mock() -> list[Finding]:
+    """First of all, since it puts everything below in another light."""
+    if surroundings() is None:
+        return []
+    said = (
+        f"NOTHING REAL IS REACHED. {VARIABLE}={os.environ.get(VARIABLE, '1')} is set: every hosted model is acted, no key is "
+        f"tried, and nothing is paid. To end that: unset {VARIABLE}"
+    )
+    return [Finding("mock", "note", said)]
 
 
 def _look(what: str, check: Callable[[], tuple[Literal["ok", "note", "bad"], str]]) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from vidorch.cli.books import find_one, find_run, now, reading
@@ -198,7 +199,8 @@ def _row(event: Event) -> list[str]:
     if event.kind == "copied":
         what += f" to {event.data.get('uri')}"
     if event.kind == "overrun":
-        what += f": {event.data.get('cost')} USD, reserved {event.data.get('reserved')}"
+        cost, reserved = (show_usd(Decimal(event.data[name])) for name in ("cost", "reserved"))
+        what += f": {cost}, reserved {reserved}"
     return [clock(event.at), event.job_id or "", what.strip()]
 
 

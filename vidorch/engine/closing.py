@@ -14,6 +14,7 @@ from vidorch.engine.results import clips_of, published, read_result, result_of
 from vidorch.engine.rows import as_json
 from vidorch.errors import SubmissionUnknown, VidorchError
 from vidorch.ledger.moves import ENDS, State
+from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Result
 
@@ -152,10 +153,11 @@ class Closing:
     def _question(self, job: Job) -> SubmissionUnknown:
         return SubmissionUnknown(
             f"Whether {job.endpoint}/{job.model} accepted the job {job.id} is not known: "
-            f"{job.error_text or 'no answer came'} It is not sent again; its {job.estimate_high} USD stay reserved."
+            f"{(job.error_text or 'no answer came').rstrip('.')}. It is not sent again; its {show_usd(job.estimate_high)} stay "
+            "reserved."
             + (f" It may be one of: {', '.join(job.possible_ids)}." if job.possible_ids else ""),
             hint=f"vidorch jobs resume {self._run.id} looks for it again; vidorch jobs adopt {job.id} ID, or "
-            f"vidorch jobs settle {job.id}, closes it by hand.",
+            f"vidorch jobs settle {job.id} --charged USD (or --not-charged), closes it by hand.",
             possible_ids=job.possible_ids, run_id=self._run.id, job_id=job.id, provider=job.provider, code=job.error_code,
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from vidorch.errors import LedgerUnavailable, ProviderFailed, VidorchError
 from vidorch.frozen import changed
 from vidorch.ledger.ledger import MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State, find_move
+from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Timings
 
@@ -211,7 +212,7 @@ class Errand:
         """End it as lost, booked at what was reserved for it until a person says better."""
         job, high = self.job, self.purchase.high
         lost = ProviderFailed(
-            f"{why} It is booked at the {high} USD that were reserved.",
+            f"{why} It is booked at the {show_usd(high)} that were reserved.",
             hint=f"When you know what it cost: vidorch jobs settle {job.id} --charged USD (or --not-charged)",
             charged=None, run_id=job.run_id, job_id=job.id, remote_id=job.remote_id, provider=job.provider,
         )  # fmt: skip

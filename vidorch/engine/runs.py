@@ -427,11 +427,12 @@ def _has_unsent(row: Mapping[str, Any], jobs: Sequence[Job]) -> bool:
 
 
 def _dearer(error: OverBudget, asked: Asked, place: int) -> OverBudget:
-    """The refusal, in the words of the request."""
+    """The refusal, in the words of the request: with the offer's name, where one offer was to make it all."""
     planned = asked.entries[place]
-    needed = planned.cost.high * asked.request.candidates
+    if error.needed != planned.cost.high * asked.request.candidates:
+        return error
     return OverBudget(
-        f"{planned.offer.name} may cost up to {needed} USD: {error.message}", hint=error.hint, needed=error.needed,
+        f"{planned.offer.name} {error.message.removeprefix('This ')}", hint=error.hint, needed=error.needed,
         available=error.available, budget=error.budget,
     )  # fmt: skip
 

@@ -144,7 +144,9 @@ class Lookout:
         job = self._errand.job
         goes_on = job.outlives_caller
         minutes = f" {seconds / 60:.0f} minutes after it was accepted" if seconds else " within its time"
-        trouble = f" The last look at it failed: {self._last_trouble}." if self._last_trouble else ""
+        trouble = (
+            f" The last look at it failed: {self._last_trouble.rstrip('.')}." if self._last_trouble else ""
+        )
         return TimedOut(
             f"The job {job.id} has not finished{minutes}.{trouble} {'It stays open.' if goes_on else 'It was stopped.'}",
             hint=f"Look for it again with: vidorch jobs resume {job.run_id}" if goes_on else "",

@@ -153,23 +153,26 @@ def _must_fit(
 
 def _over_budget(needed: int, left: int, name: str, limit: int, per: str, *, by_default: bool) -> OverBudget:
     high, room, whole = from_micros(needed), from_micros(left), show_usd(from_micros(limit))
-    if name == "max_cost" or per == "call":
-        what = f"max_cost={whole}" if name == "max_cost" else f"the budget {name!r} of {whole} per call"
-        if by_default:
-            what = f"the default cap of {whole} a call"
-        hint = (
-            "Raise it, or ask for less." if name != "max_cost" else "Pass a higher max_cost, or ask for less."
-        )
+    span = {"call": " per call", "day": " per day", "month": " per month", "total": ""}[per]
+    name_it = "max_cost" if name == "max_cost" else f"the budget {name!r}"
+    if by_default:
+        name_it = "the default cap of a call"
+    if name == "max_cost":
+        span, hint = "", "Pass a higher max_cost, or ask for less."
     else:
-        span = {"day": " per day", "month": " per month", "total": ""}[per]
-        what = f"the budget {name!r} of {whole}{span}"
         hint = {
+            "call": "Raise it, or ask for less.",
             "day": "Raise it, ask for less, or wait until tomorrow (UTC).",
             "month": "Raise it, ask for less, or wait until next month (UTC).",
             "total": "Raise it, or ask for less.",
         }[per]
+    room_in = (
+        f"{name_it} is {whole}{span}"
+        if left == limit
+        else f"of {name_it} ({whole}{span}) {show_usd(room)} is left"
+    )
     return OverBudget(
-        f"This may cost up to {show_usd(high)}, and of {what} {show_usd(room)} is left. It was not sent.",
+        f"This may cost up to {show_usd(high)}, and {room_in}. It was not sent.",
         hint=hint,
         needed=high,
         available=room,
