@@ -31,6 +31,7 @@ from vidorch.errors import (
     Throttled,
     TimedOut,
 )
+from vidorch.latencies import Took
 from vidorch.ledger.moves import State
 from vidorch.ledger.store import Store
 from vidorch.result import Job, Result
@@ -320,6 +321,25 @@ class TestFailures:
         provider.polls = [Done(())]
         with pytest.raises(ProviderFailed, match="without any output"):
             generate(client_of())
+
+
+class TestHowLongItTook:
+    @pytest.mark.parametrize(("before", "first"), [(0, True), (2, False)])
+    def test_is_kept_between_two_looks(
+        self, client_of: Make, provider: Scripted, before: int, first: bool
+    ) -> None:
+        """The last look that found it at work is kept beside its end; where the first look found it done, that it was accepted."""
+        provider.polls = [*[Progress("running")] * before, Done((Output(0, "a"),))]
+
+        async def go() -> list[Took]:
+            async with client_of(offer(outlives_caller=True)) as client:
+                await client.generate("x", model="test/basic")
+                assert client._ledger is not None
+                return client._ledger.latencies("test", "basic", task="text-to-video")
+
+        (took,) = asyncio.run(go())
+        assert took.working is not None
+        assert (first, True) == (took.working == 0.0, took.working < took.seen)
 
 
 class TestAmbiguousSubmits:
