@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing import ProviderConformance
-from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+from vidorch.testing.servers import ProtocolServer, serve
 
 
 class TestFal(ProviderConformance):
