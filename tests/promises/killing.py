@@ -188,7 +188,8 @@ def _catalog() -> Any:
 
 async def _live(case: Case, killer: Killer, said: list[str]) -> None:
     fates = [Fate(**fate) for fate in case.fates] or [Fate(latency=0.03)]
-    remote = Remote(Books(case.books), lambda number, *_: fates[min(number, len(fates)) - 1])
+    books = Books(case.books)
+    remote = Remote(books, lambda number, *_: fates[min(number, len(fates)) - 1], books.now)
     killer.watch_ledger()
     killer.watch_calls(remote)
     killer.watch_files()

@@ -20,6 +20,7 @@ from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import ENDS, MOVES, State
 
 SLOWLY = {"latency": 0.03}
+"""It is at work at the first look, and done a few looks later: the vendor's clock goes on by a hundredth with each."""
 SCENES: dict[str, Case] = {
     "success": Case("", fates=(SLOWLY,)),
     "done at the first look": Case("", fates=({"latency": 0.0},)),
@@ -31,7 +32,7 @@ SCENES: dict[str, Case] = {
     "failed later": Case("", fates=({**SLOWLY, "ending": "failed", "charged": False}, SLOWLY), options={"retries": 1}),
     "output refused at once": Case("", fates=({"latency": 0.0, "ending": "refused", "charged": True},)),
     "output refused later": Case("", fates=({**SLOWLY, "ending": "refused", "charged": None},)),
-    "cancelled": Case("", fates=({"latency": 2.0},), cancels=True),
+    "cancelled": Case("", fates=({"reply": 1.0, "latency": 1.0},), cancels=True),
     "cancelled while it runs": Case("", fates=({"latency": 2.0, "lost_polls": 1},), cancels=True),
     "file cut once": Case("", fates=({"latency": 0.0, "bad_files": 1},)),
     "file always cut": Case("", fates=({"latency": 0.0, "bad_files": -1},)),

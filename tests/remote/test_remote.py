@@ -233,3 +233,24 @@ def test_chance_gives_the_same_fates_again() -> None:
     }
     assert {"done", "failed", "refused", "gone"} == {fate.ending for fate in drawn[0]}
     assert all(fate == Fate.from_json(fate.to_json()) for fate in drawn[0])
+
+
+class TestTheVendorsOwnTime:
+    def test_goes_on_when_it_is_asked_for(self, tmp_path: Path) -> None:
+        """A hundredth of a second each time, whichever process asks, however long nobody did."""
+        one, other = Books(tmp_path / "books.db"), Books(tmp_path / "books.db")
+        began = one.now()
+        told = [other.now(), one.now(), other.now()]
+        one.close()
+        other.close()
+        assert [1, 2, 3] == [round((now - began) * 100) for now in told]
+
+    def test_makes_a_job_run_as_long_as_looks_take(self, tmp_path: Path) -> None:
+        """A job of three hundredths is at work at the first look, also on a machine that sleeps before it."""
+        books = Books(tmp_path / "books.db")
+        desk = Desk(books, Fate(latency=0.03))
+        desk.remote.now = books.now
+        accepted = desk.submit()
+        told = [desk.poll(accepted) for _ in range(5)]
+        books.close()
+        assert [Progress, Progress, Done] == [type(told[place]) for place in (0, 1, 4)]
