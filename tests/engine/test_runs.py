@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests import samples
 from tests.engine.scripted import Scripted, VirtualClock, offer, paid, video
 from vidorch import Budget, media
 from vidorch.client.aio import AsyncClient
-from vidorch.contract import Accepted, Done, Failed, Output, Polled, Progress, Rejected
+from vidorch.contract import Accepted, Admission, Done, Failed, Output, Polled, Progress, Rejected
 from vidorch.errors import (
     BadMedia,
     GenerationFailed,
@@ -34,6 +35,8 @@ from vidorch.errors import (
 from vidorch.latencies import Took
 from vidorch.ledger.moves import State
 from vidorch.ledger.store import Store
+from vidorch.offer import Offer
+from vidorch.request import Request
 from vidorch.result import Job, Result
 from vidorch.result import Progress as Told
 
@@ -66,6 +69,19 @@ class TestASuccessfulRun:
 
         expected = ["reserved", "uploading", "sending", "accepted", "running", "downloading", "settled"]
         assert expected == asyncio.run(go())
+
+    def test_needs_no_commit_of_its_own_to_end(
+        self, client_of: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """The end of a run of one clip is on disk with the settling of its job."""
+        from vidorch.ledger.ledger import Ledger
+
+        monkeypatch.delattr(Ledger, "end_run")
+        result = generate(client_of())
+        ledger = Ledger(tmp_path / "home" / "ledger.db")
+        run = ledger.run(result.run_id) or {}
+        ledger.close()
+        assert ("finished", None) == (run["state"], run["owner"])
 
     def test_is_free_and_says_so(self, client_of: Make) -> None:
         """Free work costs nothing, and that is imputed, not reported."""
@@ -114,6 +130,34 @@ class TestASuccessfulRun:
 
         first, second = asyncio.run(go())
         assert first == second
+
+
+class TestPlanning:
+    @pytest.mark.parametrize(
+        ("options", "on_the_loop"),
+        [({}, True), ({"image": samples.png(64, 64)}, False)],
+        ids=["words alone", "an image"],
+    )
+    def test_opens_no_file_on_the_loop(
+        self, client_of: Make, provider: Scripted, monkeypatch: pytest.MonkeyPatch, options: dict[str, object],
+        on_the_loop: bool,
+    ) -> None:  # fmt: skip
+        """The first plan of a model, and all that have to open media, are made off the event loop."""
+        threads: list[threading.Thread] = []
+
+        def admit(request: Request, offer: Offer) -> Admission:
+            threads.append(threading.current_thread())
+            return Admission()
+
+        monkeypatch.setattr(provider, "admit", admit)
+
+        async def go() -> None:
+            async with client_of(offer(routes={"text-to-video": {}, "image-to-video": {}})) as client:
+                for _ in range(2):
+                    await client.generate("x", model="test/basic", **options)  # type: ignore[arg-type]
+
+        asyncio.run(go())
+        assert [False, on_the_loop] == [thread is threading.main_thread() for thread in threads]
 
 
 class TestOutput:

@@ -467,6 +467,23 @@ class TestEndRun:
         run = ledger.run("run_1") or {}
         assert ("finished", NOW + 5, 1) == (run["state"], run["ended_at"], run["version"])
 
+    def test_together_with_its_job(self, ledger: Ledger) -> None:
+        """A move can end the run in its own transaction."""
+        job = taken_to(ledger, S.DOWNLOADING)
+        moved(ledger, job, S.SETTLED, NOW + 5, run_ends={"chosen_output": "out_1"})
+        run = ledger.run("run_1") or {}
+        assert ("finished", NOW + 5, "out_1", None) == (
+            run["state"], run["ended_at"], run["chosen_output"], run["owner"],
+        )  # fmt: skip
+
+    def test_not_without_its_job(self, ledger: Ledger) -> None:
+        """A move that comes too late ends no run."""
+        job = taken_to(ledger, S.DOWNLOADING)
+        moved(ledger, job, S.FAILED)
+        with pytest.raises(MovedMeanwhile):
+            ledger.move(job, S.SETTLED, NOW + 5, run_ends={"chosen_output": "out_1"}).result()
+        assert "open" == (ledger.run("run_1") or {})["state"]
+
 
 class TestReading:
     def test_nothing_there(self, ledger: Ledger) -> None:

@@ -119,7 +119,6 @@ class AsyncClient:
         self._ledger: Ledger | None = None
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
-        self._planning = asyncio.Lock()
         self._planned_once: set[tuple[Any, ...]] = set()
         self._credentials = credentials
         self._closed = False
@@ -338,22 +337,20 @@ class AsyncClient:
         return await self._begin(Asked(request, call, plan, estimate))
 
     async def _planned(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
-        """`prepare`, on this thread where that is certain to take no more than a moment."""
+        """`prepare`, on this thread where that is certain to take less than going to another one and back."""
         if not self._is_quick(request, call):
             planned = await in_thread(self.prepare, request, call)
             self._planned_once.add((call.models, call.scope))
             return planned
-        async with self._planning:  # one at each turn of the loop, so that a crowd keeps nobody else waiting
-            await asyncio.sleep(0)
-            return self.prepare(request, call)
+        return self.prepare(request, call)
 
     def _is_quick(self, request: Request, call: Call) -> bool:
         """Whether a plan opens no file and asks nobody: what has to be loaded for its models was loaded for one like it."""
         return (
             self._credentials is None
             and call.output is None
-            and all(isinstance(model, str) for model in call.models)  # the others may bring media of their own
             and (call.models, call.scope) in self._planned_once
+            and all(isinstance(model, str) for model in call.models)  # a Choice may bring media
             and not any(request.media())
         )
 
