@@ -24,7 +24,7 @@ from vidorch.result import Job
 __all__ = ["Services"]
 
 NO_LIMIT = 100_000
-FRESH_FOR = 300.0
+FRESH_FOR = 900.0
 IN_PROCESS = 0.5
 """Seconds between two looks at work in our own process, at most: they cost nothing, and people watch it."""
 
