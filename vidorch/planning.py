@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -77,13 +78,13 @@ class PlannedOffer:
             notes=self.notes,
         )
 
-    def describe(self, line: EstimateLine | None = None) -> dict[str, Any]:
-        """JSON-ready: asked, bought, billed. `line`: its line, where that is made already."""
+    def describe(self, line: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """JSON-ready: asked, bought, billed. `line`: its line as a dictionary, where that is made already."""
         return {
             "route": self.route.path,
             "trim_to": self.trim_to,
             "samples": self.samples,
-            **(line or self.line()).to_dict(),
+            **(self.line().to_dict() if line is None else line),
         }
 
 
@@ -154,15 +155,18 @@ class Plan:
             said.append("No other offer whose provider is in this version can serve it as it is.")
         return " ".join(said)
 
-    def describe(self, estimate: Estimate | None = None) -> dict[str, Any]:
+    def describe(
+        self, estimate: Mapping[str, Any] | None = None, request: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """JSON-ready form for the ledger: asked, bought and billed by entry, what was left out and why.
 
         Args:
-            estimate: what `estimate_of` gave for this plan, where it was asked already.
+            estimate: what `estimate_of` gave for this plan, as a dictionary, where it was asked already. request: its
+                request described, likewise.
         """
-        lines = estimate.lines if estimate is not None else tuple(entry.line() for entry in self.entries)
+        lines = [None] * len(self.entries) if estimate is None else estimate["lines"]
         return {
-            "asked": self.request.describe(),
+            "asked": self.request.describe() if request is None else request,
             "candidates": self.candidates,
             "entries": [entry.describe(line) for entry, line in zip(self.entries, lines, strict=True)],
             "left_out": [one.describe() for one in self.left_out],

@@ -47,7 +47,7 @@ def run_row(
     services: Services, *, parent: str | None, position: int | None, now: float,
 ) -> dict[str, Any]:  # fmt: skip
     """The row of a run that begins."""
-    described = request.describe()
+    described, told = request.describe(), estimate.to_dict()
     options = {
         "output": call.output, "overwrite": call.overwrite, "timeout": call.timeout, "models": models_of(call),
         "select": call.select if isinstance(call.select, str) or call.select is None else "a function of the caller",
@@ -58,7 +58,7 @@ def run_row(
     return {
         "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,
         "state": "open", "version": 0, "request": as_json(described), "request_hash": asked_hash(request, call, described),
-        "plan": as_json(plan.describe(estimate)), "estimate": as_json(estimate.to_dict()), "options": as_json(options),
+        "plan": as_json(plan.describe(told, described)), "estimate": as_json(told), "options": as_json(options),
         "tags": as_json(dict(call.tags)), "notes": as_json(list(notes)), "candidates": request.candidates,
         "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
         "chosen_output": None, "output": target.written(call.output), "home": str(services.home), "owner": services.host.owner,
