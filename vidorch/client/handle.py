@@ -111,7 +111,10 @@ class AsyncRun:
         from vidorch.engine.waiting import within
 
         try:
-            result = await awaited(within(self._client._clock, timeout, self._finished()))
+            waiting = self._finished()
+            result = await awaited(
+                waiting if timeout is None else within(self._client._clock, timeout, waiting)
+            )
         except TimeoutError as error:
             if isinstance(error, VidorchError):
                 raise

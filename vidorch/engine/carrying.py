@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from vidorch.contract import Accepted, Cancelled
@@ -39,9 +39,10 @@ class LiveRun:
     Args:
         run: what is known of it. For jobs that were just written down, `bought` says what they buy.
         cap: USD that the whole call may cost; None for the default cap where no budget applies.
+        gone: told of it when nobody carries it any more.
     """
 
-    def __init__(self, run: Carried, *, cap: Any) -> None:
+    def __init__(self, run: Carried, *, cap: Any, gone: Callable[[LiveRun], None]) -> None:
         self.id = run.id
         self._run = run
         self._services = run.services
@@ -51,8 +52,8 @@ class LiveRun:
         self._retry_after: dict[str, float | None] = {}
         self._cap = cap
         self._tally = Tally()
-        self._passed_over: set[int] = set()
-        self._called_off: set[str] = set()
+        self._passed_over: frozenset[int] = frozenset()
+        self._called_off: frozenset[str] = frozenset()
         self._asked_to_stop: dict[str, Cancelled | None] = {}
         self._started = self._clock.now()
         listener = run.asked.call.on_progress if run.asked is not None else None
@@ -61,11 +62,16 @@ class LiveRun:
         for job in run.jobs.values():
             if job.id in run.bought:
                 self._driver(job)
-        self._first = [driver.submitted for driver in self.drivers.values()]
+        self._first = list(self.drivers.values())
         self._leaving = False
         self.task = asyncio.create_task(self._carry_out(), name=f"vidorch-{self.id}")
+        self._gone = gone
+        self.task.add_done_callback(self._is_over)
+
+    def _is_over(self, task: asyncio.Task[Result]) -> None:
         # How it ended is in the ledger; nobody has to be waiting for it.
-        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        _ = task.cancelled() or task.exception()
+        self._gone(self)
 
     # -- what others ask ------------------------------------------------------------------------------------------------
 
@@ -96,8 +102,8 @@ class LiveRun:
 
     async def submitted(self) -> None:
         """Wait until every candidate's first submission is accepted, rejected or unknown, with the ids on disk."""
-        for event in self._first:
-            await event.wait()
+        for driver in self._first:
+            await driver.submitted()
 
     async def wait(self) -> Result:
         """Wait for the result. Cancelling this waiting leaves the run alone.
@@ -128,7 +134,7 @@ class LiveRun:
         if job_id is None:
             self._run.cancelled = True
         else:
-            self._called_off.add(job_id)
+            self._called_off |= {job_id}
         asked = [driver.cancel() for name, driver in self.drivers.items() if job_id in (None, name)]
         asked += [
             self._cancel_undriven(job)
@@ -292,7 +298,7 @@ class LiveRun:
 
     def _pass_over(self, entry: int, why: VidorchError) -> None:
         assert self._run.asked is not None
-        self._passed_over.add(entry)
+        self._passed_over |= {entry}
         name = self._run.asked.entries[entry].offer.name
         if isinstance(why, OverBudget):
             self._run.notes.append(f"{name} was passed over: over {why.budget}.")
@@ -402,7 +408,8 @@ class LiveRun:
             return None
 
     def _tell(self, job: Job, stage: str, fraction: float | None, eta: float | None) -> None:
-        for candidate in range(job.candidate, min(job.candidate + job.samples, self._run.candidates)):
+        last = job.candidate + job.samples
+        for candidate in range(job.candidate, last if last == 1 else min(last, self._run.candidates)):
             self._board.report(candidate, job.state, stage, fraction, eta)
 
     async def _release_job(self, job: Job) -> None:

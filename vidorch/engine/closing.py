@@ -40,7 +40,12 @@ class Closing:
         """The columns of a run of one clip, when this is it and nothing else is open. None: `close` is to see to the end."""
         run = self._run
         others = (one for one in run.jobs.values() if one.id != job.id)
-        if run.candidates > 1 or len(rows) != 1 or run.outputs or any(one.state not in ENDS for one in others):
+        if (
+            run.candidates > 1
+            or len(rows) != 1
+            or run.outputs
+            or any(one.state not in ENDS for one in others)
+        ):
             return None
         self._chosen = rows[0]["id"]
         return {"chosen_output": self._chosen, "notes": as_json(list(dict.fromkeys([*run.notes, *notes])))}

@@ -39,8 +39,8 @@ class JobDriver:
         self, job: Job, purchase: Purchase, services: Services, *, target: Target, refuge: Target, candidates: int,
         ending: Ending, report: Report,
     ) -> None:  # fmt: skip
-        self.submitted = asyncio.Event()
-        """Set once the submission is accepted, unknown, or ended without being."""
+        self._is_submitted = False
+        self._waiting_for_it: asyncio.Event | None = None
         self._errand = Errand(job, purchase, services, folder=refuge.folder, report=report)
         self._sender = Sender(self._errand)
         self._home = Homecoming(self._errand, target, refuge, candidates, ending)
@@ -86,7 +86,7 @@ class JobDriver:
                 await errand.move(
                     State.UNKNOWN, error_text="The process that sent it ended before an answer came."
                 )
-            self.submitted.set()
+            self._submitted()
             if self.job.state == State.UNKNOWN and not await sender.find():
                 return
             if self.job.state not in ENDS:
@@ -95,7 +95,20 @@ class JobDriver:
                 await self._bring_home(found)
         finally:
             sender.free_slot()
-            self.submitted.set()
+            self._submitted()
+
+    async def submitted(self) -> None:
+        """Wait until the submission is accepted, unknown, or ended without being."""
+        if self._is_submitted:
+            return
+        if self._waiting_for_it is None:  # most jobs are waited for to their end
+            self._waiting_for_it = asyncio.Event()
+        await self._waiting_for_it.wait()
+
+    def _submitted(self) -> None:
+        self._is_submitted = True
+        if self._waiting_for_it is not None:
+            self._waiting_for_it.set()
 
     async def _bring_home(self, found: Done | Failed | None) -> None:
         if isinstance(found, Failed):

@@ -35,16 +35,18 @@ class ProgressBoard:
         self, run_id: str, total: int, clock: Clock, listener: Callable[[Progress], object] | None
     ) -> None:
         self._run_id = run_id
-        self._lanes = {candidate: _Lane() for candidate in range(total)}
+        self._lanes = [_Lane() for _ in range(total)]
         self._clock = clock
         self._started = clock.monotonic()
-        self._listener = listener
         self._newest: tuple[str, str, float] | None = None
         """State and stage of the job that moved last, and when: added up only for whoever asks."""
-        self._wake = asyncio.Event()
         self._closed = False
         self._warned = False
-        self._task = asyncio.create_task(self._tell()) if listener is not None else None
+        self._wake: asyncio.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+        if listener is not None:
+            self._wake = asyncio.Event()
+            self._task = asyncio.create_task(self._tell(listener, self._wake))
 
     @property
     def latest(self) -> Progress | None:
@@ -52,7 +54,7 @@ class ProgressBoard:
         if self._newest is None:
             return None
         state, stage, at = self._newest
-        lanes = self._lanes.values()
+        lanes = self._lanes
         known = [lane.fraction for lane in lanes if lane.fraction is not None]
         fraction = sum(known) / len(self._lanes) if known else None
         elapsed = at - self._started
@@ -71,17 +73,16 @@ class ProgressBoard:
         lane.state, lane.eta = state, eta
         lane.fraction = 1.0 if state in ENDS else fraction
         self._newest = (state, stage, self._clock.monotonic())
-        if self._task is not None:
+        if self._wake is not None:
             self._wake.set()
 
-    async def _tell(self) -> None:
-        assert self._listener is not None
+    async def _tell(self, listener: Callable[[Progress], object], wake: asyncio.Event) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await wake.wait()
+            wake.clear()
             if (latest := self.latest) is not None:
                 try:
-                    await in_thread(self._listener, latest)
+                    await in_thread(listener, latest)
                 except Exception as error:
                     if not self._warned:
                         self._warned = True
@@ -89,7 +90,7 @@ class ProgressBoard:
                             f"on_progress raised {type(error).__name__}: {error}; the run goes on.",
                             stacklevel=1,
                         )
-            if self._closed and not self._wake.is_set():
+            if self._closed and not wake.is_set():
                 return
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ class ProgressBoard:
     async def aclose(self) -> None:
         """Deliver the last figure, then stop."""
         self._closed = True
-        self._wake.set()
-        if self._task is not None:
+        if self._task is not None and self._wake is not None:
+            self._wake.set()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task

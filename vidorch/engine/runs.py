@@ -146,9 +146,8 @@ class Engine:
             row, self._services, {job.id: job for job in jobs}, list(outputs), asked, dict(bought), target, refuge,
             notes=list(row["notes"] or ()),
         )  # fmt: skip
-        run = LiveRun(carried, cap=cap)
+        run = LiveRun(carried, cap=cap, gone=self._is_over)
         self.live[run.id] = run
-        run.task.add_done_callback(lambda _: self._is_over(run))
         return run
 
     def _is_over(self, run: LiveRun) -> None:
