@@ -23,6 +23,8 @@ from vidorch.request import NAMED_TASKS, Request, is_real, nearest_name
 
 __all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
 
+ANY = "any"
+"""The model that stands for those that the catalog does not list, and its family."""
 BUILT_IN = "local/mini"
 """What runs when no model is named: never a model that costs."""
 
@@ -125,6 +127,7 @@ class _Planner:
     today: date
     image_size: ImageSize | None
     allow_unpriced: bool = False
+    max_cost: Decimal | None = None
 
     def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
         """Plan one offer, or say everything that speaks against it."""
@@ -137,7 +140,11 @@ class _Planner:
         against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
         priced = price_of(offer, fitted.request, route)
         cost, notes = priced.cost, list(fitted.notes)
-        if cost is None and self.allow_unpriced:
+        if cost is None and self.max_cost is not None and _is_uncatalogued(offer):
+            share = self.max_cost / request.candidates
+            notes.append(f"price not known ({priced.reason}): all of max_cost is held for it")
+            cost = Range(Decimal(0), share, share)
+        elif cost is None and self.allow_unpriced:
             notes.append(f"price not known ({priced.reason}): no max_cost and no budget can hold it")
             cost = FREE
         elif cost is None:
@@ -232,19 +239,22 @@ def make_plan(
     to_run: bool,
     image_size: ImageSize | None = None,
     allow_unpriced: bool = False,
+    max_cost: Decimal | None = None,
 ) -> Plan:
     """Plan a request.
 
     Args:
         models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its
-            endpoints, cheapest first; empty means the built-in model alone.
+            endpoints, cheapest first; `"fal:owner/name"` is one that the catalog does not list; empty means the
+            built-in model alone.
         endpoints: the configured ones, by name. installed: names of the providers that are here.
         has_credentials: whether an offer's key is there.
         admit: the provider's own word, offline, on a request as bought.
         today: the day that lifecycles are compared with.
         to_run: leave out what cannot run here for want of a provider or a key; otherwise say so in `needs`.
         image_size: width and height of an image; None leaves all images' shapes unknown.
-        allow_unpriced: keep offers whose price nobody knows.
+        allow_unpriced: keep offers whose price nobody knows. max_cost: USD that the call may cost: what is held for an
+            offer that the catalog does not list.
 
     Raises:
         InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what
@@ -253,7 +263,7 @@ def make_plan(
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
     planner = _Planner(
-        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced
+        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced, max_cost
     )
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
@@ -299,12 +309,29 @@ def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
     ]
     if found:
         return found
+    if (uncatalogued := _uncatalogued(model, offers)) is not None:
+        return [uncatalogued]
     names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))
     near = nearest_name(model, names)
     raise InvalidRequest(
         f"model={shown(model)} is not in the catalog.{f' Did you mean {near!r}?' if near else ''}",
         hint="`vidorch models` lists all.", field="model", value=model, allowed=", ".join(names),
     )  # fmt: skip
+
+
+def _uncatalogued(model: str, offers: Sequence[Offer]) -> Offer | None:
+    """What `"endpoint:vendor's own id"` names, made after the offer `endpoint/any`; None where there is no such offer."""
+    endpoint, _, own = model.partition(":")
+    like = next((offer for offer in offers if offer.name == f"{endpoint}/{ANY}"), None)
+    if like is None or not own.strip("/") or not own.isprintable() or " " in own:
+        return None
+    own = own.strip("/")
+    routes = {task: replace(route, path=route.path.replace(ANY, own)) for task, route in like.routes.items()}
+    return replace(like, model=own, vendor_model=own, title=own, routes=routes)
+
+
+def _is_uncatalogued(offer: Offer) -> bool:
+    return offer.family == ANY and offer.model != ANY
 
 
 def _check_owners(

@@ -109,6 +109,7 @@ class Market:
             to_run=to_run,
             image_size=_image_size,
             allow_unpriced=call.allow_unpriced,
+            max_cost=call.max_cost,
         )
         if catalog.warnings:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))

@@ -34,6 +34,8 @@ def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made
     """Of a job that gave `made` clips. Withheld ones cost as much, unless the vendor's rule says that they are free."""
     if (said := _reported(purchase, reported)) is not None:
         return said
+    if purchase.offer.price.rule == "unpriced":  # nobody knows; what was held for it is the most that it may be
+        return Cost(purchase.high, "assumed", None)
     billed = made if purchase.offer.billing.refused_output == "free" else made + withheld
     usd = purchase.expected / purchase.samples * min(billed, purchase.samples)
     return Cost(usd, "computed", usd > 0)
