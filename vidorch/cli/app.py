@@ -233,6 +233,25 @@ def doctor(json_: Json = False) -> None:
     command(as_document=json_)
 
 
+@app.command("mock-server")
+def mock_server(
+    provider: Annotated[
+        str,
+        typer.Option("--provider", metavar="NAME", help="fal, gemini, kling, openai, replicate, runway or vertex."),
+    ],
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Default: a free one.")] = 0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OP=FAULT", help="What goes wrong once, such as submit=reset-after or poll=gateway-502."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Serve a vendor's wire on this machine, strict and with faults, to develop against without a key and without paying."""
+    from vidorch.cli.mockserver import mock_server as command
+
+    command(provider, port=port, faults=fault or [], as_document=json_)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         import vidorch

@@ -20,7 +20,7 @@ from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.handle import AsyncRun
-from vidorch.client.market import Credentials, Market
+from vidorch.client.market import Credentials, Market, own_hosts
 from vidorch.clock import Ids, RealClock
 from vidorch.contract import Clock, Context, Endpoint, Health, Provider
 from vidorch.engine.asked import Asked
@@ -71,7 +71,8 @@ class AsyncClient:
         http: an `httpx.AsyncClient` that providers' calls go through, instead of vidorch's own sockets. It stays yours to close.
         proxy: URL of an HTTP proxy. Default: the environment's (`HTTPS_PROXY`, `NO_PROXY`, ...); `""` for none.
         ca_bundle: certificates to trust instead of the system's. Default: `SSL_CERT_FILE`.
-        private_hosts: names, addresses and networks that results may come from although they are not public.
+        private_hosts: names, addresses and networks that results may come from although they are not public. The hosts of
+            configured base URLs are among them.
         local_inputs: False for a server whose requests come from others: inputs may not be paths then, bytes and pictures may.
         input_urls: base URLs that inputs may come from, such as `["https://cdn.example.com/"]`. Default: any.
         clock: time, for tests.
@@ -109,6 +110,8 @@ class AsyncClient:
         self._registry = Registry(providers if world is None else world.providers(providers, catalog))
         self._budgets = _budgets(budget)
         self._resumes = resume
+        if not isinstance(private_hosts, str):  # one name by itself is a mistake, and said by `Http`
+            private_hosts = [*private_hosts, *own_hosts(endpoints)]
         self._http = Http(http, proxy=proxy, ca_bundle=ca_bundle, private_hosts=private_hosts)
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._market = Market(

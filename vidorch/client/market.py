@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -155,6 +156,17 @@ class Market:
 def base_url_variable(endpoint: str) -> str:
     """The environment variable that holds an endpoint's base URL: `VIDORCH_FAL_BASE_URL`."""
     return f"VIDORCH_{re.sub(r'[^A-Za-z0-9]+', '_', endpoint).upper()}_BASE_URL"
+
+
+def own_hosts(given: Mapping[str, Endpoint] | None) -> list[str]:
+    """Hosts of base URLs that the user configured: results may come from there, private or not, without the credential."""
+    urls = [one.base_url for one in (given or {}).values() if isinstance(one, Endpoint)]
+    urls += [value for name, value in os.environ.items() if re.fullmatch(r"VIDORCH_\w+_BASE_URL", name)]
+    hosts = []
+    for url in urls:
+        with contextlib.suppress(ValueError):
+            hosts.append(urlsplit(url or "").hostname)
+    return [host for host in dict.fromkeys(hosts) if host]
 
 
 def endpoints_of(given: Mapping[str, Endpoint] | None) -> dict[str, Endpoint]:

@@ -234,6 +234,8 @@ class ProtocolServer:
 
     provider: ClassVar[str] = ""
     default_key: ClassVar[str] = "test-key"
+    key_variable: ClassVar[str] = ""
+    """The environment variable that the vendor's customers keep their key in."""
     fetches_from_itself: bool = False
     """Whether finished files come from the API itself ("result") rather than from another host ("download")."""
     size: tuple[int, int] = (128, 72)
@@ -286,6 +288,10 @@ class ProtocolServer:
     def endpoints(self, **options: Any) -> dict[str, Endpoint]:
         """For `Client(endpoints=...)`: the vendor's endpoint, at this server."""
         return {self.provider: Endpoint(self.provider, self.provider, base_url=self.url, options=options)}
+
+    def variables(self) -> dict[str, str]:
+        """Environment variables that a client needs to be taken for a customer: the credential."""
+        return {self.key_variable: self.key}
 
     def next(self, *fates: Fate, **more: Any) -> None:
         """Say what becomes of the jobs that come next: `next(ending="failed", code="...")`, or several `Fate`s."""

@@ -61,6 +61,7 @@ class Fal(FalStorage):
     """
 
     provider: ClassVar[str] = "fal"
+    key_variable: ClassVar[str] = "FAL_KEY"
     default_key: ClassVar[str] = "test-key-id:test-key-secret"
 
     def __init__(self, *, late: bool = False, lists_open: bool = True, **options: Any) -> None:

@@ -71,6 +71,7 @@ class Gemini(Interactions):
     """
 
     provider: ClassVar[str] = "gemini"
+    key_variable: ClassVar[str] = "GEMINI_API_KEY"
     omni = OMNI_GEMINI
     retired_omni = RETIRED_OMNI_GEMINI
 

@@ -83,6 +83,7 @@ class Kling(ProtocolServer):
     """
 
     provider: ClassVar[str] = "kling"
+    key_variable: ClassVar[str] = "KLINGAI_API_KEY"
 
     def __init__(
         self, *, access_key: str = "test-access", secret_key: str = "test-secret", units: float | None = 1000.0,  # noqa: S107

@@ -76,6 +76,7 @@ class Openai(ProtocolServer):
     """
 
     provider: ClassVar[str] = "openai"
+    key_variable: ClassVar[str] = "OPENAI_API_KEY"
 
     def __init__(
         self, *, dialect: Dialect = "openai", redirects: bool = False, links: bool = False, instant: bool = False, **options: Any

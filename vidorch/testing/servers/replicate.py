@@ -69,6 +69,7 @@ class Replicate(ProtocolServer):
     """
 
     provider: ClassVar[str] = "replicate"
+    key_variable: ClassVar[str] = "REPLICATE_API_TOKEN"
     default_key: ClassVar[str] = "r8_test-key"
 
     def __init__(self, *, credit: bool = True, page: int = PAGE, **options: Any) -> None:

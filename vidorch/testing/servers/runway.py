@@ -89,6 +89,7 @@ class Runway(ProtocolServer):
     """
 
     provider: ClassVar[str] = "runway"
+    key_variable: ClassVar[str] = "RUNWAYML_API_SECRET"
 
     def __init__(
         self, *, tier: int = 5, balance: int = 100_000, source_seconds: float = 5.0, link_life: float = DAY,

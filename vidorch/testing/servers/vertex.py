@@ -84,6 +84,7 @@ class Vertex(GoogleStorage, Interactions):
     """
 
     provider: ClassVar[str] = "vertex"
+    key_variable: ClassVar[str] = "GOOGLE_API_KEY"
     default_key: ClassVar[str] = "ya29.test-token"
     omni = OMNI_VERTEX
 
@@ -91,6 +92,9 @@ class Vertex(GoogleStorage, Interactions):
         super().__init__(**options)
         self.project = project
         self.judges_late = judges_late
+
+    def variables(self) -> dict[str, str]:
+        return {**super().variables(), "GOOGLE_CLOUD_PROJECT": self.project}
 
     def error(self, status: int, code: str, message: str, **more: Any) -> Answer:
         """The same shape everywhere; Cloud Storage's has a list of reasons and no status."""
