@@ -22,7 +22,7 @@ from vidorch.request import RESOLUTIONS, Request, parse_ratio
 __all__ = ["Fitted", "ImageSize", "either", "fit", "own_extra", "route_for"]
 
 ImageSize = Callable[[Media], "tuple[int, int] | None"]
-"""Gives an image's width and height as it is shown, or None where that is not known."""
+"""Gives an image's or a clip's width and height as it is shown, or None where that is not known."""
 
 _USUAL_SECONDS = Decimal(5)
 _USUAL_RATIO = Fraction(16, 9)
@@ -158,7 +158,7 @@ def _shape(
     request: Request, able: Capabilities, made: Fitted, image_size: ImageSize | None
 ) -> dict[str, Any]:
     """Resolution, aspect ratio and size to buy."""
-    image = _ratio_of_image(request, image_size)
+    image = _ratio_of_input(request, image_size)
     shapes = _shapes(able)
     legal = [shape for shape in shapes if _is_asked(request, shape, image)]
     if not legal:
@@ -176,7 +176,8 @@ def _shape(
 
     best = min(legal or shapes, key=distance)
     if image and best.ratio and not _wanted_ratio(request) and not _alike(parse_ratio(best.ratio), image):
-        made.notes.append(f"the image is {_as_ratio(image)} and the clip {best.ratio}")
+        source = "image" if request.image is not None else "source"
+        made.notes.append(f"the {source} is {_as_ratio(image)} and the clip {best.ratio}")
     return _bought_shape(request, best, image, bool(legal))
 
 
@@ -257,10 +258,12 @@ def _wanted_ratio(request: Request) -> Fraction | None:
     return None if request.aspect_ratio is None else parse_ratio(request.aspect_ratio)
 
 
-def _ratio_of_image(request: Request, image_size: ImageSize | None) -> Fraction | None:
-    if not isinstance(request.image, Media) or image_size is None:
+def _ratio_of_input(request: Request, image_size: ImageSize | None) -> Fraction | None:
+    """The shape of the first image, else of the source clip; None where it is not known."""
+    source = request.image if request.image is not None else request.video
+    if not isinstance(source, Media) or image_size is None:
         return None
-    size = image_size(request.image)
+    size = image_size(source)
     return Fraction(*size) if size and min(size) > 0 else None
 
 
@@ -334,8 +337,16 @@ def _inputs(request: Request, route: Route, made: Fitted) -> None:
     count = len(request.reference_images)
     if count > able.references:
         made.reasons.append(f"{count} reference image{'s' * (count > 1)}: takes {able.references or 'none'}")
-    if request.image is not None and route.task in _WITHOUT_IMAGE and "image" not in route.fields:
-        made.reasons.append(f"image: {route.task} takes none")
+    for name in ("image", "video"):
+        has_no_place = name not in route.fields and (route.fields or route.task in _WITHOUT_IMAGE)
+        if getattr(request, name) is not None and has_no_place:
+            made.reasons.append(f"{name}: {route.task} takes none")
+    if route.task == "lipsync":  # a face, from a picture or a clip, and a voice: what a route has a place for, it needs
+        for name in ("image", "video", "audio_track"):
+            if name in route.fields and getattr(request, name) is None:
+                made.reasons.append(f"{name.replace('_', ' ')}: needs one")
+    if request.prompt.strip() and route.fields and "prompt" not in route.fields:
+        made.notes.append("prompt: takes none")
     if request.last_image is not None and not able.last_image:
         made.reasons.append("last image: takes none")
     if request.audio_track is not None and not able.audio_track:

@@ -130,7 +130,8 @@ class PriceRow:
     """One line of a price: what it costs when all of `when` holds (`resolution`, `audio`, `task`, ...).
 
     The amount of one clip is `fixed + per_second x billed seconds + per_input_second x input seconds`, in the price's unit.
-    Billed seconds are the output's, at least `minimum_seconds`, rounded up to a multiple of `block_seconds` where that is set.
+    Billed seconds are the output's, at least `minimum_seconds`, rounded up to a multiple of `block_seconds` where that is set;
+    where only input seconds are billed, the same holds for them.
     `high_per_second` is the most it may be where `per_second` is unconfirmed and a dearer figure is known; budgets reserve it.
     """
 

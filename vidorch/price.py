@@ -69,7 +69,7 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
     """Price one clip of a request as it will be bought: every field that a price depends on is filled.
 
     Args:
-        input_seconds: length of the source clip, for prices that count it.
+        input_seconds: length of the source clip or sound, for prices that count it and clips that last as long.
     """
     seconds = None if request.duration is None else _exactly(request.duration)
     if offer.price.rule == "free":
@@ -89,8 +89,12 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
         return _unpriced("it is priced by the second, and how long the clip will be is not known")
     if row.per_input_second and input_seconds is None:
         return _unpriced("seconds of the source clip are billed, and how long it is is not known")
-    billed = _billed(row, seconds if seconds is not None else input_seconds or Decimal(0))
-    base = _EXACT.add(row.fixed, _EXACT.multiply(row.per_input_second, input_seconds or Decimal(0)))
+    source = input_seconds or Decimal(0)
+    if row.per_input_second and not row.per_second:  # minimum and blocks are of what is counted
+        billed = source = _billed(row, source)
+    else:
+        billed = _billed(row, source if seconds is None else seconds)
+    base = _EXACT.add(row.fixed, _EXACT.multiply(row.per_input_second, source))
     dearest = row.per_second if row.high_per_second is None else row.high_per_second
     expected, high = (
         _usd(offer, _EXACT.add(base, _EXACT.multiply(rate, billed))) for rate in (row.per_second, dearest)

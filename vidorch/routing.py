@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from vidorch.catalog import Catalog
 from vidorch.contract import Admission, Endpoint
@@ -16,12 +16,17 @@ from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
 from vidorch.frozen import changed
 from vidorch.inputs import Kind, Media, without_secrets
 from vidorch.money import show_usd
-from vidorch.offer import Offer
+from vidorch.offer import Offer, Route
 from vidorch.planning import NOT_HERE, Plan, PlannedOffer, estimate_of
 from vidorch.price import FREE, Priced, Range, price_of
 from vidorch.request import NAMED_TASKS, Request, is_real, nearest_name
 
-__all__ = ["BUILT_IN", "Choice", "LeftOut", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
+__all__ = ["BUILT_IN", "Choice", "LeftOut", "MediaLength", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
+
+T = TypeVar("T")
+
+MediaLength = Callable[[Media], "Decimal | None"]
+"""Gives the seconds that a clip or a sound lasts, or None where that is not known."""
 
 ANY = "any"
 """The model that stands for those that the catalog does not list, and its family."""
@@ -128,6 +133,7 @@ class _Planner:
     image_size: ImageSize | None
     allow_unpriced: bool = False
     max_cost: Decimal | None = None
+    length: MediaLength | None = None
 
     def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
         """Plan one offer, or say everything that speaks against it."""
@@ -138,7 +144,9 @@ class _Planner:
             return LeftOut(offer.name, f"{request.task}: does {either(offer.routes)}", frozenset({"request"}))
         fitted = fit(request, offer, route, self.image_size)
         against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
-        priced = price_of(offer, fitted.request, route)
+        source = self._source_seconds(offer, fitted.request, route)
+        against += [("request", reason) for reason in _too_long_or_short(request, route, source)]
+        priced = price_of(offer, fitted.request, route, input_seconds=source)
         cost, notes = priced.cost, list(fitted.notes)
         if cost is None and self.max_cost is not None and _is_uncatalogued(offer):
             share = self.max_cost / request.candidates
@@ -184,6 +192,16 @@ class _Planner:
             at_once=endpoint.concurrency if endpoint else None,
             trim_to=fitted.trim_to,
         )
+
+    def _source_seconds(self, offer: Offer, request: Request, route: Route) -> Decimal | None:
+        """How long the source clip is, else the driving sound; looked at only where something depends on it."""
+        source = request.video if request.video is not None else request.audio_track
+        if not isinstance(source, Media) or self.length is None:
+            return None
+        able = route.capabilities
+        lasts_as_long = not able.durations.choices and able.durations.least is None
+        counts = any(row.per_input_second or (row.per_second and lasts_as_long) for row in offer.price.rows)
+        return self.length(source) if counts or able.limits.video_seconds else None
 
     def _admission(self, offer: Offer, request: Request) -> Admission | _Faulty:
         """The provider's own word. One that fails is out itself, and no other offer with it."""
@@ -238,6 +256,7 @@ def make_plan(
     today: date,
     to_run: bool,
     image_size: ImageSize | None = None,
+    length: MediaLength | None = None,
     allow_unpriced: bool = False,
     max_cost: Decimal | None = None,
 ) -> Plan:
@@ -255,6 +274,7 @@ def make_plan(
         image_size: width and height of an image; None leaves all images' shapes unknown.
         allow_unpriced: keep offers whose price nobody knows. max_cost: USD that the call may cost: what is held for an
             offer that the catalog does not list.
+        length: seconds of a clip or a sound; None leaves all lengths unknown.
 
     Raises:
         InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what
@@ -263,7 +283,8 @@ def make_plan(
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
     planner = _Planner(
-        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced, max_cost
+        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced, max_cost,
+        _once_each(length),
     )
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
@@ -387,23 +408,28 @@ def _seconds(offer: Offer, fitted: Fitted) -> Range[float] | None:
     return Range(latency.low + more, latency.expected + more, latency.high + more)
 
 
+def _too_long_or_short(request: Request, route: Route, seconds: Decimal | None) -> list[str]:
+    legal = route.capabilities.limits.video_seconds
+    if request.video is None or seconds is None or legal is None or legal[0] <= seconds <= legal[1]:
+        return []
+    return [f"video of {float(seconds):g} s: takes {float(legal[0]):g} to {float(legal[1]):g} s"]
+
+
 def _end_of(offer: Offer) -> str:
     life = offer.lifecycle
     when = f" on {life.retires}" if life.retires else ""
     return f"switched off by its vendor{when} ({life.source})"
 
 
-def _once_each(image_size: ImageSize | None) -> ImageSize | None:
-    """An image is opened once for a plan, however many offers look at it."""
-    if image_size is None:
+def _once_each(look: Callable[[Media], T] | None) -> Callable[[Media], T] | None:
+    """An input is opened once for a plan, however many offers look at it."""
+    if look is None:
         return None
-    known: dict[
-        int, tuple[Media, tuple[int, int] | None]
-    ] = {}  # holds the image, so that no other gets its id
+    known: dict[int, tuple[Media, T]] = {}  # holds the input, so that no other gets its id
 
-    def size(media: Media) -> tuple[int, int] | None:
+    def seen(media: Media) -> T:
         if id(media) not in known:
-            known[id(media)] = (media, image_size(media))
+            known[id(media)] = (media, look(media))
         return known[id(media)][1]
 
-    return size
+    return seen

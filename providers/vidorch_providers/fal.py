@@ -305,7 +305,7 @@ class Fal(Hosted):
                 ),
                 {},
             )
-            if asked.get("prompt") != job.settings.get("prompt"):
+            if (asked.get("prompt") or "") != (job.settings.get("prompt") or ""):
                 continue
             times = (_time(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
             created = next((at for at in times if at is not None), None)

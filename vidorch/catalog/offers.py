@@ -30,8 +30,8 @@ __all__ = ["CONDITIONS", "CONTEXT_FIELDS", "merge", "read_offer"]
 CONDITIONS: tuple[str, ...] = ("resolution", "audio", "task", "references", "duration")
 """What a price row may depend on, in `when`."""
 
-CONTEXT_FIELDS: tuple[str, ...] = ("samples", "job_id", "webhook")
-"""What a route may map besides the fields of a request: what the engine adds to a submit."""
+CONTEXT_FIELDS: tuple[str, ...] = ("samples", "job_id", "webhook", "fps", "frames", "width", "height")
+"""What a route may map besides the fields of a request: what the engine adds to a submit, and what follows from it."""
 
 _NAME = r"[a-z0-9][a-z0-9._-]*"
 _NAMED = "lower-case letters, digits, '.', '_' and '-'"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -109,6 +110,7 @@ class Market:
             today=datetime.fromtimestamp(self._clock.now(), UTC).date(),
             to_run=to_run,
             image_size=_image_size,
+            length=_length,
             allow_unpriced=call.allow_unpriced,
             max_cost=call.max_cost,
         )
@@ -212,10 +214,20 @@ def _usable(url: str, endpoint: str) -> str:
 
 
 def _image_size(image: Media) -> tuple[int, int] | None:
-    """Width and height of an image that lies here; None for one elsewhere."""
+    """Width and height of an image or a clip that lies here; None for one elsewhere."""
     if image.url is not None:
         return None
     from vidorch import media
 
     info = media.probe(image.path if image.path is not None else image.read())
     return info.width, info.height
+
+
+def _length(source: Media) -> Decimal | None:
+    """Seconds of a clip or a sound that lies here; None for one elsewhere, and for one that carries no times."""
+    if source.url is not None:
+        return None
+    from vidorch import media
+
+    seconds = media.probe(source.path if source.path is not None else source.read()).duration
+    return Decimal(str(round(float(seconds), 3))) if seconds > 0 else None

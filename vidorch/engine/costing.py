@@ -83,7 +83,7 @@ def _reported(purchase: Purchase, reported: Decimal | Billed | None) -> Cost | N
     price = purchase.offer.price
     if reported.unit == "usd":
         return Cost(reported.amount, "reported", reported.amount > 0)
-    if reported.unit and reported.unit == price.unit:
+    if price.unit != "usd" and reported.unit in ("", price.unit):
         usd = reported.amount * price.usd_per_unit
         return Cost(usd, "reported", usd > 0)
     if reported.unit not in ("", "second", "clip"):

@@ -101,7 +101,7 @@ class Porter:
         if output.media_type.startswith("image/"):
             height, width = media.load_still(temporary).shape[:2]
         else:
-            info = media.verify(temporary, duration=purchase.duration, tolerance=0.5, size=purchase.size)
+            info = media.verify(temporary, duration=_length(purchase), tolerance=0.5, size=purchase.size)
             if purchase.trim_to is not None:
                 info = _trim(temporary, purchase.trim_to)
             width, height, frames, has_audio = info.width, info.height, info.frames, info.has_audio
@@ -127,6 +127,12 @@ class Porter:
             temporary, candidate=number, candidates=self.candidates, endpoint=job.endpoint, model=job.model, job_id=job.id,
             suffix=suffix,
         )  # fmt: skip
+
+
+def _length(purchase: Purchase) -> float | None:
+    """Seconds that the file has to last. An extension may come alone or behind its source: any length is taken."""
+    extends = purchase.route is not None and purchase.route.task == "extend"
+    return None if extends else purchase.duration
 
 
 def _said(error: Exception) -> str:
