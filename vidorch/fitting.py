@@ -341,7 +341,9 @@ def _inputs(request: Request, route: Route, made: Fitted) -> None:
         has_no_place = name not in route.fields and (route.fields or route.task in _WITHOUT_IMAGE)
         if getattr(request, name) is not None and has_no_place:
             made.reasons.append(f"{name}: {route.task} takes none")
-    if route.task == "lipsync":  # a face, from a picture or a clip, and a voice: what a route has a place for, it needs
+    if (
+        route.task == "lipsync"
+    ):  # a face, from a picture or a clip, and a voice: what a route has a place for, it needs
         for name in ("image", "video", "audio_track"):
             if name in route.fields and getattr(request, name) is None:
                 made.reasons.append(f"{name.replace('_', ' ')}: needs one")

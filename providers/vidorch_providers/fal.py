@@ -328,7 +328,8 @@ class Fal(Hosted):
     ) -> Delivery:
         """Verify a delivery: Ed25519 over its id, user, time and the body's hash, with the keys that fal publishes."""
         request_id, user, at, signature = (
-            headers.get(f"x-fal-webhook-{name}", "") for name in ("request-id", "user-id", "timestamp", "signature")
+            headers.get(f"x-fal-webhook-{name}", "")
+            for name in ("request-id", "user-id", "timestamp", "signature")
         )
         if not (request_id and at and signature):
             raise unproven("it is not signed", self.title)
@@ -342,7 +343,9 @@ class Fal(Hosted):
         """The public keys, read again after a day."""
         now = context.clock.now()
         if self._keys is None or now - self._keys[0] > KEYS_FOR:
-            reply = await context.http.request("GET", f"{self.platform(context, 'rest.fal.ai')}/.well-known/jwks.json")
+            reply = await context.http.request(
+                "GET", f"{self.platform(context, 'rest.fal.ai')}/.well-known/jwks.json"
+            )
             if not reply.ok:
                 raise self.wrong(reply)
             keys = reply.json().get("keys") or ()

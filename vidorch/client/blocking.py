@@ -152,7 +152,13 @@ class Client:
         return self._portal.call(inner.check, endpoint, scope=scope)
 
     def handle_webhook(
-        self, endpoint: str, headers: Mapping[str, str], body: bytes, url: str | None = None, *, scope: str = "default"
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        url: str | None = None,
+        *,
+        scope: str = "default",
     ) -> Received:
         """See `AsyncClient.handle_webhook`. Safe to call from a web server's own threads."""
         inner = self._ready()

@@ -63,7 +63,9 @@ class Asked:
     def purchase(self, entry: int, candidate: int, samples: int, ids: Ids, *, anew: int = 0) -> Purchase:
         """What is bought for `samples` candidates from `candidate` on."""
         return Purchase.of_plan(
-            self.entries[entry], samples=samples, seed=self.seed(entry, candidate, ids, anew=anew),
+            self.entries[entry],
+            samples=samples,
+            seed=self.seed(entry, candidate, ids, anew=anew),
             webhook=self.call.webhook,
         )
 
