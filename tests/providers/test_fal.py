@@ -3,14 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
-from vidorch.testing import ProviderConformance
-from vidorch.testing.servers import ProtocolServer, serve
+import pytest
+
+from tests.providers.hosted import HostedConformance, Signed
+from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
+from vidorch.testing.clips import still_bytes
+from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+from vidorch.testing.servers.base import RemoteJob
+from vidorch_providers import fal
 
 
-class TestFal(ProviderConformance):
+def detail(kind: str, message: str) -> VendorError:
+    """A model's own 422."""
+    return VendorError(
+        422, "", "", detail=[{"loc": ["body", "prompt"], "msg": message, "type": kind, "input": "x"}]
+    )
+
+
+class TestFal(HostedConformance):
     model = "fal/kling-3.0-standard"
     asks = {"prompt": "a red ball rolling left", "duration": 5}
+    image_model, image_field = "fal/kling-3.0-standard", "start_image_url"
+    video_model, video_field = "fal/kling-o3-pro", "video_url"
+    refusals = {
+        "policy": (detail("content_policy_violation", "The content was flagged."), Refused),
+        "missing": (detail("missing", "Field required"), InvalidRequest),
+        "enum": (detail("one_of", "duration has to be one of 5, 10"), InvalidRequest),
+        "feature": (detail("feature_not_supported", "No audio here"), InvalidRequest),
+        "a word of tomorrow's": (detail("too_purple", "Less purple, please"), InvalidRequest),
+        "request": (VendorError(400, "bad_request", "The body is no JSON"), InvalidRequest),
+        "balance": (VendorError(403, "", "User is locked. Reason: Exhausted balance."), OverBudget),
+        "right": (VendorError(403, "", "You may not use this endpoint"), Unsupported),
+        "no endpoint": (VendorError(404, "not_found", "Application not found"), Unsupported),
+    }
+    endings = {
+        "policy": (Fate(ending="refused", message="The content was flagged by a checker."), Refused),
+        "nothing made": (
+            Fate(ending="failed", code="no_media_generated", message="No media was made."),
+            Refused,
+        ),
+        "an input": (
+            Fate(ending="failed", code="image_too_small", message="The image is too small."),
+            InvalidRequest,
+        ),
+        "internal": (
+            Fate(ending="failed", code="internal_server_error", message="It broke."),
+            ProviderFailed,
+        ),
+        "too long": (
+            Fate(ending="failed", code="generation_timeout", message="It took too long."),
+            ProviderFailed,
+        ),
+        "another's 400": (
+            Fate(ending="failed", code="downstream_service_error", message="Kling is gone."),
+            ProviderFailed,
+        ),
+        "no start": (
+            Fate(ending="failed", code="startup_timeout", message="It did not start."),
+            ProviderFailed,
+        ),
+        "runner": (
+            Fate(ending="failed", code="runner_disconnected", message="The runner left."),
+            ProviderFailed,
+        ),
+        "cancelled": (Fate(ending="cancelled"), ProviderFailed),
+        "late policy": (Fate(filtered=1), Refused),
+    }
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("fal", clock=clock, key=self.key)
+
+    def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
+        return cast("Signed", cast("Any", server).signed(job, at=at))
+
+    def test_a_large_input_goes_up_in_parts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is more than ten parts long is sent part by part, and put together there."""
+        picture = still_bytes((256, 144))
+        monkeypatch.setattr(fal, "_PART", len(picture) // 12)
+        outcome, server = self.call(tmp_path, model=self.image_model, image=picture)
+        assert outcome.error is None, outcome.error
+        assert server.count("part") > 10
+        assert picture == self.uploaded(server, server.jobs[0].body[self.image_field])
+
+    def test_a_submit_without_a_prompt_is_found_again(self, tmp_path: Path) -> None:
+        """A motion may be asked for without words, which the list then has not either."""
+        from vidorch.testing.clips import clip_bytes
+
+        outcome, server = self.call(
+            tmp_path, lambda server: server.fail("submit", "reset-after"), model="fal/kling-3.0-standard", task="motion",
+            prompt="", duration=None, image=still_bytes((64, 36)), video=clip_bytes((64, 36), 5),
+        )  # fmt: skip
+        assert outcome.error is None, outcome.error
+        assert len(server.jobs) == 1
+
+    def test_a_still_is_fetched(self, tmp_path: Path) -> None:
+        """An image of the size that was bought, for what its megapixels cost."""
+        outcome, server = self.call(
+            tmp_path,
+            model="fal/flux-schnell",
+            task="image",
+            duration=None,
+            resolution="1080p",
+            aspect_ratio="16:9",
+        )
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert outcome.result.clip.path is not None
+        assert outcome.result.clip.path.suffix == ".png"
+        assert {"width": 1920, "height": 1088} == server.jobs[0].body["image_size"]
+        assert str(outcome.result.cost) == "0.009"  # 3 megapixels of 0.003, as fal's own header has it
+
+    def test_a_wrong_input_may_be_found_out_by_the_runner(self, tmp_path: Path) -> None:
+        """Then it is a failure of the job, and whether it is billed is not said."""
+
+        def later(server: ProtocolServer) -> None:
+            cast("Any", server).late = True
+
+        outcome, server = self.call(tmp_path, later, extra={"fal": {"shot_type": "wild"}})
+        assert isinstance(outcome.error, InvalidRequest)
+        assert "shot_type" in str(outcome.error)
+        self._holds(outcome, server)

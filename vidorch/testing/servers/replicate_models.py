@@ -4,7 +4,7 @@ Source: the models' schema pages (`https://replicate.com/<owner>/<name>/api/sche
 2026, read 2026-11-22. Lengths are integers here where fal has strings, and frames are called `start_image`, not
 `start_image_url`.
 
-Not confirmed: whether a field that is in no schema is refused or passed over (here it is refused); `cfg_scale` of Kling 2.0
+Not confirmed: whether a field that is not in a schema is refused or passed over (here it is refused); `cfg_scale` of Kling 2.0
 and 2.1 Master; the shapes of Kling's lip-sync and motion control, of Kling 3 Omni's references, of Wan 2.2's frames, and of
 Hailuo's, Seedance's, Runway's and Flux's further fields. Models that are not here take any object.
 """

@@ -1,0 +1,62 @@
+"""Replicate's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from tests.providers.hosted import HostedConformance, Signed
+from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
+from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+from vidorch.testing.servers.base import RemoteJob
+
+
+class TestReplicate(HostedConformance):
+    model = "replicate/kling-3.0-standard"
+    asks = {"prompt": "a red ball rolling left", "duration": 5}
+    image_model, image_field = "replicate/kling-3.0-standard", "start_image"
+    video_model, video_field = "replicate/gen4-aleph", "video"
+    refusals = {
+        "input": (VendorError(422, "", "- input.duration: has to be at most 15"), InvalidRequest),
+        "envelope": (VendorError(400, "", "The request body is not valid JSON"), InvalidRequest),
+        "credit": (VendorError(402, "", "You have insufficient credit to run this model."), OverBudget),
+        "right": (VendorError(403, "", "You may not run this model."), Unsupported),
+        "no model": (VendorError(404, "", "The requested resource could not be found."), Unsupported),
+    }
+    endings = {
+        "refused": (Fate(ending="refused", message="The input was flagged as sensitive. (E005)"), Refused),
+        "flagged without a code": (
+            Fate(ending="failed", message="Content flagged as sensitive by Kling"),
+            Refused,
+        ),
+        "memory": (Fate(ending="failed", code="E1001", message="CUDA out of memory"), ProviderFailed),
+        "unknown": (Fate(ending="failed", code="E1000", message="Unknown error"), ProviderFailed),
+        "start": (Fate(ending="failed", code="E6716", message="Start timeout"), ProviderFailed),
+        "a code of tomorrow's": (
+            Fate(ending="failed", code="E9999", message="Something new"),
+            ProviderFailed,
+        ),
+        "failed": (Fate(ending="failed", message="The worker died"), ProviderFailed),
+        "cancelled": (Fate(ending="cancelled"), ProviderFailed),
+        "aborted": (Fate(ending="aborted"), ProviderFailed),
+    }
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("replicate", clock=clock, key=self.key)
+
+    def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
+        server.end(job, "done")
+        return cast("Signed", cast("Any", server).signed(job, at=at))
+
+    def test_the_list_is_read_page_by_page(self, tmp_path: Path) -> None:
+        """A submit whose reply was lost is found behind those that came after it."""
+
+        def before(server: ProtocolServer) -> None:
+            cast("Any", server).page = 1
+            server.fail("submit", "reset-after")
+
+        outcome, server = self.call(tmp_path, before, candidates=3)
+        assert outcome.error is None, outcome.error
+        assert {job.id for job in server.jobs} == {job.remote_id for job in outcome.jobs}
+        assert server.count("find") >= 3
