@@ -32,11 +32,12 @@ def test_cost_is_the_first_line_for_all_candidates() -> None:
     made = estimate("kling-3.0-pro", "gen4.5", duration=5, candidates=3)
     assert [line.offer for line in made.lines] == [
         "kling/kling-3.0-pro",
+        "replicate/kling-3.0-pro",
         "fal/kling-3.0-pro",
         "runway/gen4.5",
     ]
     assert made.cost == Range(Decimal("1.68"), Decimal("1.68"), Decimal("1.68"))
-    assert made.lines[1].cost == Range(Decimal("1.68"), Decimal("1.68"), Decimal("3.36"))
+    assert made.lines[2].cost == Range(Decimal("1.68"), Decimal("1.68"), Decimal("3.36"))
 
 
 def test_free() -> None:

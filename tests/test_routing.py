@@ -26,7 +26,7 @@ from vidorch.routing import Choice, Plan, PlannedOffer, estimate_of, make_plan
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
 GIF = b"GIF89a" + bytes(58)
 TODAY = date(2026, 11, 22)
-ALL = ("local", "fal", "kling", "vertex", "runway", "openai")
+ALL = ("local", "fal", "replicate", "kling", "vertex", "runway", "openai")
 
 
 def plan(
@@ -100,7 +100,11 @@ class TestNames:
 
     def test_bare_name_is_cheapest_first(self) -> None:
         """A bare name is all its endpoints, cheapest first, and of two that cost alike the one that is sure of it."""
-        assert names(plan("kling-3.0-pro")) == ["kling/kling-3.0-pro", "fal/kling-3.0-pro"]
+        assert names(plan("kling-3.0-pro")) == [
+            "kling/kling-3.0-pro",
+            "replicate/kling-3.0-pro",
+            "fal/kling-3.0-pro",
+        ]
 
     def test_list_is_an_order(self) -> None:
         """A list is an order of preference, whatever it costs."""
@@ -115,6 +119,7 @@ class TestNames:
         assert names(plan(["fal/kling-3.0-pro", "kling-3.0-pro"])) == [
             "fal/kling-3.0-pro",
             "kling/kling-3.0-pro",
+            "replicate/kling-3.0-pro",
         ]
 
     @pytest.mark.parametrize(
@@ -135,7 +140,8 @@ class TestNames:
     def test_endpoint_of_ones_own_by_bare_name(self) -> None:
         """A bare name means that endpoint, too."""
         made = plan("kling-3.0-pro", endpoints={"fal-eu": Endpoint("fal-eu", "fal")})
-        assert set(names(made)) == {"fal-eu/kling-3.0-pro", "fal/kling-3.0-pro", "kling/kling-3.0-pro"}
+        here = {"fal/kling-3.0-pro", "kling/kling-3.0-pro", "replicate/kling-3.0-pro"}
+        assert set(names(made)) == {"fal-eu/kling-3.0-pro", *here}
 
 
 class TestChoice:
@@ -224,7 +230,7 @@ class TestDuration:
     )  # fmt: skip
     def test_choices(self, asked: float, fit: Any, bought: float) -> None:
         """Of 4, 6 and 8 s the right one is bought; of two equally near the longer."""
-        assert only(plan("veo-3.1", duration=asked, fit=fit)).request.duration == bought
+        assert only(plan("vertex/veo-3.1", duration=asked, fit=fit)).request.duration == bought
 
     @pytest.mark.parametrize(
         ("asked", "fit", "bought"),
@@ -237,9 +243,9 @@ class TestDuration:
     @pytest.mark.parametrize(
         ("model", "asked", "fit", "says"),
         [
-            ("veo-3.1", 7, None, "duration 7 s: makes 4, 6 or 8"),
-            ("veo-3.1", 7.5, "strict", "duration 7.5 s: makes 4, 6 or 8"),
-            ("veo-3.1", 8.5, "exact", "duration 8.5 s: makes 4, 6 or 8"),
+            ("vertex/veo-3.1", 7, None, "duration 7 s: makes 4, 6 or 8"),
+            ("vertex/veo-3.1", 7.5, "strict", "duration 7.5 s: makes 4, 6 or 8"),
+            ("vertex/veo-3.1", 8.5, "exact", "duration 8.5 s: makes 4, 6 or 8"),
             ("gen4.5", 11, None, "duration 11 s: makes whole seconds from 2 to 10"),
             ("mini", 5, None, "duration 5 s: makes 2"),
         ],
@@ -257,7 +263,7 @@ class TestDuration:
 
     def test_difference_is_noted(self) -> None:
         """A clip that is not exactly as long as asked is told."""
-        assert "duration 7.6 s: 8 s are made" in only(plan("veo-3.1", duration=7.6)).notes
+        assert "duration 7.6 s: 8 s are made" in only(plan("vertex/veo-3.1", duration=7.6)).notes
 
     def test_route_of_its_own(self) -> None:
         """A route's own lengths count: with references Veo makes 8 s only."""
@@ -271,13 +277,17 @@ class TestShape:
         ("model", "fields", "says"),
         [
             ("gen4.5", {"resolution": "1080p"}, "resolution 1080p: makes 720p"),
-            ("veo-3.1", {"aspect_ratio": "1:1"}, "aspect ratio 1:1: makes 16:9 or 9:16"),
+            ("vertex/veo-3.1", {"aspect_ratio": "1:1"}, "aspect ratio 1:1: makes 16:9 or 9:16"),
             (
                 "gen4.5",
                 {"resolution": "4k", "aspect_ratio": "1:1"},
                 "resolution 4k: makes 720p; aspect ratio 1:1: makes 16:9 or 9:16",
             ),
-            ("veo-3.1", {"size": "1000x1000"}, "size 1000x1000: makes 720p, 1080p or 4k in 16:9 or 9:16"),
+            (
+                "vertex/veo-3.1",
+                {"size": "1000x1000"},
+                "size 1000x1000: makes 720p, 1080p or 4k in 16:9 or 9:16",
+            ),
             ("gen4.5", {"size": "1920x1080"}, "size 1920x1080: makes 1280x720 or 720x1280"),
             ("mini", {"resolution": "720p"}, "resolution 720p: makes 256p"),
         ],
@@ -304,7 +314,7 @@ class TestShape:
 
     def test_filled(self) -> None:
         """What was not given is 16:9 and nearest to 720p, with above before below."""
-        bought = only(plan("veo-3.1")).request
+        bought = only(plan("vertex/veo-3.1")).request
         assert (bought.duration, bought.resolution, bought.aspect_ratio, bought.audio) == (
             6.0,
             "720p",
@@ -314,13 +324,13 @@ class TestShape:
 
     def test_filled_from_the_image(self) -> None:
         """With an image the legal shape nearest to it is taken."""
-        assert only(plan("veo-3.1", image=PNG, image_size=(900, 1600))).request.aspect_ratio == "9:16"
+        assert only(plan("vertex/veo-3.1", image=PNG, image_size=(900, 1600))).request.aspect_ratio == "9:16"
 
     def test_other_shape_than_the_image_is_noted(self) -> None:
         """A clip of another shape than its image is told."""
         assert (
             "the image is 1:1 and the clip 16:9"
-            in only(plan("veo-3.1", image=PNG, image_size=(512, 512))).notes
+            in only(plan("vertex/veo-3.1", image=PNG, image_size=(512, 512))).notes
         )
 
     def test_image_s_own_shape(self) -> None:
@@ -383,10 +393,10 @@ class TestSettings:
             ("vertex/veo-3.1", {"reference_images": [PNG] * 4}, "4 reference images: takes 3"),
             ("gen4.5", {"image": PNG, "last_image": PNG}, "first-last-frame: does text-to-video or image-to-video"),
             (
-                "veo-3.1", {"image": PNG, "reference_images": [PNG], "task": "reference-to-video"},
+                "vertex/veo-3.1", {"image": PNG, "reference_images": [PNG], "task": "reference-to-video"},
                 "image: reference-to-video takes none",
             ),
-            ("veo-3.1", {"audio_track": b"ID3" + bytes(60)}, "audio track: takes none"),
+            ("vertex/veo-3.1", {"audio_track": b"ID3" + bytes(60)}, "audio track: takes none"),
             (
                 "mini", {"steps": 1, "audio": True, "duration": 9},
                 "duration 9 s: makes 2; sound: makes silent clips; steps 1: takes 2 to 64",
@@ -457,13 +467,13 @@ class TestExtra:
             ("gen4.5", {"runway": {"model": "other"}}, "'model', and that is set by vidorch"),
             ("gen4.5", {"runway": {"outputFormat": "prores"}}, "changes the price"),
             (
-                "veo-3.1",
+                "vertex/veo-3.1",
                 {"vertex": {"parameters": {"sampleCount": 4}}},
                 "'parameters.sampleCount', and that is what samples= sets",
             ),
-            ("veo-3.1", {"vertex": {"parameters.seed": 4}}, "what seed= sets"),
-            ("veo-3.1", {"vertex": {"instances": [{}]}}, "'instances', and that is what prompt= sets"),
-            ("veo-3.1", {"vertex": {"parameters": {}}}, "'parameters', and that is what"),
+            ("vertex/veo-3.1", {"vertex": {"parameters.seed": 4}}, "what seed= sets"),
+            ("vertex/veo-3.1", {"vertex": {"instances": [{}]}}, "'instances', and that is what prompt= sets"),
+            ("vertex/veo-3.1", {"vertex": {"parameters": {}}}, "'parameters', and that is what"),
         ],
     )
     def test_what_vidorch_sets(self, model: str, extra: dict[str, Any], says: str) -> None:
@@ -474,7 +484,7 @@ class TestExtra:
 
     def test_beside_what_vidorch_sets(self) -> None:
         """Another key in the same table is the caller's."""
-        entry = only(plan("veo-3.1", extra={"vertex": {"parameters": {"storageUri": "gs://x"}}}))
+        entry = only(plan("vertex/veo-3.1", extra={"vertex": {"parameters": {"storageUri": "gs://x"}}}))
         assert entry.request.extra == {"vertex": {"parameters": {"storageUri": "gs://x"}}}
 
     def test_for_nobody(self) -> None:
@@ -492,9 +502,9 @@ class TestLifecycle:
         with pytest.raises(Retired) as caught:
             made.require()
         assert caught.value.offers == (
-            "fal/kling-3.0-standard ($0.42; needs FAL_KEY)",
-            "kling/kling-3.0-pro ($0.56; needs KLINGAI_API_KEY)",
-            "runway/gen4.5 ($0.60)",
+            "fal/wan-2.2-a14b-turbo ($0.10; needs FAL_KEY)",
+            "replicate/seedance-1.5-pro ($0.13; needs REPLICATE_API_TOKEN)",
+            "fal/kling-2.5-turbo-pro ($0.35; needs FAL_KEY)",
         )
         assert "2026-09-24" in str(caught.value)
         assert caught.value.charged is False
@@ -511,7 +521,7 @@ class TestLifecycle:
             today=date(2026, 11, 1),
         )
         assert made.alternatives == (
-            "vertex/veo-3.1-fast ($4.80)", "fal/kling-3.0-4k ($6.72)", "vertex/veo-3.1 ($9.60)",
+            "fal/ltx-2.3-fast ($2.56)", "vertex/veo-3.1-fast ($4.80)", "fal/ltx-2.3-pro ($5.12)",
         )  # fmt: skip
 
     def test_no_provider_for_a_hosted_model(self) -> None:
@@ -523,13 +533,13 @@ class TestLifecycle:
 
     def test_unconfirmed_end_goes_last(self) -> None:
         """An end that the vendor has not confirmed keeps the offer, at the end of the plan, with a note."""
-        made = plan(["veo-3.1-lite", "gen4.5"])
+        made = plan(["vertex/veo-3.1-lite", "gen4.5"])
         assert names(made) == ["runway/gen4.5", "vertex/veo-3.1-lite"]
         assert any("goes last" in note and "2026-11-17" in note for note in made.entries[1].notes)
 
     def test_before_that_day(self) -> None:
         """Before that day the order is the caller's, and the coming end is noted."""
-        made = plan(["veo-3.1-lite", "gen4.5"], today=date(2026, 11, 16))
+        made = plan(["vertex/veo-3.1-lite", "gen4.5"], today=date(2026, 11, 16))
         assert names(made) == ["vertex/veo-3.1-lite", "runway/gen4.5"]
         assert any(
             "will be switched off on 2026-11-17 (not confirmed)" in note for note in made.entries[0].notes
@@ -573,13 +583,16 @@ class TestToRun:
         """A bare name is the endpoints that can run; the others are left out with the reason."""
         made = plan("kling-3.0-pro", keys=("fal",), to_run=True)
         assert names(made) == ["fal/kling-3.0-pro"]
-        assert made.left_out[0].reason == "needs KLINGAI_API_KEY"
+        assert {one.offer_name: one.reason for one in made.left_out} == {
+            "kling/kling-3.0-pro": "needs KLINGAI_API_KEY", "replicate/kling-3.0-pro": "needs REPLICATE_API_TOKEN",
+        }  # fmt: skip
 
     def test_estimate_needs_no_key(self) -> None:
         """A plan that is not to run keeps them all and says what each needs."""
         made = plan("kling-3.0-pro", keys=(), installed=("local", "fal"))
         assert {entry.offer.name: entry.needs for entry in made.entries} == {
             "fal/kling-3.0-pro": ("FAL_KEY",), "kling/kling-3.0-pro": ("provider not in this version", "KLINGAI_API_KEY"),
+            "replicate/kling-3.0-pro": ("provider not in this version", "REPLICATE_API_TOKEN"),
         }  # fmt: skip
 
     def test_all_reasons_at_once(self) -> None:
@@ -640,7 +653,7 @@ class TestFaultyProvider:
 
     def test_package_missing_to_run(self) -> None:
         """What is to run goes to the next offer, and the first one is left out with what to do."""
-        made = plan("kling-3.0-pro", trouble={"fal": ABSENT}, to_run=True)
+        made = plan(["fal/kling-3.0-pro", "kling/kling-3.0-pro"], trouble={"fal": ABSENT}, to_run=True)
         (one,) = made.left_out
         assert (names(made), one.kinds) == (["kling/kling-3.0-pro"], frozenset({"provider"}))
         assert one.reason == (
@@ -677,7 +690,10 @@ class TestFaultyProvider:
 
 def test_unpriced_is_left_out() -> None:
     """An offer without a price for this request is left out with that reason."""
-    assert reason(plan("veo-3.1-fast", resolution="4k")) == "no price is known for resolution 4k, audio off"
+    assert (
+        reason(plan("vertex/veo-3.1-fast", resolution="4k"))
+        == "no price is known for resolution 4k, audio off"
+    )
 
 
 def test_unconfirmed_price_is_noted() -> None:

@@ -31,12 +31,12 @@ CASES: list[tuple[str, str, dict[str, Any], float | str | None, str, str | None]
     ("fal/kling-2.6-pro", "image-to-video", LOUD, 10, "1.40", "1.47"),
     ("fal/kling-3.0-turbo-pro", "text-to-video", LOUD, 5, "0.70", None),
     ("fal/kling-3.0-turbo-standard", "text-to-video", LOUD, 5, "0.56", "0.70"),
-    ("fal/kling-o3-standard", "reference-to-video", QUIET, 5, "0.42", None),
-    ("fal/kling-o3-standard", "text-to-video", LOUD, 5, "0.56", None),
-    ("fal/kling-o3-4k", "text-to-video", QUIET, 5, "2.10", None),
-    ("fal/kling-o3-pro", "text-to-video", QUIET, 5, "0.56", None),
-    ("fal/kling-o3-pro", "image-to-video", LOUD, 5, "0.70", None),
-    ("fal/kling-o3-pro", "edit", LOUD, "4.5", "1.512", None),  # 4.5 x 0.336
+    ("fal/kling-3.0-omni-standard", "reference-to-video", QUIET, 5, "0.42", None),
+    ("fal/kling-3.0-omni-standard", "text-to-video", LOUD, 5, "0.56", None),
+    ("fal/kling-3.0-omni-4k", "text-to-video", QUIET, 5, "2.10", None),
+    ("fal/kling-3.0-omni-pro", "text-to-video", QUIET, 5, "0.56", None),
+    ("fal/kling-3.0-omni-pro", "image-to-video", LOUD, 5, "0.70", None),
+    ("fal/kling-3.0-omni-pro", "edit", LOUD, "4.5", "1.512", None),  # 4.5 x 0.336
     ("fal/kling-4.0", "text-to-video", LOUD | {"resolution": "720p"}, 30, "4.71", None),  # 30 x 0.157
     ("fal/kling-4.0", "reference-to-video", LOUD | {"resolution": "1080p"}, 8, "1.88", None),  # 8 x 0.235
     ("fal/kling-4.0", "edit", LOUD | {"resolution": "720p"}, "6", "1.128", None),  # (6 + 6) x 0.094
@@ -176,7 +176,7 @@ def test_every_row_has_a_case() -> None:
         ("replicate/veo-3.1-lite", "text-to-video", QUIET | {"resolution": "1080p"}, 4),
         ("fal/ltx-2.3-fast", "text-to-video", QUIET | {"resolution": "4k"}, 12),
         ("fal/kling-2.6-pro", "motion", QUIET, "5"),
-        ("fal/kling-o3-pro", "edit", QUIET, None),
+        ("fal/kling-3.0-omni-pro", "edit", QUIET, None),
         ("fal/kling-lipsync", "lipsync", LOUD, None),
         ("fal/pika-2.2", "text-to-video", QUIET, 5),
         ("fal/kling-o1-pro", "image-to-video", QUIET, 5),

@@ -7,12 +7,15 @@ import sys
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from vidorch.catalog import load, shipped
-from vidorch.offer import Lifecycle, Offer
+from vidorch.offer import Lifecycle, Offer, PriceRow
+from vidorch.price import price_of
+from vidorch.request import Request
 
 OFFERS = shipped().offers
 TODAY = date(2026, 11, 22)
@@ -22,8 +25,8 @@ each_offer = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.na
 
 @each_offer
 def test_every_price_row_has_a_source_and_a_day(offer: Offer) -> None:
-    """No price without the page it was read on and the day it was read."""
-    assert offer.price.rule == "free" or offer.price.rows
+    """No price without the page it was read on and the day it was read; where none is known, why."""
+    assert offer.price.rule == "free" or offer.price.rows or offer.price.note
     assert all(row.source.strip() and row.as_of and row.as_of <= TODAY for row in offer.price.rows)
 
 
@@ -37,11 +40,20 @@ def test_every_lifecycle_and_latency_has_a_source(offer: Offer) -> None:
 
 @each_offer
 def test_every_offer_can_be_asked(offer: Offer) -> None:
-    """A hosted offer names its key's variable and maps the prompt and the length; the built-in one needs neither."""
+    """A hosted offer names its key's variable and maps the prompt and the length; the built-in one needs neither.
+
+    No words are needed where a sound says them, and no length where only one is made, or where the input's decides.
+    """
     hosted = offer.provider != "local"
     assert bool(offer.variables) == hosted
     for route in offer.routes.values():
-        assert not hosted or {"prompt", "duration"} <= route.fields.keys()
+        legal = route.capabilities.durations
+        assert not hosted or route.task == "lipsync" or "prompt" in route.fields
+        assert (
+            not hosted
+            or {"duration", "frames"} & route.fields.keys()
+            or (legal.least is None and len(legal.choices) < 2)
+        )
         assert route.path
         assert "{model}" not in route.path
 
@@ -51,6 +63,7 @@ def test_every_input_of_a_task_has_a_field(offer: Offer) -> None:
     """A route that takes an image, a last image or references says where they go."""
     needed = {
         "image-to-video": {"image"}, "first-last-frame": {"image", "last_image"}, "reference-to-video": {"reference_images"},
+        "edit": {"video"}, "restyle": {"video"}, "extend": {"video"}, "motion": {"image", "video"}, "lipsync": {"audio_track"},
     }  # fmt: skip
     for task, route in offer.routes.items():
         assert offer.provider == "local" or needed.get(task, set()) <= route.fields.keys()
@@ -61,14 +74,15 @@ def test_no_fact_stands_twice() -> None:
     """No offer has two rows, no title two offers, and a vendor's model costs the same wherever two of our names stand for it."""
     assert len({offer.name for offer in OFFERS}) == len(OFFERS)
     assert len({offer.title for offer in OFFERS}) == len(OFFERS)
-    seen: dict[tuple[object, ...], Decimal] = {}
+    seen: dict[tuple[object, ...], PriceRow | None] = {}
     for offer in OFFERS:
-        made = offer.routes["text-to-video"].capabilities.resolutions
-        for row in offer.price.rows:
-            for resolution in row.when.get("resolution", made):
-                for audio in row.when.get("audio", (True, False)):
-                    fact = (offer.endpoint, offer.vendor_model, resolution, audio)
-                    assert seen.setdefault(fact, row.per_second) == row.per_second
+        for route in offer.routes.values():
+            for resolution, audio in product(route.capabilities.resolutions or (None,), (True, False)):
+                row = price_of(
+                    offer, Request(prompt="x", duration=5, resolution=resolution, audio=audio), route
+                ).row
+                fact = (offer.endpoint, route.path, tuple(route.fixed.items()), route.task, resolution, audio)
+                assert seen.setdefault(fact, row) == row
 
 
 def test_what_has_ended() -> None:
@@ -112,7 +126,9 @@ def test_built_in() -> None:
 def test_one_file_per_family() -> None:
     """Each shipped file holds one family, and is called by its name or by its maker's."""
     folder = Path(load.__code__.co_filename).parent / "data"
-    assert {path.stem for path in folder.glob("*.toml")} == {"kling", "mini", "runway", "sora", "veo"}
+    assert {path.stem for path in folder.glob("*.toml")} == {
+        "flux", "hailuo", "kling", "ltx", "mini", "pika", "runway", "seedance", "sora", "veo", "wan",
+    }  # fmt: skip
     for offer in OFFERS:
         assert (folder / f"{offer.family}.toml").is_file()
 

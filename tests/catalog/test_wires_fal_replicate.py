@@ -221,7 +221,7 @@ def test_what_has_no_price() -> None:
     ("name", "field", "wrong"),
     [
         ("fal/kling-2.5-turbo-pro", "duration", FieldMap("duration", "integer")),
-        ("fal/kling-o3-standard", "prompt", FieldMap("text")),
+        ("fal/kling-3.0-omni-standard", "prompt", FieldMap("text")),
         ("replicate/veo-3.1", "duration", FieldMap("duration", "string")),
         ("replicate/hailuo-2.3", "resolution", FieldMap("resolution", form="{}P")),
     ],

@@ -27,7 +27,7 @@ class TestFal(HostedConformance):
     model = "fal/kling-3.0-standard"
     asks = {"prompt": "a red ball rolling left", "duration": 5}
     image_model, image_field = "fal/kling-3.0-standard", "start_image_url"
-    video_model, video_field = "fal/kling-o3-pro", "video_url"
+    video_model, video_field = "fal/kling-3.0-omni-pro", "video_url"
     refusals = {
         "policy": (detail("content_policy_violation", "The content was flagged."), Refused),
         "missing": (detail("missing", "Field required"), InvalidRequest),
