@@ -169,6 +169,15 @@ def test_input_seconds() -> None:
     assert "seconds of the source clip" in price(offer, 4).reason
 
 
+@pytest.mark.parametrize(("seconds", "cost"), [("2", "0.07"), ("5", "0.07"), ("5.1", "0.14"), ("10", "0.14")])
+def test_blocks_of_the_source(seconds: str, cost: str) -> None:
+    """Where the source's seconds alone are billed, they are rounded up to whole blocks."""
+    priced = price(
+        made_up({"per_input_second": "0.014", "block_seconds": 5}), None, input_seconds=Decimal(seconds)
+    )
+    assert priced.cost == Range(*[Decimal(cost)] * 3)
+
+
 def test_own_length() -> None:
     """A clip as long as its input is billed by the input's length."""
     offer = made_up({"per_second": "0.10"})

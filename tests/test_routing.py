@@ -25,6 +25,8 @@ from vidorch.routing import Choice, Plan, PlannedOffer, estimate_of, make_plan
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
 GIF = b"GIF89a" + bytes(58)
+MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(52)
+MP3 = b"ID3" + bytes(61)
 TODAY = date(2026, 11, 22)
 ALL = ("local", "fal", "replicate", "kling", "vertex", "runway", "openai")
 
@@ -42,6 +44,7 @@ def plan(
     today: date = TODAY,
     to_run: bool = False,
     trouble: dict[str, Exception] | None = None,
+    length: str | None = None,
     **fields: Any,
 ) -> Plan:
     def admit(offer: Offer, _: Request) -> Admission:
@@ -62,6 +65,7 @@ def plan(
         today=today,
         to_run=to_run,
         image_size=(lambda _: image_size) if image_size else None,
+        length=(lambda _: Decimal(length)) if length else None,
     )
 
 
@@ -369,6 +373,82 @@ class TestShape:
             has_credentials=lambda _: True, admit=lambda *_: Admission(), today=TODAY, to_run=False, image_size=size,
         )  # fmt: skip
         assert len(opened) == 1
+
+
+class TestSource:
+    """A clip or a sound that is worked on."""
+
+    def test_its_length_is_paid_for(self) -> None:
+        """What lasts as long as its source is priced by that: 4.5 x 0.336."""
+        made = only(plan("fal/kling-3.0-omni-pro", video=MP4, task="edit", length="4.5"))
+        assert (made.cost.high, made.billed_seconds) == (Decimal("1.512"), Decimal("4.5"))
+
+    def test_a_sound_s_length_is_paid_for(self) -> None:
+        """A picture that speaks lasts as long as what it says: 12 x 0.115."""
+        made = only(plan("fal/kling-avatar-2-pro", image=PNG, audio_track=MP3, task="lipsync", length="12"))
+        assert made.cost.high == Decimal("1.38")
+
+    def test_unknown_length_is_the_longest_there_may_be(self) -> None:
+        """A source elsewhere is priced at the longest that the vendor takes, and a note says so."""
+        made = only(plan("fal/kling-3.0-omni-pro", video="https://example.com/a.mp4", task="edit"))
+        assert made.cost.high == Decimal("3.36")
+        assert "how long the source is is not known here: priced as 10 s, the longest it may be" in made.notes
+
+    def test_unknown_length_without_an_end_has_no_price(self) -> None:
+        """Where no longest length is known either, there is no bounded price."""
+        assert "how long the clip will be is not known" in reason(
+            plan("replicate/gen4-aleph", video="https://example.com/a.mp4", task="edit")
+        )
+
+    @pytest.mark.parametrize("length", ["2.9", "10.1"])
+    def test_too_short_or_too_long(self, length: str) -> None:
+        """A source of a length that the vendor does not take leaves it out."""
+        made = plan("fal/kling-3.0-omni-pro", video=MP4, task="edit", length=length)
+        assert reason(made) == f"video of {length} s: takes 3 to 10 s"
+
+    def test_nothing_is_opened_for_nothing(self) -> None:
+        """Where neither price nor limits depend on the length, nobody looks."""
+        looked: list[object] = []
+
+        def length(media: object) -> Decimal:
+            looked.append(media)
+            return Decimal(5)
+
+        make_plan(
+            Request(prompt="x", video=MP4, task="extend"), ["fal/veo-3.1"], catalog=shipped(), endpoints={}, installed=ALL,
+            has_credentials=lambda _: True, admit=lambda *_: Admission(), today=TODAY, to_run=False, length=length,
+        )  # fmt: skip
+        assert looked == []
+
+    def test_its_shape_is_kept(self) -> None:
+        """An upright clip stays upright, where its vendor asks for a shape."""
+        made = plan("replicate/gen4-aleph", video=MP4, task="edit", length="5", image_size=(720, 1280))
+        assert only(made).request.aspect_ratio == "9:16"
+
+    @pytest.mark.parametrize(
+        ("model", "fields", "says"),
+        [
+            (
+                "fal/kling-lipsync",
+                {"image": PNG, "audio_track": MP3},
+                "image: lipsync takes none; video: needs one",
+            ),
+            ("fal/kling-lipsync", {"video": MP4}, "audio track: needs one"),
+            (
+                "fal/kling-avatar-2-pro",
+                {"video": MP4, "audio_track": MP3},
+                "video: lipsync takes none; image: needs one",
+            ),
+        ],
+    )
+    def test_face_and_voice(self, model: str, fields: dict[str, Any], says: str) -> None:
+        """An offer that makes clips speak is no use for a picture, nor the other way round, and each needs the voice."""
+        assert says in reason(plan(model, task="lipsync", length="5", **fields))
+
+    def test_words_that_nobody_hears(self) -> None:
+        """A prompt that the vendor has no place for is noted."""
+        made = plan("fal/kling-lipsync", task="lipsync", length="5", video=MP4, audio_track=MP3)
+        assert "prompt: takes none" in only(made).notes
 
 
 class TestSettings:

@@ -144,10 +144,14 @@ class _Planner:
             return LeftOut(offer.name, f"{request.task}: does {either(offer.routes)}", frozenset({"request"}))
         fitted = fit(request, offer, route, self.image_size)
         against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
-        source = self._source_seconds(offer, fitted.request, route)
-        against += [("request", reason) for reason in _too_long_or_short(request, route, source)]
-        priced = price_of(offer, fitted.request, route, input_seconds=source)
+        seconds, longest = self._source_seconds(offer, fitted.request, route)
+        against += [("request", reason) for reason in _too_long_or_short(request, route, seconds)]
+        priced = price_of(offer, fitted.request, route, input_seconds=seconds or longest)
         cost, notes = priced.cost, list(fitted.notes)
+        if longest is not None:
+            notes.append(
+                f"how long the source is is not known here: priced as {float(longest):g} s, the longest it may be"
+            )
         if cost is None and self.max_cost is not None and _is_uncatalogued(offer):
             share = self.max_cost / request.candidates
             notes.append(f"price not known ({priced.reason}): all of max_cost is held for it")
@@ -193,15 +197,22 @@ class _Planner:
             trim_to=fitted.trim_to,
         )
 
-    def _source_seconds(self, offer: Offer, request: Request, route: Route) -> Decimal | None:
-        """How long the source clip is, else the driving sound; looked at only where something depends on it."""
+    def _source_seconds(
+        self, offer: Offer, request: Request, route: Route
+    ) -> tuple[Decimal | None, Decimal | None]:
+        """How long the source clip is, else the driving sound; where that cannot be seen but is paid for, the most it may be.
+
+        Looked at only where something depends on it: a file has to be opened for it.
+        """
         source = request.video if request.video is not None else request.audio_track
-        if not isinstance(source, Media) or self.length is None:
-            return None
+        if not isinstance(source, Media):
+            return None, None
         able = route.capabilities
         lasts_as_long = not able.durations.choices and able.durations.least is None
         counts = any(row.per_input_second or (row.per_second and lasts_as_long) for row in offer.price.rows)
-        return self.length(source) if counts or able.limits.video_seconds else None
+        legal = able.limits.video_seconds if request.video is not None else None
+        seconds = self.length(source) if self.length is not None and (counts or legal) else None
+        return seconds, legal[1] if seconds is None and counts and legal else None
 
     def _admission(self, offer: Offer, request: Request) -> Admission | _Faulty:
         """The provider's own word. One that fails is out itself, and no other offer with it."""

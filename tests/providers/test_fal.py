@@ -10,7 +10,7 @@ import pytest
 
 from tests.providers.hosted import HostedConformance, Signed
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
-from vidorch.testing.clips import still_bytes
+from vidorch.testing.clips import clip_bytes, still_bytes
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.base import RemoteJob
 from vidorch_providers import fal
@@ -90,14 +90,23 @@ class TestFal(HostedConformance):
 
     def test_a_submit_without_a_prompt_is_found_again(self, tmp_path: Path) -> None:
         """A motion may be asked for without words, which the list then has not either."""
-        from vidorch.testing.clips import clip_bytes
-
         outcome, server = self.call(
             tmp_path, lambda server: server.fail("submit", "reset-after"), model="fal/kling-3.0-standard", task="motion",
             prompt="", duration=None, image=still_bytes((64, 36)), video=clip_bytes((64, 36), 5),
         )  # fmt: skip
         assert outcome.error is None, outcome.error
         assert len(server.jobs) == 1
+
+    def test_an_extension_may_come_with_its_source(self, tmp_path: Path) -> None:
+        """What is paid for is 7 s more; the file may hold what went before, too."""
+        whole = clip_bytes((64, 36), 12)
+        outcome, _ = self.call(
+            tmp_path, lambda server: server.next(content=whole), model="fal/veo-3.1", task="extend", duration=None,
+            video=clip_bytes((64, 36), 5),
+        )  # fmt: skip
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert (12, "1.40") == (outcome.result.clip.duration, f"{outcome.result.cost:.2f}")
 
     def test_a_still_is_fetched(self, tmp_path: Path) -> None:
         """An image of the size that was bought, for what its megapixels cost."""
