@@ -111,7 +111,7 @@ class TestResume:
         self, command: Command, vidorch_mock: Mock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Without the credential the job stays as it is, with the variable's name: exit 6."""
-        command(*BUY, "veo-3.1-fast", "--detach")
+        command(*BUY, "vertex/veo-3.1-fast", "--detach")
         for name in (
             "GOOGLE_APPLICATION_CREDENTIALS",
             "GOOGLE_API_KEY",
