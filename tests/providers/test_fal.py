@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,6 +97,19 @@ class TestFal(HostedConformance):
         )  # fmt: skip
         assert outcome.error is None, outcome.error
         assert len(server.jobs) == 1
+
+    @pytest.mark.parametrize(
+        ("units", "cost"), [(4, "1.2136"), (5.1, "1.54734"), (0.0864, "1.2136"), (0, "0"), (None, "1.2136")]
+    )
+    def test_units_that_are_something_else_are_not_believed(
+        self, tmp_path: Path, units: float | None, cost: str
+    ) -> None:
+        """Seconds are turned into money as fal counted them; what can only be millions of tokens is left to the catalog's price."""
+        outcome, _ = self.call(
+            tmp_path, lambda server: server.next(more={"units": units}), model="fal/seedance-2.0", duration=4, resolution="720p"
+        )  # fmt: skip
+        assert outcome.result is not None
+        assert Decimal(cost) == outcome.result.cost
 
     def test_an_extension_may_come_with_its_source(self, tmp_path: Path) -> None:
         """What is paid for is 7 s more; the file may hold what went before, too."""

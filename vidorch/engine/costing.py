@@ -32,7 +32,8 @@ NOTHING = Cost(Decimal(0), "computed", False)
 
 def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made: int, withheld: int) -> Cost:
     """Of a job that gave `made` clips. Withheld ones cost as much, unless the vendor's rule says that they are free."""
-    if (said := _reported(purchase, reported)) is not None:
+    said = _reported(purchase, reported)
+    if said is not None and not _counts_something_else(purchase, reported, said):
         return said
     if purchase.offer.price.rule == "unpriced":  # nobody knows; what was held for it is the most that it may be
         return Cost(purchase.high, "assumed", None)
@@ -90,6 +91,14 @@ def _reported(purchase: Purchase, reported: Decimal | Billed | None) -> Cost | N
         return None
     rate = rate_of(purchase.offer, purchase.route, purchase.settings, reported.unit)
     return None if rate is None else Cost(reported.amount * rate, "computed", reported.amount > 0)
+
+
+def _counts_something_else(purchase: Purchase, reported: Decimal | Billed | None, said: Cost) -> bool:
+    """Whether a number without a unit is of something else than the price's: tokens in millions, say, instead of seconds.
+
+    A clip that was made costs no less than half of what was expected at the least, unless it is free.
+    """
+    return isinstance(reported, Billed) and not reported.unit and 0 < said.usd < purchase.low / 2
 
 
 def shares(cost: Decimal, count: int) -> list[int]:
