@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vidorch.catalog import load, shipped
 from vidorch.offer import Offer
-from vidorch.price import Priced, Range, price_of
+from vidorch.price import Priced, Range, price_of, rate_of
 from vidorch.request import Request
 
 # offer, sound, resolution, seconds -> USD of one clip: expected, and the most where that differs. Worked out by hand from
@@ -176,6 +176,14 @@ def test_blocks_of_the_source(seconds: str, cost: str) -> None:
         made_up({"per_input_second": "0.014", "block_seconds": 5}), None, input_seconds=Decimal(seconds)
     )
     assert priced.cost == Range(*[Decimal(cost)] * 3)
+
+
+def test_a_second_has_no_one_price_in_blocks() -> None:
+    """Of a vendor's count of seconds no cost can be made where blocks or a minimum are billed; of what it billed, it can."""
+    offer = made_up({"per_input_second": "0.014", "block_seconds": 5})
+    route = offer.routes["text-to-video"]
+    assert rate_of(offer, route, {}, "second") is None
+    assert rate_of(offer, route, {}) == Decimal("0.014")
 
 
 def test_own_length() -> None:

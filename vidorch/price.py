@@ -129,6 +129,8 @@ def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any], unit
     rates = by_time | ({row.fixed} if row.fixed else set())
     if len(rates) != 1 or (unit == "second" and row.fixed) or (unit == "clip" and by_time):
         return None
+    if unit == "second" and (row.minimum_seconds or row.block_seconds):
+        return None  # the seconds of a clip are not those that are billed
     return _EXACT.multiply(rates.pop(), offer.price.usd_per_unit)
 
 
