@@ -110,8 +110,15 @@ class Kling(Hosted):
         )
 
     async def hand_over(self, context: Context, media: Media, field: str) -> Any:
-        """A public URL as it is, everything else as base64 without the `data:` in front of it. Videos have to be URLs."""
-        if is_public(media):
+        """A public URL as it is, everything else as base64 without the `data:` in front of it. Videos have to be URLs.
+
+        References are items of `contents`.
+        """
+        given = await self._given(context, media, field)
+        return {"type": "refer_image", "url": given} if field == "reference_images" else given
+
+    async def _given(self, context: Context, media: Media, field: str) -> str:
+        if media.url is not None and is_public(media):
             return media.url
         if media.kind != "image":
             raise InvalidRequest(

@@ -118,8 +118,12 @@ class Runway(Hosted):
         return Admission()
 
     async def hand_over(self, context: Context, media: Media, field: str) -> Any:
-        """A public URL as it is; everything else by an ephemeral upload, which lives for 24 hours."""
-        if is_public(media) and len(media.url or "") <= 2048:
+        """A public URL as it is; everything else by an ephemeral upload, which lives for 24 hours. References are objects."""
+        uri = await self._uri(context, media)
+        return {"uri": uri} if field == "reference_images" else uri
+
+    async def _uri(self, context: Context, media: Media) -> str:
+        if media.url is not None and is_public(media) and len(media.url) <= 2048:
             return media.url
         content = await self.bring(context, media)
         kind = media.media_type or f"{media.kind}/*"

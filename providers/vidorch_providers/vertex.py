@@ -57,6 +57,9 @@ INLINE_MOST = 20_000_000
 """Bytes of an input that goes inline; the historic limit, unconfirmed today."""
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 STORAGE = "https://storage.googleapis.com"
+_KEYS = ("AIza", "AQ.")
+"""How API keys begin; an OAuth token begins with `ya29.`."""
+_LOCATION = re.compile(r"/locations/([^/]+)/")
 _NAME = re.compile(r"projects/[^\s?#]+/operations/[A-Za-z0-9._-]+")
 _RPC = {3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 7: "PERMISSION_DENIED", 8: "RESOURCE_EXHAUSTED",
         9: "FAILED_PRECONDITION", 10: "ABORTED", 11: "OUT_OF_RANGE", 12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE",
@@ -81,9 +84,18 @@ class Vertex(Hosted):
 
     def base(self, context: Context) -> str:
         """The location's host, unless the endpoint has a base URL."""
+        return self._host(context, _location(context))
+
+    def at(self, context: Context, path: str) -> str:
+        """At the host of the location that the path names: Omni is served at one of its own, "global"."""
+        if "://" in path:
+            return path
+        named = _LOCATION.search(path)
+        return f"{self._host(context, named[1] if named else _location(context))}/{path.lstrip('/')}"
+
+    def _host(self, context: Context, location: str) -> str:
         if context.endpoint.base_url:
             return context.endpoint.base_url.rstrip("/")
-        location = _location(context)
         if location == "global":
             return "https://aiplatform.googleapis.com"
         if location in ("us", "eu"):
@@ -93,7 +105,7 @@ class Vertex(Hosted):
     def signed(self, context: Context) -> dict[str, str]:
         """The headers that were made ready by `_ready`, which every call does first."""
         key = context.secret or ""
-        if key.startswith("AIza"):
+        if key.startswith(_KEYS):
             return {"x-goog-api-key": key}
         token = self._tokens.get(key)
         if token is None:
@@ -128,7 +140,7 @@ class Vertex(Hosted):
             MissingCredentials: there is no credential, google-auth is missing, or Google does not take it.
         """
         key = context.secret or ""
-        if key.startswith("AIza"):
+        if key.startswith(_KEYS):
             return
         if key and not key.lstrip().startswith("{") and not key.endswith(".json") and os.sep not in key:
             self._tokens[key] = key  # a token as it is
