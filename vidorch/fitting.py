@@ -279,8 +279,11 @@ def _as_ratio(ratio: Fraction) -> str:
     for name in _NAMED_RATIOS:
         if _alike(parse_ratio(name), ratio):
             return name
-    near = ratio.limit_denominator(99) if ratio < 1 else 1 / (1 / ratio).limit_denominator(99)
-    return f"{max(1, min(near.numerator, 999))}:{max(1, min(near.denominator, 999))}"
+    narrow = min(ratio, 1 / ratio).limit_denominator(99) or Fraction(
+        1, min(999, round(max(ratio, 1 / ratio)))
+    )
+    short, long = narrow.numerator, narrow.denominator
+    return f"{short}:{long}" if ratio < 1 else f"{long}:{short}"
 
 
 # Everything else --------------------------------------------------------------------------------------------

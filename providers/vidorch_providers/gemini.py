@@ -139,11 +139,14 @@ class Gemini(Hosted):
         return Cancelled(True, None)
 
     async def check(self, context: Context) -> Health:
-        """List one model: free, and it needs the key."""
+        """Ask for an interaction that is not there: free, and it needs the key."""
         try:
-            await self.ask(context, "GET", "v1beta/models?pageSize=1")
+            reply = await self.ask(context, "GET", "v1/interactions/v1_0", well=(400, 404))
         except VidorchError as error:
             return Health(False, str(error))
+        said = self.said(reply)
+        if not reply.ok and (said is None or said.code == "UNAUTHENTICATED"):
+            return Health(False, str(self.wrong(reply)))
         return Health(True, "Google answers and takes the key.")
 
     async def parse_webhook(

@@ -104,7 +104,9 @@ def planned(offer: Offer, task: str, **fields: Any) -> PlannedOffer:
 
 def bought(server: ProtocolServer, entries: list[PlannedOffer], folder: Path, **more: Any) -> list[RemoteJob]:
     """Prepare and submit what the plans would buy, one after the other, and give what the server took."""
-    (endpoint,) = server.endpoints(**({"project": "test-project"} if server.provider == "vertex" else {})).values()
+    (endpoint,) = server.endpoints(
+        **({"project": "test-project"} if server.provider == "vertex" else {})
+    ).values()
     before = len(server.jobs)
 
     async def go() -> None:
@@ -144,7 +146,8 @@ class TestWires:
             samples=offer.routes[task].capabilities.samples,
         )  # fmt: skip
         assert [lasts(entry) for entry in entries] == [
-            lasts(entry) and servers[offer.endpoint].seconds(job) for entry, job in zip(entries, jobs, strict=True)
+            lasts(entry) and servers[offer.endpoint].seconds(job)
+            for entry, job in zip(entries, jobs, strict=True)
         ]
         assert {"done"} == {job.fate.ending for job in jobs}
 
