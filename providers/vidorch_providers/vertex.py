@@ -40,7 +40,7 @@ from vidorch.contract import (
     Prepared,
     Progress,
 )
-from vidorch.errors import MissingCredentials, ProviderFailed, Refused, VidorchError
+from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Refused, VidorchError
 from vidorch.hosted import Hosted, Said
 from vidorch.http import Reply
 from vidorch.inputs import Media
@@ -186,9 +186,10 @@ class Vertex(Hosted):
                 veo, media.kind, field, kind, uri=await self._put(context, str(bucket), content, kind, field)
             )
         if size > INLINE_MOST:
-            raise ProviderFailed(
+            raise InvalidRequest(
                 f"{field} has {size:,} bytes; inline Google takes {INLINE_MOST:,}. Nothing was sent.",
-                hint="Pass a gs:// URL, or give the endpoint the option bucket='gs://...'.", charged=False, provider=self.name,
+                hint="Pass a gs:// URL, or give the endpoint the option bucket='gs://...'.", field=field,
+                allowed=f"at most {INLINE_MOST:,} bytes", provider=self.name,
             )  # fmt: skip
         data = content if isinstance(content, bytes) else await in_thread(content.read_bytes)
         return _part(veo, media.kind, field, kind, data=base64.b64encode(data).decode())

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Iterator
-from contextlib import aclosing
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import samples
+from tests.direct import bought, planned
 from vidorch.catalog import shipped
-from vidorch.clock import RealClock
-from vidorch.contract import Context
-from vidorch.http import Http
 from vidorch.offer import Durations, Offer, Route
 from vidorch.planning import PlannedOffer
-from vidorch.registry import Registry
-from vidorch.request import Request
-from vidorch.routing import make_plan
 from vidorch.testing.servers import ProtocolServer, serve
-from vidorch.testing.servers.base import RemoteJob
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "kling": {"slots": 100_000, "units": None},
@@ -35,8 +26,6 @@ OFFERS = [offer for offer in shipped().offers if offer.endpoint in OPTIONS]
 ROUTES = [pytest.param(offer, task, id=f"{offer.name} {task}") for offer in OFFERS for task in offer.routes]
 PICTURE, LAST = samples.png(400, 300), samples.png(400, 300, 200)
 CLIP, VOICE = "https://example.com/a.mp4", "https://example.com/a.mp3"
-PROVIDERS = Registry()
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -91,38 +80,6 @@ def longest(legal: Durations) -> float | None:
     return None if most is None else float(most)
 
 
-def planned(offer: Offer, task: str, **fields: Any) -> PlannedOffer:
-    made = make_plan(
-        Request(prompt="a red ball", **{**inputs(offer, task), **fields}), [offer.name], catalog=shipped(), endpoints={},
-        installed=list(OPTIONS), has_credentials=lambda _: True, today=date(2026, 11, 26), to_run=True,
-        admit=lambda one, request: PROVIDERS.get(one.provider).admit(request, one), image_size=lambda _: (400, 300),
-        allow_unpriced=True,
-    )  # fmt: skip
-    assert made.entries, made.left_out
-    return made.entries[0]
-
-
-def bought(server: ProtocolServer, entries: list[PlannedOffer], folder: Path, **more: Any) -> list[RemoteJob]:
-    """Prepare and submit what the plans would buy, one after the other, and give what the server took."""
-    (endpoint,) = server.endpoints(
-        **({"project": "test-project"} if server.provider == "vertex" else {})
-    ).values()
-    before = len(server.jobs)
-
-    async def go() -> None:
-        http, provider = Http(private_hosts=["127.0.0.1"]), PROVIDERS.get(server.provider)
-        async with aclosing(http):
-            for entry in entries:
-                context = Context(
-                    endpoint, RealClock(), f"job-{next(_numbers)}", folder, secret=server.key, http=http,
-                    route=entry.route, **more,
-                )  # fmt: skip
-                await provider.submit(context, await provider.prepare(context, entry.request, entry.offer))
-
-    asyncio.run(go())
-    return server.jobs[before:]
-
-
 @pytest.mark.parametrize(("offer", "task"), ROUTES)
 class TestWires:
     """What the plan would buy, and what the vendor makes of it."""
@@ -131,7 +88,7 @@ class TestWires:
         self, offer: Offer, task: str, servers: dict[str, ProtocolServer], tmp_path: Path
     ) -> None:
         """With nothing but the inputs of the task, the strict server takes it and makes as many seconds as were bought."""
-        entry = planned(offer, task)
+        entry = planned(offer, **inputs(offer, task))
         (job,) = bought(servers[offer.endpoint], [entry], tmp_path)
         assert lasts(entry) in (None, servers[offer.endpoint].seconds(job))
         assert "done" == job.fate.ending
@@ -140,7 +97,10 @@ class TestWires:
         self, offer: Offer, task: str, servers: dict[str, ProtocolServer], tmp_path: Path
     ) -> None:
         """With every setting that the offer says it takes, in each resolution and shape, the server takes it, too."""
-        entries = [planned(offer, task, **settings) for settings in everything(offer.routes[task])]
+        entries = [
+            planned(offer, **{**inputs(offer, task), **settings})
+            for settings in everything(offer.routes[task])
+        ]
         jobs = bought(
             servers[offer.endpoint], entries, tmp_path, webhook="https://example.com/hook?token=1",
             samples=offer.routes[task].capabilities.samples,

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import json
 from collections.abc import Callable
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
 
-from vidorch.errors import InvalidRequest, ProviderFailed, Refused, Throttled, Unsupported
+import pytest
+
+from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Throttled, Unsupported
 from vidorch.testing import ProviderConformance
-from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
-
-OMNI: dict[str, Any] = {
-    "family": "omni",
-    "offer": [
-        {
-            "model": "omni", "endpoint": "gemini", "provider": "gemini", "title": "Gemini Omni", "vendor_model": "gemini-omni-1.1-flash",
-            "as_of": dt.date(2026, 11, 26), "variables": ["GEMINI_API_KEY"], "path": "/v1/interactions", "min_poll": 5,
-            "price": {"source": "x", "row": [{"per_second": "0.10"}]},
-            "capabilities": {"durations": {"least": 3, "most": 10}, "resolutions": ["720p"], "aspect_ratios": ["16:9", "9:16"],
-                             "audio": "on"},
-            "fields": {
-                "prompt": {"to": "input.0.text"}, "duration": {"to": "response_format.duration", "form": "{}s"},
-                "aspect_ratio": {"to": "response_format.aspect_ratio"}, "resolution": {"to": "response_format.resolution"},
-            },
-            "fixed": {"model": "gemini-omni-1.1-flash", "background": True, "store": True, "input.0.type": "text",
-                      "response_format.type": "video", "response_format.delivery": "uri"},
-            "routes": {"text-to-video": {}},
-        }
-    ],
-}  # fmt: skip
+from vidorch.testing.servers import Fate, Fault, ProtocolServer, VendorError, serve
+from vidorch.testing.servers.google_models import BLOCKED
+from vidorch.testing.servers.vertex import Vertex
 
 
 class TestGemini(ProviderConformance):
-    model = "gemini/omni"
-    catalog = OMNI
+    model = "gemini/gemini-omni-1.1-flash"
     asks = {"prompt": "a red ball rolling left", "duration": 5}
     refusals = {
         "policy": (VendorError(400, "INVALID_ARGUMENT", "The prompt violates our policy."), Refused),
@@ -41,10 +25,19 @@ class TestGemini(ProviderConformance):
         "gone": (VendorError(404, "NOT_FOUND", "The model is no longer available."), Unsupported),
         "permission": (VendorError(403, "PERMISSION_DENIED", "Billing is not enabled."), Unsupported),
     }
-    endings = {"failed": (Fate(ending="failed", message="internal trouble"), ProviderFailed)}
+    endings = {
+        "failed": (Fate(ending="failed", message="internal trouble"), ProviderFailed),
+        "withheld": (Fate(filtered=1), Refused),
+        "budget": (Fate(ending="budget_exceeded"), OverBudget),
+    }
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("gemini", clock=clock, key=self.key)
+
+    def test_a_false_400_says_nothing_of_the_job(self, tmp_path: Path) -> None:
+        """Newer keys get one now and then for an interaction that runs; the next look is answered."""
+        outcome, _ = self.call(tmp_path, lambda server: server.fail("poll", Fault("error", 400), times=3))
+        assert outcome.error is None, outcome.error
 
 
 class TestVertex(ProviderConformance):
@@ -64,6 +57,53 @@ class TestVertex(ProviderConformance):
         "filtered": (Fate(filtered=1), Refused),
         "capacity": (Fate(ending="failed", code="8", message="The model is overloaded"), Throttled),
         "internal": (Fate(ending="failed", code="13", message="Internal error"), ProviderFailed),
+        "length": (
+            Fate(ending="failed", code="3", message="Unsupported output video duration 5 seconds"),
+            InvalidRequest,
+        ),
+        "late refusal": (
+            Fate(ending="failed", code="3", message=BLOCKED.format(what="image", code="17301594")),
+            Refused,
+        ),
+    }
+
+    def serve(self, clock: Callable[[], float]) -> ProtocolServer:
+        return serve("vertex", clock=clock, key=self.key)
+
+    def test_of_two_samples_one_may_be_withheld(self, tmp_path: Path) -> None:
+        """Two candidates are one job; where one is filtered the other is had, and nothing is paid for the withheld one."""
+        outcome, server = self.call(
+            tmp_path, lambda server: server.next(filtered=1), candidates=2, audio=True
+        )
+        assert outcome.result is not None
+        assert (1, 2) == (len(server.jobs), server.samples(server.jobs[0]))
+        assert (1, [Refused]) == (
+            len(outcome.result.candidates),
+            [type(one) for one in outcome.result.failures],
+        )
+        assert Decimal("0.40") == outcome.result.cost  # 4 s at 0.10
+
+    def test_a_service_account_will_do(self, tmp_path: Path) -> None:
+        """Its file as the credential: a token is had for it over vidorch's own sockets, once, and buys the clip."""
+        pytest.importorskip("google.auth")
+        robot = tmp_path / "robot.json"
+
+        def made(server: ProtocolServer) -> None:
+            assert isinstance(server, Vertex)
+            robot.write_text(json.dumps(server.service_account()))
+
+        outcome, server = self.call(tmp_path / "home", made, key=str(robot))
+        assert outcome.error is None, outcome.error
+        assert (1, 1) == (server.count("token"), len(server.jobs))
+
+
+class TestOmniOnVertex(ProviderConformance):
+    model = "vertex/gemini-omni-1.2-flash"
+    asks = {"prompt": "a red ball rolling left", "duration": 5}
+    options = {"project": "test-project", "location": "us-central1"}
+    endings = {
+        "failed": (Fate(ending="failed", message="internal trouble"), ProviderFailed),
+        "withheld": (Fate(filtered=1), Refused),
     }
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
