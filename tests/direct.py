@@ -40,7 +40,8 @@ def planned(offer: Offer, **fields: Any) -> PlannedOffer:
 
 
 def bought(
-    server: ProtocolServer, entries: list[PlannedOffer], folder: Path, options: dict[str, Any] | None = None, **more: Any
+    server: ProtocolServer, entries: list[PlannedOffer], folder: Path, options: dict[str, Any] | None = None, *,
+    secret: str | None = None, **more: Any,
 ) -> list[RemoteJob]:  # fmt: skip
     """Prepare and submit what the plans would buy, one after the other, and give what the server took."""
     (endpoint,) = server.endpoints(**{"project": "test-project", **(options or {})}).values()
@@ -51,7 +52,7 @@ def bought(
         async with aclosing(http):
             for entry in entries:
                 context = Context(
-                    endpoint, RealClock(), f"job-{next(_numbers)}", folder, secret=server.key, http=http,
+                    endpoint, RealClock(), f"job-{next(_numbers)}", folder, secret=secret or server.key, http=http,
                     route=entry.route, **more,
                 )  # fmt: skip
                 await provider.submit(context, await provider.prepare(context, entry.request, entry.offer))

@@ -23,6 +23,7 @@ import base64
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,7 @@ def _credentials(key: str) -> Any:
     try:
         import google.auth
         from google.auth.exceptions import GoogleAuthError
+        from google.oauth2 import credentials as users
         from google.oauth2 import service_account
     except ImportError:
         raise MissingCredentials(
@@ -388,17 +390,23 @@ def _credentials(key: str) -> Any:
             hint="pip install 'vidorch[vertex]' (or the lighter 'vidorch[google]')", extra="vertex", provider="vertex",
         ) from None  # fmt: skip
     try:
-        if key.lstrip().startswith("{"):
-            return service_account.Credentials.from_service_account_info(json.loads(key), scopes=[SCOPE])
-        if key:
-            found, _ = google.auth.load_credentials_from_file(key, scopes=[SCOPE])
-        else:
+        if not key:
             found, _ = google.auth.default(scopes=[SCOPE])
+            return found
+        told = json.loads(key if key.lstrip().startswith("{") else Path(key).expanduser().read_text("utf-8"))
+        kind = told.get("type") if isinstance(told, dict) else None
+        if kind == "service_account":
+            return service_account.Credentials.from_service_account_info(told, scopes=[SCOPE])
+        if kind == "authorized_user":
+            return users.Credentials.from_authorized_user_info(told, scopes=[SCOPE])
+        with warnings.catch_warnings():  # "may be anybody's file": it is the one that the caller named
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found, _ = google.auth.load_credentials_from_dict(told, scopes=[SCOPE])
+        return found
     except (GoogleAuthError, ValueError, OSError) as error:
         raise MissingCredentials(
             f"Google's credential cannot be used: {type(error).__name__}.", provider="vertex"
         ) from None
-    return found
 
 
 def _refreshed(credentials: Any, transport: _Transport) -> None:

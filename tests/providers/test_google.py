@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-
-import pytest
 
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Throttled, Unsupported
 from vidorch.testing import ProviderConformance
 from vidorch.testing.servers import Fate, Fault, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.google_models import BLOCKED
-from vidorch.testing.servers.vertex import Vertex
 
 
 class TestGemini(ProviderConformance):
@@ -82,19 +78,6 @@ class TestVertex(ProviderConformance):
             [type(one) for one in outcome.result.failures],
         )
         assert Decimal("0.40") == outcome.result.cost  # 4 s at 0.10
-
-    def test_a_service_account_will_do(self, tmp_path: Path) -> None:
-        """Its file as the credential: a token is had for it over vidorch's own sockets, once, and buys the clip."""
-        pytest.importorskip("google.auth")
-        robot = tmp_path / "robot.json"
-
-        def made(server: ProtocolServer) -> None:
-            assert isinstance(server, Vertex)
-            robot.write_text(json.dumps(server.service_account()))
-
-        outcome, server = self.call(tmp_path / "home", made, key=str(robot))
-        assert outcome.error is None, outcome.error
-        assert (1, 1) == (server.count("token"), len(server.jobs))
 
 
 class TestOmniOnVertex(ProviderConformance):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests import samples
 from tests.direct import bought, planned
 from vidorch.catalog import shipped
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, MissingCredentials
 from vidorch.offer import Offer
 from vidorch.testing.servers import serve
 from vidorch_providers import vertex
@@ -117,6 +118,27 @@ class TestVertex:
         with serve("vertex") as server, pytest.raises(InvalidRequest, match="takes 10") as caught:
             bought(server, [planned(offer("vertex/veo-3.1"), image=PICTURE)], tmp_path)
         assert (0, True) == (server.count("submit"), "bucket" in caught.value.hint)
+
+    @pytest.mark.parametrize("as_file", [True, False], ids=["its file", "its content"])
+    def test_a_service_account_is_enough(self, tmp_path: Path, *, as_file: bool) -> None:
+        """A token is had for it over vidorch's own sockets, once for all that is bought with it."""
+        pytest.importorskip("google.auth")
+        with serve("vertex") as server:
+            key = json.dumps(server.service_account())  # type: ignore[attr-defined]
+            robot = tmp_path / "robot.json"
+            robot.write_text(key)
+            entries = [planned(offer("vertex/veo-3.1-fast"))] * 2
+            jobs = bought(server, entries, tmp_path, secret=str(robot) if as_file else key)
+            assert (2, 1) == (len(jobs), server.count("token"))
+
+    def test_a_broken_credential_is_said(self, tmp_path: Path) -> None:
+        """A file that is none of Google's sends nothing."""
+        pytest.importorskip("google.auth")
+        robot = tmp_path / "robot.json"
+        robot.write_text('{"type": "service_account"}')
+        with serve("vertex") as server, pytest.raises(MissingCredentials, match="cannot be used"):
+            bought(server, [planned(offer("vertex/veo-3.1-fast"))], tmp_path, secret=str(robot))
+        assert [] == server.requests
 
     def test_references_say_what_they_are(self, tmp_path: Path) -> None:
         """Each is an asset."""
