@@ -343,7 +343,8 @@ class AsyncClient:
         """`prepare`, on this thread where that is certain to take less than going to another one and back."""
         if not self._is_quick(request, call):
             planned = await in_thread(self.prepare, request, call)
-            self._planned_once.add((call.models, call.scope))
+            if _names_alone(call):
+                self._planned_once.add((call.models, call.scope))
             return planned
         return self.prepare(request, call)
 
@@ -352,8 +353,8 @@ class AsyncClient:
         return (
             self._credentials is None
             and call.output is None
+            and _names_alone(call)
             and (call.models, call.scope) in self._planned_once
-            and all(isinstance(model, str) for model in call.models)  # a Choice may bring media
             and not any(request.media())
         )
 
@@ -621,6 +622,11 @@ def _budgets(given: Budget | Sequence[Budget]) -> tuple[Budget, ...]:
             allowed="a vidorch.Budget, or several",
         )  # fmt: skip
     return many
+
+
+def _names_alone(call: Call) -> bool:
+    """Whether its models are plain names; a `Choice` may bring media of its own."""
+    return all(isinstance(model, str) for model in call.models)
 
 
 def _can_write(folder: Path) -> bool:
