@@ -29,7 +29,7 @@ from vidorch.testing.servers import ProtocolServer, fal_models, replicate_models
 from vidorch.testing.servers.base import RemoteJob
 
 MODELS = {"fal": fal_models.MODELS, "replicate": replicate_models.MODELS}
-OFFERS = [offer for offer in shipped().offers if offer.endpoint in MODELS]
+OFFERS = [offer for offer in shipped().offers if offer.endpoint in MODELS and offer.model != "any"]
 ROUTES = [(offer, task) for offer in OFFERS for task in offer.routes]
 KEYS = {"fal": "test-key-id:test-key-secret", "replicate": "r8_test-key"}
 TODAY = date(2026, 11, 26)

@@ -189,10 +189,10 @@ class _Store(Store):
     def _begin(self, raw: Any) -> None:
         raw.execute("BEGIN")
 
-    def read(self, work: Any, *, rides: bool = True) -> Any:
+    def read(self, work: Any) -> Any:
         if self._process.dead:
             raise LedgerUnavailable("This process is dead.")
-        if rides and not self._shut:
+        if not self._shut:
             self.flush()
         return work(self._process.world.session)
 

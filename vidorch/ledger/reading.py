@@ -262,7 +262,7 @@ class Reader:
         """
         values = {"b_endpoint": endpoint, "b_model": model, "b_task": task, "b_limit": limit}
         return self._store.read(
-            lambda db: [Took(row["seen"], row["working"]) for row in db.rows(_LATENCIES, values)], rides=False
+            lambda db: [Took(row["seen"], row["working"]) for row in db.rows(_LATENCIES, values)]
         )
 
     def spent(self, run_id: str) -> Spent:

@@ -123,20 +123,15 @@ class Store:
             if self._asleep:
                 self._condition.notify()
 
-    def read(self, work: Work[T], *, rides: bool = True) -> T:
+    def read(self, work: Work[T]) -> T:
         """Run a reading function on a connection of its own.
-
-        Args:
-            rides: whether it is to see what nobody waited for, too; that is brought to disk first then.
 
         Raises:
             LedgerUnavailable: the database cannot be read.
         """
         if self._reader_engine is None:
             return self.write(work).result()
-        if (
-            rides and (self._queue or self._riding) and not self._closed
-        ):  # whoever wrote reads what was written
+        if (self._queue or self._riding) and not self._closed:  # whoever wrote reads what was written
             self.flush()
         try:
             raw = self._reader_engine.raw_connection()
