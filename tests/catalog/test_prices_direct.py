@@ -25,9 +25,9 @@ CASES: list[tuple[str, str, float | None, dict[str, Any], str, str]] = [
     ("kling/kling-3.0-omni-standard", "restyle", None, {"resolution": "720p", "audio": True}, "0.756", ""),  # 6 x 0.126
     ("kling/kling-4.0", "text-to-video", 10, {"resolution": "1080p", "audio": True}, "2.35", "2.82"),  # 10 x 0.235, 0.282
     ("kling/kling-4.0-flash", "text-to-video", 5, {"resolution": "720p", "audio": True}, "0.47", "0.94"),  # 5 x 0.094, 0.188
-    ("runway/gen4_turbo", "image-to-video", 10, {"image": samples.PNG, "size": (960, 960)}, "0.50", ""),  # 10 x 5 credits
+    ("runway/gen4-turbo", "image-to-video", 10, {"image": samples.PNG, "size": (960, 960)}, "0.50", ""),  # 10 x 5 credits
     ("runway/aleph2", "edit", None, {}, "1.68", ""),  # 6 x 28 credits
-    ("runway/act_two", "motion", None, {"image": samples.PNG}, "0.30", ""),  # 6 x 5 credits
+    ("runway/act-two", "motion", None, {"image": samples.PNG}, "0.30", ""),  # 6 x 5 credits
     ("runway/veo-3.1-fast", "text-to-video", 8, {"size": (1920, 1080), "audio": True}, "1.20", ""),  # 8 x 15 credits
     ("runway/seedance-2.0", "text-to-video", 5, {"size": (1664, 1248)}, "2.00", ""),  # 5 x 40 credits
     ("runway/seedance-2.0-mini", "text-to-video", 4, {"size": (864, 496)}, "0.64", ""),  # 64 credits, the least
@@ -60,7 +60,7 @@ def test_case(
     assert priced.cost == Range(Decimal(expected), Decimal(expected), Decimal(high or expected))
 
 
-@pytest.mark.parametrize("name", ["kling/kling-lip-sync", "runway/upscale", "runway/kling-4.0"])
+@pytest.mark.parametrize("name", ["kling/kling-lipsync", "runway/upscale", "runway/kling-4.0"])
 def test_what_nobody_knows(name: str) -> None:
     """Where no price was found there is none, and the reason says so."""
     offer = shipped().offer(name)

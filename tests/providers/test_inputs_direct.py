@@ -34,7 +34,7 @@ class TestRunway:
     def test_a_picture_is_uploaded_for_a_day(self, tmp_path: Path) -> None:
         """By an ephemeral upload, whose form carries no credential; the body names its URI."""
         with serve("runway") as server:
-            (job,) = bought(server, [planned(offer("runway/gen4_turbo"), image=PICTURE)], tmp_path)
+            (job,) = bought(server, [planned(offer("runway/gen4-turbo"), image=PICTURE)], tmp_path)
             uri = job.body["promptImage"]
             assert ("runway://", PICTURE) == (uri[:9], server.uploads[uri].value)
         assert [] == server.leaks
@@ -81,7 +81,7 @@ class TestKling:
         """`ACCESS:SECRET` as the key makes the JWT that `/v1/videos/*` takes."""
         with serve("kling", key="test-access:test-secret") as server:
             entry = planned(
-                offer("kling/kling-lip-sync"), prompt="", task="lipsync", video="https://example.com/a.mp4",
+                offer("kling/kling-lipsync"), prompt="", task="lipsync", video="https://example.com/a.mp4",
                 audio_track="https://example.com/a.mp3",
             )  # fmt: skip
             (job,) = bought(server, [entry], tmp_path)
