@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tests.few import FEW
+from tests.steady import STEADY
 from vidorch.contract import Admission, Endpoint
 from vidorch.estimating import Estimate
 from vidorch.price import Range
@@ -21,7 +21,7 @@ def estimate(*models: str, at_once: int | None = None, keys: bool = False, **fie
         "kling": Endpoint("kling", "kling", concurrency=at_once),
     }
     plan = make_plan(
-        Request(prompt="a red ball", **fields), models, catalog=FEW, endpoints=endpoints, installed=("local",),
+        Request(prompt="a red ball", **fields), models, catalog=STEADY, endpoints=endpoints, installed=("local",),
         has_credentials=lambda _: keys, admit=lambda *_: Admission(), today=date(2026, 11, 22), to_run=False,
     )  # fmt: skip
     return estimate_of(plan)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.steady import STEADY
 from vidorch.catalog import Catalog, load, shipped
 from vidorch.contract import Admission, Endpoint
 from vidorch.errors import InvalidRequest, MissingCredentials, Retired, Unsupported, VidorchError
@@ -57,7 +58,7 @@ def plan(
     return make_plan(
         Request(prompt=prompt, **fields),
         [model] if isinstance(model, (str, Choice)) else model,
-        catalog=catalog or shipped(),
+        catalog=catalog or STEADY,
         endpoints=endpoints or {},
         installed=installed,
         has_credentials=lambda offer: offer.provider in keys,
@@ -772,7 +773,7 @@ def test_unpriced_is_left_out() -> None:
     """An offer without a price for this request is left out with that reason."""
     assert (
         reason(plan("vertex/veo-3.1-fast", resolution="4k"))
-        == "no price is known for resolution 4k, audio off"
+        == "no price is known for resolution 4k, audio off, task text-to-video"
     )
 
 
@@ -853,7 +854,9 @@ REQUESTS = st.fixed_dictionaries(
 def test_any_request(fields: dict[str, Any], image_size: tuple[int, int] | None, to_run: bool) -> None:
     """Whatever is asked, only VidorchErrors come out; what is planned is legal for its offer and is what was asked."""
     try:
-        made = plan(shipped().models, image_size=image_size, to_run=to_run, keys=("fal", "runway"), **fields)
+        made = plan(
+            shipped().models, catalog=shipped(), image_size=image_size, to_run=to_run, keys=("fal", "runway"), **fields
+        )  # fmt: skip
         made.require()
     except VidorchError:
         return
@@ -883,5 +886,5 @@ def assert_as_asked(entry: PlannedOffer) -> None:
 def test_offers_are_not_changed() -> None:
     """Planning leaves the catalog as it was."""
     before: tuple[Offer, ...] = shipped().offers
-    plan(shipped().models, endpoints={"fal-eu": Endpoint("fal-eu", "fal")})
+    plan(shipped().models, catalog=shipped(), endpoints={"fal-eu": Endpoint("fal-eu", "fal")})
     assert shipped().offers == before
