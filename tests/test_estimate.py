@@ -108,7 +108,7 @@ def test_json_has_money_as_text() -> None:
     """As JSON money is text, digit by digit what the Decimal is."""
     told = json.loads(json.dumps(estimate("gen4.5", duration=7, candidates=2).to_dict()))
     assert told["cost"] == {"low": "1.68", "expected": "1.68", "high": "1.68"}
-    assert (told["currency"], told["candidates"], told["catalog_as_of"]) == ("USD", 2, "2026-11-22")
+    assert (told["currency"], told["candidates"], told["catalog_as_of"]) == ("USD", 2, "2026-11-26")
     assert told["lines"][0]["billed_seconds"] == "7"
 
 
