@@ -260,10 +260,12 @@ class TestMoney:
         said = command("generate", "x", "-m", "test/paid", "--max-cost", "0.05")
         assert (4, True, True) == (said.code, "$0.10" in said.err, "$0.05" in said.err)
 
-    def test_hosted_models_of_the_shipped_catalog_are_not_here_yet(self, command: Command) -> None:
-        """Their providers are not installed: exit 5, with each offer's reason."""
-        said = command("generate", BALL, "-m", "kling-3.0-pro", "--yes")
-        assert (5, True) == (said.code, "its provider is not in this version" in said.err)
+    def test_hosted_models_need_a_key(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without one it is exit 6, and the variable is named; nothing is sent."""
+        for name in ("FAL_KEY", "KLINGAI_API_KEY", "REPLICATE_API_TOKEN", "RUNWAYML_API_SECRET"):
+            monkeypatch.delenv(name, raising=False)
+        said = command("generate", BALL, "-m", "fal/kling-3.0-pro", "--yes")
+        assert (6, True, True) == (said.code, "FAL_KEY" in said.err, "Nothing was sent" in said.err)
 
     @pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 3)])
     def test_on_a_terminal_it_asks(

@@ -69,12 +69,18 @@ class TestEstimate:
         said = command("estimate", "a boat", "-m", "gen4.5", "--duration", 10, "--max-cost", "1")
         assert (4, True, True) == (said.code, "$1.20" in said.err, "$1.00" in said.err)
 
-    def test_marks_what_is_not_here_yet(self, command: Command) -> None:
-        """A provider that is not in this version is said to be missing, beside its price."""
-        assert (
-            "not yet: its provider is not in this version"
-            in command("estimate", "a boat", "-m", "gen4.5").out
+    def test_marks_what_is_not_here(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A provider that is not installed is said to be missing, beside its price."""
+        layer = tmp_path / "layer.toml"
+        layer.write_text(
+            '[[offer]]\nlike = "runway/gen4.5"\nendpoint = "acme"\nprovider = "acme"\ntitle = "ACME"\nas_of = 2026-11-26\n'
+            '[offer.price]\nsource = "x"\n[[offer.price.row]]\nper_second = 0.1\n'
         )
+        monkeypatch.setenv("VIDORCH_CATALOG", str(layer))
+        told = command("estimate", "a boat", "-m", "acme/gen4.5").out
+        assert "its provider is not in this version" in told
 
     def test_cold_loads_neither_codecs_nor_database(self, home: Path) -> None:
         """`estimate` of a hosted model starts without PyAV, NumPy, SQLAlchemy or asyncio's client."""
