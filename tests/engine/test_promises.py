@@ -596,6 +596,21 @@ class TestFailures:
             generate(client_of(paid()))
         assert caught.value.charged is None
 
+    @pytest.mark.parametrize(
+        ("made", "said"),
+        [({"frames": 24}, "lasts 3.00 s, and 1 s were bought"), ({"size": 96}, "is 96x96, and 64x64 was bought")],
+        ids=["length", "size"],
+    )
+    def test_a_clip_unlike_what_was_bought_is_kept_with_a_note(
+        self, client_of: Make, provider: Scripted, made: dict[str, int], said: str
+    ) -> None:
+        """It is paid for and whole: fetched twice, to be sure, and then handed over with what is not as it was bought."""
+        provider.write = lambda path: video(path, **made)
+        result = generate(client_of(paid()))
+        assert (2, True) == (provider.calls.count("fetch"), any(said in note for note in result.notes))
+        assert result.clip.path is not None
+        assert result.clip.path.exists()
+
     def test_an_expired_link_is_renewed(self, client_of: Make, provider: Scripted) -> None:
         """The output is asked for again and fetched from the new place."""
         fetch, refs = provider.fetch, []
