@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "docs/guide.md",
+    "docs/hosted.md",
     "docs/http.md",
     "docs/providers.md",
     "docs/selection.md",
