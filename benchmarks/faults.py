@@ -71,7 +71,11 @@ def child(module: str, name: str, url: str, home: Path) -> None:
     async def go() -> None:
         where = {endpoint: Endpoint(endpoint, endpoint, base_url=url, options=options)}
         async with AsyncClient(
-            home=home, catalog=case.catalog, providers=case.providers, endpoints=where, credentials=lambda scope, name: case.key
+            home=home,
+            catalog=case.catalog,
+            providers=case.providers,
+            endpoints=where,
+            credentials=lambda scope, name: case.key,
         ) as client:
             await client.generate(**{**case.asks, "model": case.model, "key": "kill"})
 
@@ -94,7 +98,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 ends[f"killed: {kill(case, Path(folder), taken=number % 2 == 0)}"] += 1
         told = ", ".join(f"{how} {count}" for how, count in ends.most_common())
-        print(f"{name:10} {asked.storms + asked.kills:6} {0:11}   {told}", flush=True)  # a second payment is an AssertionError
+        print(
+            f"{name:10} {asked.storms + asked.kills:6} {0:11}   {told}", flush=True
+        )  # a second payment is an AssertionError
 
 
 if __name__ == "__main__":

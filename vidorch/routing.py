@@ -294,7 +294,14 @@ def make_plan(
     offers = _offers(catalog, endpoints)
     _check_owners(request, offers, endpoints, installed)
     planner = _Planner(
-        endpoints, installed, has_credentials, admit, today, _once_each(image_size), allow_unpriced, max_cost,
+        endpoints,
+        installed,
+        has_credentials,
+        admit,
+        today,
+        _once_each(image_size),
+        allow_unpriced,
+        max_cost,
         _once_each(length),
     )
     entries: list[PlannedOffer] = []

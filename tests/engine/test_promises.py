@@ -598,7 +598,10 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         ("made", "said"),
-        [({"frames": 24}, "lasts 3.00 s, and 1 s were bought"), ({"size": 96}, "is 96x96, and 64x64 was bought")],
+        [
+            ({"frames": 24}, "lasts 3.00 s, and 1 s were bought"),
+            ({"size": 96}, "is 96x96, and 64x64 was bought"),
+        ],
         ids=["length", "size"],
     )
     def test_a_clip_unlike_what_was_bought_is_kept_with_a_note(

@@ -18,7 +18,17 @@ from vidorch.testing.servers import FAULTS, ProtocolServer
 __all__ = ["Weather", "storm"]
 
 SUBMIT = [name for name in FAULTS if name not in ("drip", "endless")]
-LOOK = ["error-500", "gateway-502", "error-503", "gateway-504", "error-429-after", "reset-before", "reset-after", "cut", "not-json"]
+LOOK = [
+    "error-500",
+    "gateway-502",
+    "error-503",
+    "gateway-504",
+    "error-429-after",
+    "reset-before",
+    "reset-after",
+    "cut",
+    "not-json",
+]
 FETCH = ["gateway-500", "gateway-503", "reset-before", "reset-after", "cut"]
 
 
@@ -45,7 +55,13 @@ class Weather:
         def some(names: list[str], most: int) -> tuple[str, ...]:
             return tuple(dice.choice(names) for _ in range(dice.randint(0, most)))
 
-        return cls(some(SUBMIT, 2), some(LOOK, 4), some(FETCH, 2), dice.random() < 0.3, f"storm({provider!r}, seed={seed})")
+        return cls(
+            some(SUBMIT, 2),
+            some(LOOK, 4),
+            some(FETCH, 2),
+            dice.random() < 0.3,
+            f"storm({provider!r}, seed={seed})",
+        )
 
 
 def storm(case: ProviderConformance, seed: int, home: Path) -> str:
@@ -93,7 +109,9 @@ async def _call(
         return ended, await client.jobs()
 
 
-def _hold(case: ProviderConformance, server: ProtocolServer, outcome: tuple[str, list[Any]], weather: Weather) -> None:
+def _hold(
+    case: ProviderConformance, server: ProtocolServer, outcome: tuple[str, list[Any]], weather: Weather
+) -> None:
     ended, jobs = outcome
     said = f"{weather.replay}: {ended}, {len(server.jobs)} jobs there, {[job.state for job in jobs]} here, {weather}"
     assert len(server.jobs) <= 1, f"paid {len(server.jobs)} times: {said}"

@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing import ProviderConformance
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
@@ -66,10 +68,12 @@ class TestSglang(OnVideos):
         """These servers know no keys."""
 
 
+@pytest.mark.slow
 class TestSglangOfJson(TestSglang):
     options = {"body": "json"}
 
 
+@pytest.mark.slow
 class TestClipsInTheCloud(TestSglang):
     """The job names a link, and `/content` gives none."""
 
@@ -77,6 +81,7 @@ class TestClipsInTheCloud(TestSglang):
         return serve("openai", dialect="sglang", links=True, clock=clock, key=self.key)
 
 
+@pytest.mark.slow
 class TestRedirectedContent(TestVllm):
     """`/content` sends to another host, which gets no key."""
 
@@ -84,6 +89,7 @@ class TestRedirectedContent(TestVllm):
         return serve("openai", dialect="vllm", redirects=True, clock=clock, key=self.key)
 
 
+@pytest.mark.slow
 class TestDoneAtOnce(TestVllm):
     """The create reply is the finished job."""
 

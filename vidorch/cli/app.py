@@ -237,12 +237,16 @@ def doctor(json_: Json = False) -> None:
 def mock_server(
     provider: Annotated[
         str,
-        typer.Option("--provider", metavar="NAME", help="fal, gemini, kling, openai, replicate, runway or vertex."),
+        typer.Option(
+            "--provider", metavar="NAME", help="fal, gemini, kling, openai, replicate, runway or vertex."
+        ),
     ],
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Default: a free one.")] = 0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="OP=FAULT", help="What goes wrong once, such as submit=reset-after or poll=gateway-502."),
+        typer.Option(
+            metavar="OP=FAULT", help="What goes wrong once, such as submit=reset-after or poll=gateway-502."
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -297,7 +297,13 @@ class AsyncClient:
         return replace(health, detail=masked(health.detail, secret) if secret else health.detail)
 
     async def handle_webhook(
-        self, endpoint: str, headers: Mapping[str, str], body: bytes, url: str | None = None, *, scope: str = "default"
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        url: str | None = None,
+        *,
+        scope: str = "default",
     ) -> Received:
         """Take in what a vendor sent to the URL that was given as `webhook=`. Call it from your web server, and answer 200.
 

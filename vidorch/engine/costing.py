@@ -35,7 +35,9 @@ def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made
     said = _reported(purchase, reported)
     if said is not None and not _counts_something_else(purchase, reported, said):
         return said
-    if purchase.offer.price.rule == "unpriced":  # nobody knows; what was held for it is the most that it may be
+    if (
+        purchase.offer.price.rule == "unpriced"
+    ):  # nobody knows; what was held for it is the most that it may be
         return Cost(purchase.high, "assumed", None)
     billed = made if purchase.offer.billing.refused_output == "free" else made + withheld
     usd = purchase.expected / purchase.samples * min(billed, purchase.samples)
