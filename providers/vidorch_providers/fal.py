@@ -244,11 +244,12 @@ class Fal(Hosted):
             kind = str(status.get("error_type") or "")
             queue = Said(kind if self.row(kind) else "internal_error", str(status.get("error") or kind), kind)
             return self._failed(accepted, said if said is not None and self.row(said.code) else queue, billed)
-        if (
-            said is None
-            or (reply.status >= 500 and said.code not in _FINAL)
-            or reply.status in (401, 403, 404, 429)
-        ):
+        if reply.status == 404 and said is not None:
+            raise ProviderFailed(
+                f"fal names no result of {accepted.remote_id}, which is over: it keeps them for an hour, large ones 6 minutes.",
+                hint="Look for the clip at fal.ai/dashboard.", charged=None, retryable=True, provider=self.name,
+            )  # fmt: skip
+        if said is None or not _is_final(said, reply):
             raise self.wrong(reply)  # a look that was lost: the result is asked for again
         return self._failed(accepted, said, billed)
 
@@ -275,9 +276,8 @@ class Fal(Hosted):
         word = str(body.get("status") or "") if isinstance(body, dict) else ""
         if word == "ALREADY_COMPLETED" or reply.status >= 400:
             return Cancelled(False, None)
-        return Cancelled(
-            word != "CANCELLATION_REQUESTED", False if word != "CANCELLATION_REQUESTED" else None
-        )
+        asked = word == "CANCELLATION_REQUESTED" or reply.status == 202
+        return Cancelled(not asked, None if asked else False)
 
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Read the requests of the endpoint since the submit, and keep those with the same prompt. (Unconfirmed wire.)"""
@@ -358,19 +358,21 @@ class Fal(Hosted):
             return named
         route = (
             "" if context.route is None else context.route.path.strip("/")
-        )  # adopted by hand: only the id is known
+        )  # adopted: only the id is known
         return f"{_app(route)}/requests/{accepted.remote_id}"
 
 
-_FINAL = frozenset(
-    {
-        "internal_server_error",
-        "generation_timeout",
-        "downstream_service_error",
-        "downstream_service_unavailable",
-    }
-)
-"""A model's own 5xx: its answer, not a trouble of the queue's."""
+_FINAL = frozenset({
+    "internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable",
+    "client_cancelled", "client_disconnected",
+})  # fmt: skip
+"""What ends a job whatever its status: a model's own 5xx is its answer, not a trouble of the queue's."""
+
+
+def _is_final(said: Said, reply: Reply) -> bool:
+    """Whether a model answered (by a list), and not the queue, such as 400 "still in progress", which is about the look."""
+    own = isinstance(reply.json().get("detail"), list) and reply.status not in (401, 403, 404, 429)
+    return said.code in _FINAL or reply.status == 422 or (own and reply.status < 500)
 
 
 def _app(path: str) -> str:

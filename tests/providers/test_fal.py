@@ -14,6 +14,7 @@ from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, 
 from vidorch.testing.clips import clip_bytes, still_bytes
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.base import RemoteJob
+from vidorch.testing.servers.faults import Fault
 from vidorch_providers import fal
 
 
@@ -149,3 +150,13 @@ class TestFal(HostedConformance):
         assert isinstance(outcome.error, InvalidRequest)
         assert "shot_type" in str(outcome.error)
         self._holds(outcome, server)
+
+    @pytest.mark.parametrize(
+        ("status", "code"), [(400, "bad_request"), (403, "auth_error"), (404, "not_found"), (409, "")]
+    )
+    def test_a_lost_look_at_the_result_is_no_end(self, tmp_path: Path, status: int, code: str) -> None:
+        """The queue's own 4xx is about the look: the clip is paid for, and asked for again."""
+        fault = Fault("error", status, code)
+        outcome, server = self.call(tmp_path, lambda server: server.fail("result", fault))
+        assert outcome.error is None, outcome.error
+        assert (1, 2) == (len(server.jobs), server.count("result"))
