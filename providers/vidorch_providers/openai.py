@@ -52,6 +52,8 @@ _DONE = frozenset({"completed", "succeeded", "success", "succeed", "done"})
 _FAILED = frozenset({"failed", "failure", "error", "expired"})
 _CANCELLED = frozenset({"cancelled", "canceled"})
 _ID = re.compile(r"[A-Za-z0-9._:=@+~-]+")
+GONE_AFTER = 60.0
+"""Seconds for which a server has to say that it knows no such job before that is believed."""
 
 
 class Openai(Hosted):
@@ -99,6 +101,7 @@ class Openai(Hosted):
 
     def __init__(self) -> None:
         self._deleted: set[str] = set()
+        self._missing: dict[str, float] = {}
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -179,9 +182,10 @@ class Openai(Hosted):
         video = _video(reply)
         if video is None:
             error = self.wrong(reply)
-            if reply.status == 404 and self.said(reply) is not None and context.endpoint.base_url is not None:
+            if self._is_missing(context, accepted, reply):
                 return self._gone(accepted, error)
             raise error
+        self._missing.pop(accepted.remote_id, None)
         status = str(video.get("status") or "").lower()
         if status in _DONE:
             return Done(tuple(self._outputs(context, accepted, video)), timings=_timings(video))
@@ -285,6 +289,17 @@ class Openai(Hosted):
         typed = self.typed(said, charged=None)
         typed.remote_id = accepted.remote_id
         return Failed(typed, cancelled=cancelled or accepted.remote_id in self._deleted)
+
+    def _is_missing(self, context: Context, accepted: Accepted, reply: Reply) -> bool:
+        """Whether a server of one's own knows the job no more. One look proves nothing: a replica may not know it yet."""
+        said = self.said(reply)
+        if reply.status != 404 or said is None or context.endpoint.base_url is None:
+            return False
+        if said.message == "Not Found" and not said.shown:  # FastAPI's word for a path, not for a job
+            return False
+        now = context.clock.now()
+        since = self._missing.setdefault(accepted.remote_id, now)
+        return accepted.remote_id in self._deleted or now - since >= GONE_AFTER
 
     def _gone(self, accepted: Accepted, error: VidorchError) -> Failed:
         cancelled = accepted.remote_id in self._deleted

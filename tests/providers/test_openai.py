@@ -11,6 +11,7 @@ import pytest
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing import ProviderConformance
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+from vidorch.testing.servers.faults import Fault
 
 LAYER: dict[str, Any] = {
     "family": "wan",
@@ -53,6 +54,22 @@ class TestVllm(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", dialect="vllm", clock=clock, key=self.key)
+
+    def test_one_replica_that_does_not_know_the_job_is_no_end(self, tmp_path: Any) -> None:
+        """It is asked again, and the clip comes."""
+        outcome, server = self.call(
+            tmp_path, lambda server: server.fail("poll", Fault("error", 404, "not_found"), times=2)
+        )
+        assert outcome.error is None, outcome.error
+        assert len(server.jobs) == 1
+
+    def test_a_server_that_forgot_the_job_ends_it(self, tmp_path: Any) -> None:
+        """After it has said so for a minute: such servers keep jobs in memory, and were restarted."""
+        outcome, _ = self.call(
+            tmp_path, lambda server: server.fail("poll", Fault("error", 404, "not_found"), times=500)
+        )
+        assert outcome.error is not None
+        assert "restarted" in str(outcome.error)
 
 
 class TestSglang(OnVideos):
