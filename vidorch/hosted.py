@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from vidorch.request import Request
 
 __all__ = ["Hosted", "Said", "data_uri"]
 
+_ID = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9._:=@+~/-]{1,500}")
+"""Ids that can stand in a URL as they are: no empty segment, nor one of dots alone."""
 AGAIN_AFTER = 5.0
 """Seconds after which a submit goes again that its vendor threw back for a moment and named no time."""
 
@@ -173,6 +176,21 @@ class Hosted(Provider):
     def at(self, context: Context, path: str) -> str:
         """The URL of a path; one that is a URL already stays as it is."""
         return path if "://" in path else f"{self.base(context)}/{path.lstrip('/')}"
+
+    def id_in(self, given: object) -> str:
+        """The vendor's id of a job that it took, out of the reply to a submit.
+
+        Raises:
+            ProviderFailed: it is none that can be called. It is in the message then: a person may look for the job by it.
+        """
+        remote_id = str(given) if isinstance(given, (str, int)) else ""
+        if _ID.fullmatch(remote_id):
+            return remote_id
+        shown = f" but {remote_id[:500]!r}" if remote_id else ""
+        raise ProviderFailed(
+            f"{self.title} answered without an id{shown}. It may have been accepted all the same.", charged=None,
+            provider=self.name,
+        )  # fmt: skip
 
     def row(self, code: str) -> ErrorRow | None:
         """The line of the table of errors that is about a code: the exact one before those that end in a `*`."""

@@ -204,13 +204,7 @@ class Fal(Hosted):
         query = f"?fal_webhook={quote(context.webhook, safe='')}" if context.webhook else ""
         reply = await self.send(context, f"{path}{query}", json=prepared.body)
         body = reply.json()
-        request_id = str(body.get("request_id") or "") if isinstance(body, dict) else ""
-        if not request_id or "/" in request_id:
-            raise ProviderFailed(
-                "fal answered without an id. It may have been accepted all the same.",
-                charged=None,
-                provider=self.name,
-            )
+        request_id = self.id_in(body.get("request_id") if isinstance(body, dict) else None)
         return Accepted(
             request_id, details={"path": self._requests(context, body.get("response_url"), path, request_id)}
         )

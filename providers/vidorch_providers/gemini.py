@@ -10,7 +10,6 @@ Sources and what is not confirmed: see `_interactions`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ __all__ = ["Gemini"]
 
 MOST = 512_000_000
 """Bytes of a reply: base64 of a clip may be in it."""
-_ID = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 class Gemini(Hosted):
@@ -89,11 +87,7 @@ class Gemini(Hosted):
             body["webhook_config"] = {"uris": [context.webhook]}
         reply = await self.send(context, context.route.path, json=body)
         interaction = reply.json()
-        remote_id = str(interaction.get("id") or "") if isinstance(interaction, dict) else ""
-        if not _ID.fullmatch(remote_id):
-            raise ProviderFailed("Google answered without an id. It may have been accepted all the same.", charged=None,
-                                 provider=self.name)  # fmt: skip
-        return Accepted(remote_id)
+        return Accepted(self.id_in(interaction.get("id") if isinstance(interaction, dict) else None))
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the interaction."""

@@ -54,7 +54,6 @@ _CODES = "kling.ai/document-api, apiReference commonInfo (gh:71141630213)"
 _POLICY = re.compile(r"risk control|content|sensitive|violat|policy|nsfw", re.IGNORECASE)
 _KEPT = 30 * 86_400.0
 """Seconds after which results are cleared."""
-_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Kling(Hosted):
@@ -144,12 +143,7 @@ class Kling(Hosted):
         if said is not None:  # 200 with an error's code is an answer, too
             raise self.thrown_back(reply)
         data = reply.json().get("data")
-        remote_id = (
-            str((data or {}).get("id") or (data or {}).get("task_id") or "") if isinstance(data, dict) else ""
-        )
-        if not _ID.fullmatch(remote_id):
-            raise ProviderFailed("Kling answered without an id. It may have been accepted all the same.", charged=None,
-                                 provider=self.name)  # fmt: skip
+        remote_id = self.id_in(data.get("id") or data.get("task_id") if isinstance(data, dict) else None)
         return Accepted(remote_id, details={"path": path} if _is_old(path) else {})
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
@@ -158,7 +152,7 @@ class Kling(Hosted):
         if _is_old(str(path)):
             reply = await self.ask(context, "GET", f"{str(path).rstrip('/')}/{accepted.remote_id}")
         else:
-            reply = await self.ask(context, "GET", f"tasks?task_ids={accepted.remote_id}")
+            reply = await self.ask(context, "GET", f"tasks?task_ids={quote(accepted.remote_id)}")
         if self.said(reply) is not None:
             raise self.wrong(reply)
         task = _task(reply.json().get("data"), accepted.remote_id)

@@ -51,7 +51,6 @@ _QUEUED = frozenset({"queued", "pending", "submitted", "not_started", "starting"
 _DONE = frozenset({"completed", "succeeded", "success", "succeed", "done"})
 _FAILED = frozenset({"failed", "failure", "error", "expired"})
 _CANCELLED = frozenset({"cancelled", "canceled"})
-_ID = re.compile(r"[A-Za-z0-9._:=@+~-]+")
 GONE_AFTER = 60.0
 """Seconds for which a server has to say that it knows no such job before that is believed."""
 
@@ -167,12 +166,8 @@ class Openai(Hosted):
         finally:
             await self.tidy(context)
         video = reply.json()
-        if not isinstance(video, dict) or not _ID.fullmatch(str(video.get("id") or "")):
-            raise ProviderFailed(
-                f"{self.title} answered {reply.status} without an id. It may have been accepted all the same.", charged=None,
-                provider=self.name,
-            )  # fmt: skip
-        return Accepted(str(video["id"]), details={"path": "videos"})
+        remote_id = self.id_in(video.get("id") if isinstance(video, dict) else None)
+        return Accepted(remote_id, details={"path": "videos"})
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the job. vLLM-Omni answers for a failed one with an HTTP error whose body is the job."""
@@ -366,7 +361,7 @@ def _timings(video: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
     """Whether a job of the list may be the one: equal in whatever both sides name."""
-    if not _ID.fullmatch(str(video.get("id") or "")):
+    if not video.get("id"):
         return False
     prompt, size = video.get("prompt"), video.get("size")
     if isinstance(prompt, str) and prompt != job.settings.get("prompt"):

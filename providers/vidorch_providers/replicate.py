@@ -171,11 +171,7 @@ class Replicate(Hosted):
             body |= {"webhook": context.webhook, "webhook_events_filter": ["completed"]}
         reply = await self.send(context, path, json=body)
         prediction = reply.json()
-        remote_id = str(prediction.get("id") or "") if isinstance(prediction, dict) else ""
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", remote_id):
-            raise ProviderFailed("Replicate answered without an id. It may have been accepted all the same.", charged=None,
-                                 provider=self.name)  # fmt: skip
-        return Accepted(remote_id)
+        return Accepted(self.id_in(prediction.get("id") if isinstance(prediction, dict) else None))
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the prediction."""

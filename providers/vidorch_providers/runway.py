@@ -52,7 +52,6 @@ LIFETIME = 86_400.0
 _MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "png": "image/png", "jpg": "image/jpeg",
                 "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
 _POOR = re.compile(r"(not have enough|insufficient|no) credits", re.IGNORECASE)
-_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Runway(Hosted):
@@ -151,10 +150,7 @@ class Runway(Hosted):
         assert context.route is not None
         reply = await self.send(context, context.route.path, json=prepared.body)
         task = reply.json()
-        remote_id = str(task.get("id") or "") if isinstance(task, dict) else ""
-        if not _ID.fullmatch(remote_id):
-            raise ProviderFailed("Runway answered without an id. It may have been accepted all the same.", charged=None,
-                                 provider=self.name)  # fmt: skip
+        remote_id = self.id_in(task.get("id") if isinstance(task, dict) else None)
         return Accepted(remote_id, _credits(task.get("estimatedCost")))
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:

@@ -215,16 +215,13 @@ class Vertex(Hosted):
         path = _filled(context, context.route.path)
         reply = await self.send(context, path, json=prepared.body)
         body = reply.json()
-        remote_id = (
-            str((body.get("name") if _is_veo(path) else body.get("id")) or "")
-            if isinstance(body, dict)
-            else ""
-        )
-        if not (
-            _NAME.fullmatch(remote_id) if _is_veo(path) else re.fullmatch(r"[A-Za-z0-9._/-]+", remote_id)
-        ):
-            raise ProviderFailed("Google answered without a name. It may have been accepted all the same.", charged=None,
-                                 provider=self.name)  # fmt: skip
+        field = "name" if _is_veo(path) else "id"
+        remote_id = self.id_in(body.get(field) if isinstance(body, dict) else None)
+        if _is_veo(path) and not _NAME.fullmatch(remote_id):
+            raise ProviderFailed(
+                f"Google answered with {remote_id!r}, which names no operation. It may have been accepted all the same.",
+                charged=None, provider=self.name,
+            )  # fmt: skip
         return Accepted(remote_id, details={"path": path})
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
