@@ -212,7 +212,7 @@ class Kling(Hosted):
             details = {"path": route.path}
         else:
             reply = await self.ask(context, "GET", f"tasks?external_task_ids={quote(job.job_id)}")
-            task = _task(reply.json().get("data"), "")
+            task = _task(reply.json().get("data"), "", job.job_id)
             details = {}
         remote_id = str((task or {}).get("id") or (task or {}).get("task_id") or "")
         if not remote_id:
@@ -264,13 +264,15 @@ def _is_old(path: str) -> bool:
     return path.strip("/").startswith("v1/videos")
 
 
-def _task(data: object, remote_id: str) -> dict[str, Any] | None:
-    """One task of a reply's `data`: it alone, a list, or a list under `tasks`."""
+def _task(data: object, remote_id: str, job_id: str = "") -> dict[str, Any] | None:
+    """One task of a reply's `data`: it alone, a list, or a list under `tasks`. None that names another id of ours."""
     if isinstance(data, dict) and isinstance(data.get("tasks"), list):
         data = data["tasks"]
     many = data if isinstance(data, list) else [data]
     for one in many:
-        if isinstance(one, dict) and (not remote_id or str(one.get("id") or one.get("task_id")) == remote_id):
+        if not isinstance(one, dict) or (remote_id and str(one.get("id") or one.get("task_id")) != remote_id):
+            continue
+        if not job_id or one.get("external_id", one.get("external_task_id")) in (None, job_id):
             return one
     return None
 
