@@ -12,6 +12,8 @@ from vidorch.errors import InvalidRequest
 
 __all__ = ["SKEW", "fresh", "standard", "token_in", "unproven"]
 
+SHORTEST = 16
+"""Bytes of a secret. With an empty one everybody could sign."""
 SKEW = 300.0
 """Seconds that a delivery's own time may be from ours."""
 
@@ -55,6 +57,8 @@ def standard(secret: str, headers: Mapping[str, str], body: bytes, *, now: float
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
         raise unproven("the secret for webhooks is no base64", provider) from None
+    if len(key) < SHORTEST:
+        raise unproven("the secret for webhooks is too short to be one", provider)
     expected = base64.b64encode(hmac.digest(key, f"{name}.{at}.".encode() + body, "sha256")).decode()
     good = False
     for one in given.split(" "):

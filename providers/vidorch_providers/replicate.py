@@ -236,7 +236,7 @@ class Replicate(Hosted):
                 if _is_like(prediction, job):
                     found.append(FoundJob(Accepted(str(prediction["id"])), created))
             following = page.get("next")
-            if not isinstance(following, str) or urlsplit(following).netloc != urlsplit(base).netloc:
+            if not isinstance(following, str) or urlsplit(following)[:2] != urlsplit(base)[:2]:
                 break
             path = following
         return found

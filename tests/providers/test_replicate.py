@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from tests.providers.hosted import HostedConformance, Signed
+from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.base import RemoteJob
@@ -14,6 +17,7 @@ from vidorch.testing.servers.base import RemoteJob
 
 class TestReplicate(HostedConformance):
     model = "replicate/kling-3.0-standard"
+    secret: str | None = None
     asks = {"prompt": "a red ball rolling left", "duration": 5}
     image_model, image_field = "replicate/kling-3.0-standard", "start_image"
     video_model, video_field = "replicate/gen4-aleph", "video"
@@ -47,6 +51,8 @@ class TestReplicate(HostedConformance):
 
     def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
         server.end(job, "done")
+        if self.secret is not None:
+            cast("Any", server).secret = self.secret
         return cast("Signed", cast("Any", server).signed(job, at=at))
 
     def test_the_list_is_read_page_by_page(self, tmp_path: Path) -> None:
@@ -60,3 +66,15 @@ class TestReplicate(HostedConformance):
         assert outcome.error is None, outcome.error
         assert {job.id for job in server.jobs} == {job.remote_id for job in outcome.jobs}
         assert server.count("find") >= 3
+
+    @pytest.mark.parametrize("secret", ["", "whsec_", "None", "whsec_QUJD"])
+    def test_a_secret_that_anybody_knows_proves_nothing(self, tmp_path: Path, secret: str) -> None:
+        """An account that has none yet: whoever signs with nothing is not believed."""
+
+        async def deliver(client: AsyncClient, signed: Signed, url: str, run: Any) -> None:
+            with pytest.raises(InvalidRequest, match="too short"):
+                await client.handle_webhook(self.endpoint, *signed, url)
+
+        self.secret = secret
+        server = self.called_back(tmp_path, deliver)
+        assert server.count("poll") == 0
