@@ -207,7 +207,9 @@ class Hosted(Provider):
                 "does. It may have been accepted all the same.",
                 charged=None, provider=self.name, code=str(reply.status),
             )  # fmt: skip
-        if row is None or not row.rejected:
+        if (
+            row is None or not row.rejected or reply.status >= 500
+        ):  # a 5xx proves nothing, whatever word is in it
             return ProviderFailed(
                 f"{self.title} answered the submit with {_words(said, reply)}. Whether it was accepted is not certain.",
                 charged=None, provider=self.name, code=said.shown or said.code, request_id=said.request_id,

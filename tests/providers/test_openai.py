@@ -144,3 +144,11 @@ class TestAsOpenaiSpokeIt(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", clock=clock, key=self.key)
+
+    @pytest.mark.parametrize("code", ["insufficient_quota", "moderation_blocked", "model_not_found"])
+    def test_a_gateway_s_5xx_is_no_rejection_whatever_it_says(self, tmp_path: Any, code: str) -> None:
+        """What broke behind a gateway may have been taken before, and is found again."""
+        fault = Fault("error", 502, code, taken=True)
+        outcome, server = self.call(tmp_path, lambda server: server.fail("submit", fault))
+        assert outcome.error is None, outcome.error
+        assert len(server.jobs) == 1
