@@ -405,6 +405,7 @@ def _done(body: Any, billed: Billed | None, timings: dict[str, float]) -> Done:
     if not isinstance(body, dict):
         body = {}
     seed = body.get("seed")
+    seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
     outputs: list[Output] = []
     withheld = 0
     unsafe = body.get("has_nsfw_concepts")
@@ -412,33 +413,35 @@ def _done(body: Any, billed: Billed | None, timings: dict[str, float]) -> Done:
         if isinstance(unsafe, list) and number < len(unsafe) and unsafe[number] is True:
             withheld += 1
             continue
-        url = str(file["url"])
-        kind = str(file.get("content_type") or "")
-        if "/" not in kind or kind == "application/octet-stream":
-            kind = _MEDIA_TYPES.get(urlsplit(url).path.rpartition(".")[2].lower(), "video/mp4")
-        outputs.append(
-            Output(
-                len(outputs),
-                url,
-                kind,
-                seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
-            )
-        )
+        outputs.append(Output(len(outputs), str(file["url"]), _kind(file) or "video/mp4", seed))
     reasons = tuple("has_nsfw_concepts" for _ in range(withheld))
     return Done(tuple(outputs), billed, withheld, reasons, timings)
 
 
-def _files(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The files of a model's output: under `video`, `videos`, `image` or `images`, whichever it has."""
-    for name in ("video", "videos", "image", "images"):
-        value = body.get(name)
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and one.startswith("http"):
-                yield {"url": one}
-            elif isinstance(one, dict) and isinstance(one.get("url"), str):
-                yield one
-        if value:
-            return
+def _files(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files of a model's output: under `video` or `videos`, else every video in it, else under `image` or `images`."""
+    films = [file for file in _nested(body) if _kind(file).startswith("video/")]
+    named = [list(_nested(body.get(name))) for name in ("video", "videos", "image", "images")]
+    return next((files for files in (*named[:2], films, *named[2:]) if files), [])
+
+
+def _nested(value: object) -> Iterator[Mapping[str, Any]]:
+    """Files and links, however deep."""
+    if isinstance(value, str) and value.startswith("http"):
+        yield {"url": value}
+    elif isinstance(value, dict) and isinstance(value.get("url"), str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _nested(one)
+
+
+def _kind(file: Mapping[str, Any]) -> str:
+    """Its media type: as it says, else by its name."""
+    said = str(file.get("content_type") or "")
+    if "/" in said and said != "application/octet-stream":
+        return said
+    return _MEDIA_TYPES.get(urlsplit(file["url"]).path.rpartition(".")[2].lower(), "")
 
 
 def _timings(status: Mapping[str, Any]) -> dict[str, float]:

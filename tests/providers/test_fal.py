@@ -160,3 +160,22 @@ class TestFal(HostedConformance):
         outcome, server = self.call(tmp_path, lambda server: server.fail("result", fault))
         assert outcome.error is None, outcome.error
         assert (1, 2) == (len(server.jobs), server.count("result"))
+
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_clip_under_another_name_is_found(self, tmp_path: Path, *, named: bool) -> None:
+        """An endpoint that the catalog does not list may call its output as it likes: what is paid for is fetched."""
+
+        def elsewhere(server: ProtocolServer) -> None:
+            def output(job: RemoteJob) -> Any:
+                file = {"url": job.outputs[0], "content_type": "video/mp4"}
+                return {
+                    "poster": f"{server.url}/x.png",
+                    "result": {"clips": [file if named else file["url"]]},
+                }
+
+            cast("Any", server)._output = output
+
+        outcome, _ = self.call(tmp_path, elsewhere)
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert outcome.result.clip.path is not None
