@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -282,21 +282,29 @@ def _create(path: str) -> tuple[str, str]:
 
 
 def _outputs(prediction: Mapping[str, Any]) -> tuple[Output, ...]:
-    value = prediction.get("output")
-    links = [
-        one
-        for one in (value if isinstance(value, list) else [value])
-        if isinstance(one, str) and "://" in one
-    ]
-    if isinstance(value, dict):
-        links = [one for one in value.values() if isinstance(one, str) and "://" in one]
+    every = list(_links(prediction.get("output")))
+    # A model may put stills and data beside its clip.
+    links = [link for link in every if _MEDIA_TYPES.get(_suffix(link), "").startswith("video/")] or every
     ended = _time(prediction.get("completed_at"))
     until = None if ended is None else ended + LIFETIME
-    kinds = (_MEDIA_TYPES.get(urlsplit(link).path.rpartition(".")[2].lower(), "video/mp4") for link in links)
+    kinds = (_MEDIA_TYPES.get(_suffix(link), "video/mp4") for link in links)
     return tuple(
         Output(number, link, kind, expires_at=until)
         for number, (link, kind) in enumerate(zip(links, kinds, strict=True))
     )
+
+
+def _links(value: object) -> Iterator[str]:
+    """Every link in an output, however deep."""
+    if isinstance(value, str) and "://" in value:
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _links(one)
+
+
+def _suffix(link: str) -> str:
+    return urlsplit(link).path.rpartition(".")[2].lower()
 
 
 def _billed(metrics: object) -> Billed | None:

@@ -78,3 +78,19 @@ class TestReplicate(HostedConformance):
         self.secret = secret
         server = self.called_back(tmp_path, deliver)
         assert server.count("poll") == 0
+
+    def test_a_clip_is_found_wherever_it_is_in_the_output(self, tmp_path: Path) -> None:
+        """A model that the catalog does not list may put it into objects, and stills and data beside it."""
+
+        def elsewhere(server: ProtocolServer) -> None:
+            def output(job: RemoteJob) -> Any:
+                if not job.outputs:
+                    return None
+                return {"poster": f"{server.url}/x.png", "clips": [{"file": job.outputs[0], "seed": 7}]}
+
+            cast("Any", server)._output = output
+
+        outcome, _ = self.call(tmp_path, elsewhere)
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert outcome.result.clip.path is not None
