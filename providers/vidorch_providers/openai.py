@@ -175,6 +175,8 @@ class Openai(Hosted):
             "GET", self.at(context, f"videos/{accepted.remote_id}"), headers=self.signed(context)
         )
         video = _video(reply)
+        if video is not None and not reply.ok and str(video["id"]) != accepted.remote_id:
+            video = None  # an error that has an id and a status of its own
         if video is None:
             error = self.wrong(reply)
             if self._is_missing(context, accepted, reply):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing import ProviderConformance
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
+from vidorch.testing.servers.base import Answer
 from vidorch.testing.servers.faults import Fault
 
 LAYER: dict[str, Any] = {
@@ -54,6 +55,17 @@ class TestVllm(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", dialect="vllm", clock=clock, key=self.key)
+
+    def test_an_error_with_an_id_and_a_status_of_its_own_is_no_end(self, tmp_path: Any) -> None:
+        """It speaks of the look, not of the job."""
+
+        def before(server: ProtocolServer) -> None:
+            said = Answer(503, json={"id": "err-77", "status": "error", "message": "Try again."})
+            cast("Any", server).error = lambda *words, **more: said
+            server.fail("poll", "error-503")
+
+        outcome, _ = self.call(tmp_path, before)
+        assert outcome.error is None, outcome.error
 
     def test_one_replica_that_does_not_know_the_job_is_no_end(self, tmp_path: Any) -> None:
         """It is asked again, and the clip comes."""
