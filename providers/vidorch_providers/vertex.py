@@ -325,6 +325,10 @@ class Vertex(Hosted):
         named = accepted.details.get("path")
         if isinstance(named, str) and named:
             return named
+        if (
+            _NAME.fullmatch(accepted.remote_id) and "/models/" in accepted.remote_id
+        ):  # adopted: the name says where it is
+            return f"v1beta1/{accepted.remote_id.partition('/operations/')[0]}:predictLongRunning"
         return "" if context.route is None else _filled(context, context.route.path)
 
     async def _read(self, context: Context, path: str, remote_id: str) -> dict[str, Any]:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Throttled, Unsupported
-from vidorch.testing import ProviderConformance
+import pytest
+
+from vidorch.client.aio import AsyncClient
+from vidorch.errors import (
+    InvalidRequest,
+    OverBudget,
+    ProviderFailed,
+    Refused,
+    SubmissionUnknown,
+    Throttled,
+    Unsupported,
+)
+from vidorch.testing import ProviderConformance, VirtualClock
 from vidorch.testing.servers import Fate, Fault, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.google_models import BLOCKED
 
@@ -78,6 +90,29 @@ class TestVertex(ProviderConformance):
             [type(one) for one in outcome.result.failures],
         )
         assert Decimal("0.40") == outcome.result.cost  # 4 s at 0.10
+
+    def test_an_adopted_operation_is_asked_for_where_its_name_says(self, tmp_path: Path) -> None:
+        """By somebody who knows only the name, from a machine that is set up for another location."""
+        clock = VirtualClock()
+        server = self.serve(clock.now)
+
+        async def go() -> None:
+            async with self.client(server, tmp_path, clock) as client:
+                with pytest.raises(SubmissionUnknown):
+                    await client.generate(**{**self.asks, "model": self.model})
+                job = (await client.jobs())[0]
+            there = server.endpoints(project="another", location="europe-west4")
+            async with AsyncClient(
+                home=tmp_path, endpoints=there, clock=clock, credentials=lambda scope, endpoint: self.key,
+                private_hosts=["127.0.0.1"],
+            ) as client:  # fmt: skip
+                await client.adopt(job.id, server.jobs[0].id)
+                (run,) = await client.resume()
+                assert (await run.wait()).clip.path is not None
+
+        with server:
+            server.fail("submit", "reset-after")
+            asyncio.run(go())
 
 
 class TestOmniOnVertex(ProviderConformance):
