@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import base64
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,11 +125,12 @@ class Hosted(Provider):
         return Prepared(request, offer, body)
 
     async def tidy(self, context: Context) -> None:
-        """Remove the files that `bring` made for a job."""
+        """Remove the files that `bring` made for a job. One that cannot be removed costs nobody the reply to a submit."""
 
         def remove() -> None:
             for file in context.folder.glob(f".{context.job_id}-in.*.part"):
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
         await in_thread(remove)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -55,6 +56,20 @@ class TestVllm(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", dialect="vllm", clock=clock, key=self.key)
+
+    def test_a_file_that_cannot_be_removed_does_not_cost_the_reply(
+        self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was sent along is removed after the submit, whose reply has the id of what was paid for."""
+
+        def globbed(folder: Path, pattern: str) -> list[Path]:
+            return [tmp_path] if pattern.endswith("-in.*.part") else list(glob(folder, pattern))
+
+        glob = Path.glob
+        monkeypatch.setattr(Path, "glob", globbed)
+        outcome, server = self.call(tmp_path)
+        assert outcome.error is None, outcome.error
+        assert (1, 0) == (len(server.jobs), server.count("find"))
 
     def test_an_error_with_an_id_and_a_status_of_its_own_is_no_end(self, tmp_path: Any) -> None:
         """It speaks of the look, not of the job."""
