@@ -214,10 +214,13 @@ class Openai(Hosted):
     async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
         """DELETE, where that ends what runs: vLLM-Omni (ids begin with `video_gen_`), and endpoints with `{"cancel": True}`.
 
-        OpenAI deletes finished jobs only, and SGLang forgets the job while its work goes on; neither is asked.
+        A finished job would be deleted with its clip, so it is looked at first. OpenAI deletes finished jobs only, and
+        SGLang forgets the job while its work goes on; neither is asked.
         """
         if not (accepted.remote_id.startswith("video_gen_") or context.endpoint.options.get("cancel")):
             return await super().cancel(context, accepted)
+        if isinstance(await self.poll(context, accepted), Done | Failed):
+            return Cancelled(False, None)
         await self.ask(context, "DELETE", f"videos/{accepted.remote_id}")
         self._deleted.add(accepted.remote_id)
         return Cancelled(True, None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,8 +99,9 @@ class TestVertex(ProviderConformance):
 
         async def go() -> None:
             async with self.client(server, tmp_path, clock) as client:
+                asks: dict[str, Any] = {**self.asks, "model": self.model}
                 with pytest.raises(SubmissionUnknown):
-                    await client.generate(**{**self.asks, "model": self.model})
+                    await client.generate(**asks)
                 job = (await client.jobs())[0]
             there = server.endpoints(project="another", location="europe-west4")
             async with AsyncClient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
-from vidorch.testing import ProviderConformance
+from vidorch.testing import ProviderConformance, VirtualClock
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
 from vidorch.testing.servers.base import Answer
 from vidorch.testing.servers.faults import Fault
@@ -56,6 +57,22 @@ class TestVllm(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", dialect="vllm", clock=clock, key=self.key)
+
+    def test_a_finished_job_is_not_deleted_with_its_clip(self, tmp_path: Any) -> None:
+        """Whoever cancels may not have seen that it is done, and paid for."""
+        clock = VirtualClock(free=False)
+        server = self.serve(clock.now)
+
+        async def go() -> None:
+            async with self.client(server, tmp_path, clock) as client:
+                asks: dict[str, Any] = {**self.asks, "model": self.model}
+                run = await client.submit(**asks)
+                server.end(server.jobs[0], "done")
+                await run.cancel()
+
+        with server:
+            asyncio.run(go())
+        assert (1, 0) == (server.count("poll"), server.count("cancel"))
 
     def test_a_file_that_cannot_be_removed_does_not_cost_the_reply(
         self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
