@@ -62,9 +62,11 @@ class TestImportVidorch:
 
 class TestEstimate:
     def test_no_database_no_frames_no_display(self) -> None:
-        """An estimate loads neither the ledger's database nor numpy, PyAV, rich or a network library."""
+        """An estimate asks the offers' providers, and loads neither the database nor numpy, PyAV, rich or a network library."""
         code = "import vidorch; vidorch.estimate('a lighthouse', model='veo-3.1-fast', duration=8)"
-        assert set() == loaded_by(code) & (HEAVY - {"asyncio", "platformdirs", "ssl", "vidorch_local"})
+        assert set() == loaded_by(code) & (
+            HEAVY - {"asyncio", "platformdirs", "ssl", "vidorch_local", "vidorch_providers"}
+        )
 
     def test_of_the_built_in_model(self) -> None:
         """An estimate of the built-in model asks its provider, and still loads no numpy."""

@@ -128,7 +128,7 @@ class TestJson:
         [
             (["--duration", "nan"], "InvalidRequest", 2),
             (["--model", "nope"], "InvalidRequest", 2),
-            (["--model", "kling-3.0-pro"], "Unsupported", 5),
+            (["--model", "kling-3.0-pro"], "MissingCredentials", 6),
             (["--model", "sora-2"], "Retired", 5),
         ],
     )

@@ -17,7 +17,7 @@ import pytest
 
 from tests.http.calls import outcome, run, with_http
 from tests.http.conftest import Certificates, HttpOf
-from tests.http.server import Line, Proxy, Server, answer
+from tests.http.server import Asked, Line, Proxy, Server, answer
 from vidorch.contract import Rejected
 from vidorch.errors import InvalidRequest, LiveCallInTest, SubmissionUnknown
 from vidorch.http import Http, Part
@@ -149,14 +149,21 @@ class TestAfterTheConnectionStands:
 
     def test_cancelled(self, http_of: HttpOf) -> None:
         """Cancelled after it went out, the cancellation goes through: nobody can tell."""
-        arrived = threading.Event()
-        with Server(app=lambda line, asked: arrived.set()) as server:
+        arrived, over = threading.Event(), threading.Event()
+
+        def hold(line: Line, asked: Asked) -> None:
+            arrived.set()
+            over.wait(20)  # what returns is closed, and that would be an answer
+
+        with Server(app=hold) as server:
 
             async def use(http: Http) -> Any:
                 task = asyncio.ensure_future(http.submit("POST", server.url(), json={}))
                 await asyncio.to_thread(arrived.wait, 20)
                 task.cancel()
-                return (await asyncio.gather(task, return_exceptions=True))[0]
+                ended = (await asyncio.gather(task, return_exceptions=True))[0]
+                over.set()
+                return ended
 
             assert isinstance(with_http(http_of(), use), asyncio.CancelledError)
 
