@@ -11,7 +11,7 @@ from vidorch.errors import InvalidRequest, Unsupported
 from vidorch.offer import FieldMap, Route
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
 
-__all__ = ["body_of", "pixels_of"]
+__all__ = ["body_of", "pixels_of", "prompt_of"]
 
 _NAMES = (
     "prompt", "negative_prompt", "camera", "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "steps",
@@ -75,6 +75,31 @@ def body_of(
     for own in request.extra.values():
         _merge(body, own)
     return body
+
+
+def prompt_of(settings: Mapping[str, Any], route: Route | None) -> str:
+    """The prompt as `body_of` sends it: with what the route has no other words for at its end.
+
+    Args:
+        settings: a request as `Request.describe()` writes it.
+    """
+    words = str(settings.get("prompt") or "")
+    to = None if route is None else route.fields.get("prompt")
+    if route is None or to is None:
+        return words
+    added = [
+        mapped.add.format(settings[name])
+        for name, mapped in route.fields.items()
+        if mapped.add and mapped.to == to.to and settings.get(name)
+    ]
+    added += [
+        phrase.format(settings[name])
+        for name, phrase in _PHRASES.items()
+        if settings.get(name) and name not in route.fields and getattr(route.capabilities, name) == "prompt"
+    ]
+    for more in added:
+        words = f"{words.rstrip()}{more}"
+    return words
 
 
 def pixels_of(request: Request, route: Route) -> tuple[int, int] | None:

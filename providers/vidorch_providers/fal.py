@@ -43,6 +43,7 @@ from vidorch.errors import MissingCredentials, ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Reply
 from vidorch.inputs import Media
+from vidorch.mapping import prompt_of
 from vidorch.offloop import in_thread
 from vidorch.signatures import fresh, token_in, unproven
 
@@ -299,7 +300,7 @@ class Fal(Hosted):
                 ),
                 {},
             )
-            if (asked.get("prompt") or "") != (job.settings.get("prompt") or ""):
+            if (asked.get("prompt") or "") != prompt_of(job.settings, route):
                 continue
             times = (_time(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
             created = next((at for at in times if at is not None), None)

@@ -40,6 +40,7 @@ from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, data_uri, is_public
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
+from vidorch.mapping import prompt_of
 
 __all__ = ["Openai"]
 
@@ -369,7 +370,8 @@ def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
     if not video.get("id"):
         return False
     prompt, size = video.get("prompt"), video.get("size")
-    if isinstance(prompt, str) and prompt != job.settings.get("prompt"):
+    route = job.offer.routes.get(str(job.settings.get("task")))
+    if isinstance(prompt, str) and prompt != prompt_of(job.settings, route):
         return False
     if video.get("model") and job.offer.vendor_model and video["model"] != job.offer.vendor_model:
         return False

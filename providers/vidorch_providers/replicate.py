@@ -40,6 +40,7 @@ from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
+from vidorch.mapping import prompt_of
 from vidorch.signatures import standard, token_in
 
 __all__ = ["Replicate"]
@@ -343,9 +344,9 @@ def _time(value: object) -> float | None:
 def _is_like(prediction: Mapping[str, Any], job: LookFor) -> bool:
     """Whether a prediction of the list may be the one: of this model, with this prompt. Its input is gone after an hour."""
     asked = prediction.get("input")
-    if not isinstance(asked, dict) or asked.get("prompt", "") != job.settings.get("prompt", ""):
+    route = job.offer.routes.get(str(job.settings.get("task")))
+    if not isinstance(asked, dict) or (asked.get("prompt") or "") != prompt_of(job.settings, route):
         return False
     model = prediction.get("model")
-    route = job.offer.routes.get(str(job.settings.get("task")))
     path = "" if route is None else route.path.strip("/").removeprefix("models/").partition(":")[0]
     return not isinstance(model, str) or not path or path.startswith("deployments/") or model == path

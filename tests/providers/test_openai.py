@@ -162,7 +162,8 @@ SORA: dict[str, Any] = {
     "family": "sora",
     "offer": [
         {**LAYER["offer"][0], "model": "sora-like", "vendor_model": "sora-2", "fixed": {"model": "sora-2"},
-         "capabilities": {"durations": {"choices": [4, 8, 12]}, "resolutions": ["720p"], "aspect_ratios": ["16:9"], "audio": "on"},
+         "capabilities": {"durations": {"choices": [4, 8, 12]}, "resolutions": ["720p"], "aspect_ratios": ["16:9"], "audio": "on",
+                          "camera": "prompt", "negative_prompt": "prompt"},
          "fields": {"prompt": {"to": "prompt"}, "duration": {"to": "seconds"}, "size": {"to": "size", "form": "{}x{}"}}},
     ],
 }  # fmt: skip
@@ -188,6 +189,17 @@ class TestAsOpenaiSpokeIt(OnVideos):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("openai", clock=clock, key=self.key)
+
+    def test_a_prompt_with_more_at_its_end_is_found_again(self, tmp_path: Any) -> None:
+        """What the route has no field for was sent in the prompt, and stands in the list like that."""
+        outcome, server = self.call(
+            tmp_path,
+            lambda server: server.fail("submit", "reset-after"),
+            camera="slow pan",
+            negative_prompt="rain",
+        )
+        assert outcome.error is None, outcome.error
+        assert [server.jobs[0].id] == [job.remote_id for job in outcome.jobs]
 
     @pytest.mark.parametrize("code", ["insufficient_quota", "moderation_blocked", "model_not_found"])
     def test_a_gateway_s_5xx_is_no_rejection_whatever_it_says(self, tmp_path: Any, code: str) -> None:
