@@ -336,6 +336,9 @@ class Provider(abc.ABC):
     """The pip extra it needs, empty when it needs none."""
     simulated: ClassVar[bool] = False
     """Whether it reaches no vendor at all: a mock. Test runs may submit to it without further ado."""
+    many_hosts: ClassVar[bool] = False
+    """Whether servers of many owners speak it, so that an endpoint of another name than the provider's has to say where it is:
+    its key is for that server alone, and never for the vendor whose name the provider bears."""
 
     def admit(self, request: Request, offer: Offer) -> Admission:
         """Say whether the request, as bought, can be served: offline, at no cost, in milliseconds."""

@@ -82,7 +82,16 @@ class Hosted(Provider):
     # -- what all of them do ------------------------------------------------------------------------------------------
 
     def base(self, context: Context) -> str:
-        """Base URL of the endpoint, without a slash at its end."""
+        """Base URL of the endpoint, without a slash at its end.
+
+        Raises:
+            MissingCredentials: its key is for a server of somebody else's, and where that is was not said.
+        """
+        if self.many_hosts and context.endpoint.base_url is None and context.endpoint.name != self.name:
+            raise MissingCredentials(
+                f"Endpoint {context.endpoint.name!r} has no base URL, and its key is for no other server. Nothing was sent.",
+                provider=self.name, hint="Give it one.",
+            )  # fmt: skip
         return (context.endpoint.base_url or self.url).rstrip("/")
 
     def secret(self, context: Context) -> str:
@@ -145,11 +154,11 @@ class Hosted(Provider):
             VidorchError: nobody can tell.
         """
         try:
-            signed = self.signed(context)
+            signed, url = self.signed(context), self.at(context, path)
         except VidorchError as error:
             raise Rejected(error) from None
         reply = await context.http.submit(
-            method, self.at(context, path), json=json, parts=parts, headers={**signed, **(headers or {})},
+            method, url, json=json, parts=parts, headers={**signed, **(headers or {})},
             timeout=float(context.endpoint.options.get("submit_timeout", 300.0)),
         )  # fmt: skip
         if reply.ok:

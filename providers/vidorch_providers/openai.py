@@ -63,6 +63,7 @@ class Openai(Hosted):
     title = "The video server"
     url = "https://api.openai.com/v1"
     sends_files = True
+    many_hosts = True
     errors = (
         ErrorRow("moderation_blocked", "Refused", True, False, False, _PACKAGE),
         ErrorRow("content_policy_violation", "Refused", True, False, False, _PACKAGE),

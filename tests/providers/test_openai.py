@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from vidorch import Client
 from vidorch.errors import InvalidRequest, OverBudget, ProviderFailed, Refused, Unsupported
 from vidorch.testing import ProviderConformance, VirtualClock
 from vidorch.testing.servers import Fate, ProtocolServer, VendorError, serve
@@ -208,3 +210,40 @@ class TestAsOpenaiSpokeIt(OnVideos):
         outcome, server = self.call(tmp_path, lambda server: server.fail("submit", fault))
         assert outcome.error is None, outcome.error
         assert len(server.jobs) == 1
+
+
+class TestServerOfOnesOwn:
+    """An endpoint of another name than the provider's."""
+
+    @staticmethod
+    def client(tmp_path: Path) -> Client:
+        layer = copy.deepcopy(LAYER)
+        layer["offer"][0]["endpoint"] = "studio"
+        return Client(home=tmp_path, catalog=layer, credentials=lambda scope, endpoint: "studio-key")
+
+    def test_without_a_base_url_it_is_left_out(self, tmp_path: Path) -> None:
+        """Its key is for one server, so nothing goes to the vendor whose name the protocol bears."""
+        with (
+            self.client(tmp_path) as client,
+            pytest.raises(Unsupported, match="'studio' has no base URL: VIDORCH_STUDIO_BASE_URL"),
+        ):
+            client.generate("a boat", model="studio/wan-2.2", duration=4)
+
+    def test_without_a_base_url_it_is_estimated_all_the_same(self, tmp_path: Path) -> None:
+        """An estimate names what is missing."""
+        with self.client(tmp_path) as client:
+            line = client.estimate("a boat", model="studio/wan-2.2", duration=4).lines[0]
+        assert "VIDORCH_STUDIO_BASE_URL" in line.needs
+
+    def test_without_a_base_url_its_key_is_not_checked_elsewhere(self, tmp_path: Path) -> None:
+        """A look at whether the key is taken does not go to another server either."""
+        with self.client(tmp_path) as client:
+            health = client.check("studio")
+        assert "has no base URL" in health.detail
+
+    def test_the_variable_says_where_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`VIDORCH_<ENDPOINT>_BASE_URL` is enough to plan with it."""
+        monkeypatch.setenv("VIDORCH_STUDIO_BASE_URL", "http://gpu.example:8000")
+        with self.client(tmp_path) as client:
+            plan = client.plan("a boat", model="studio/wan-2.2", duration=4)
+        assert [entry.offer.name for entry in plan.entries] == ["studio/wan-2.2"]

@@ -17,7 +17,7 @@ from vidorch.call import Call, parse
 from vidorch.catalog import Catalog, load
 from vidorch.client.allowing import AllowedInputs
 from vidorch.contract import Admission, Clock, Endpoint
-from vidorch.errors import InvalidRequest, VidorchError, shown
+from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.inputs import without_query
 from vidorch.offer import Offer
 from vidorch.planning import Plan
@@ -121,7 +121,17 @@ class Market:
     def _admit(self, offer: Offer, request: Request) -> Admission:
         if offer.provider not in self._registry.names():
             return Admission()
-        return self._registry.get(offer.provider).admit(request, offer)
+        provider = self._registry.get(offer.provider)
+        where = self.endpoints.get(offer.endpoint)
+        if (
+            provider.many_hosts
+            and offer.endpoint != offer.provider
+            and (where is None or where.base_url is None)
+        ):
+            raise MissingCredentials(
+                f"its endpoint {offer.endpoint!r} has no base URL", hint=base_url_variable(offer.endpoint)
+            )
+        return provider.admit(request, offer)
 
     def secret(self, offer: Offer, scope: str) -> str | None:
         """The credential for an offer, read at this moment; None where there is none, or none is needed."""
