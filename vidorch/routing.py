@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -152,7 +152,7 @@ class _Planner:
             notes.append(
                 f"how long the source is is not known here: priced as {float(longest):g} s, the longest it may be"
             )
-        if cost is None and self.max_cost is not None and _is_uncatalogued(offer):
+        if cost is None and self.max_cost is not None and is_uncatalogued(offer):
             share = self.max_cost / request.candidates
             notes.append(f"price not known ({priced.reason}): all of max_cost is held for it")
             cost = Range(Decimal(0), share, share)
@@ -348,8 +348,8 @@ def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
     ]
     if found:
         return found
-    if (uncatalogued := _uncatalogued(model, offers)) is not None:
-        return [uncatalogued]
+    if (made := uncatalogued(model, offers)) is not None:
+        return [made]
     names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))
     near = nearest_name(model, names)
     raise InvalidRequest(
@@ -358,7 +358,7 @@ def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
     )  # fmt: skip
 
 
-def _uncatalogued(model: str, offers: Sequence[Offer]) -> Offer | None:
+def uncatalogued(model: str, offers: Iterable[Offer]) -> Offer | None:
     """What `"endpoint:vendor's own id"` names, made after the offer `endpoint/any`; None where there is no such offer."""
     endpoint, _, own = model.partition(":")
     like = next((offer for offer in offers if offer.name == f"{endpoint}/{ANY}"), None)
@@ -369,7 +369,8 @@ def _uncatalogued(model: str, offers: Sequence[Offer]) -> Offer | None:
     return replace(like, model=own, vendor_model=own, title=own, routes=routes)
 
 
-def _is_uncatalogued(offer: Offer) -> bool:
+def is_uncatalogued(offer: Offer) -> bool:
+    """Whether an offer was made for this call alone, from its vendor's own id."""
     return offer.family == ANY and offer.model != ANY
 
 

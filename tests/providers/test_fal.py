@@ -179,3 +179,29 @@ class TestFal(HostedConformance):
         assert outcome.error is None, outcome.error
         assert outcome.result is not None
         assert outcome.result.clip.path is not None
+
+    def test_what_is_not_in_the_catalog_gets_no_seed_unasked(self, tmp_path: Path) -> None:
+        """A strict endpoint that knows no seed refuses one, and the caller could not leave it out."""
+        asks = {"model": "fal:acme/strict", "duration": None, "max_cost": "1.00"}
+        _, server = self.call(tmp_path, **asks)
+        assert ["prompt"] == list(server.jobs[0].body)
+
+    def test_what_is_not_in_the_catalog_gets_the_seed_that_was_asked_for(self, tmp_path: Path) -> None:
+        """It is the caller's word that it takes one."""
+        asks = {"model": "fal:acme/strict", "duration": None, "max_cost": "1.00", "seed": 7}
+        _, server = self.call(tmp_path, **asks)
+        assert {"seed": 7} == {
+            name: server.jobs[0].body[name] for name in server.jobs[0].body if name != "prompt"
+        }
+
+
+class TestWhatTheCatalogDoesNotList:
+    """`fal:owner/name`."""
+
+    def test_another_process_finishes_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The ledger has its name, and the catalog whose key it needs."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+        suite = TestFal()
+        suite.model = "fal:acme/strict"  # type: ignore[misc]
+        suite.asks = {"prompt": "a red ball rolling left", "max_cost": "1.00"}
+        suite.test_another_process_finishes_it(tmp_path)

@@ -11,6 +11,7 @@ from vidorch.engine.purchase import Purchase
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
+from vidorch.routing import is_uncatalogued
 
 __all__ = ["Asked", "chunks"]
 
@@ -53,11 +54,14 @@ class Asked:
         return 1 if seeded else max(1, min(route.capabilities.samples, wanted))
 
     def seed(self, entry: int, candidate: int, ids: Ids, *, anew: int = 0) -> int | None:
-        """The seed of one candidate: `s + i`, or a fresh one where none was asked for. `anew`: how many were tried before."""
+        """The seed of one candidate: `s + i`, or a fresh one where none was asked for. `anew`: how many were tried before.
+
+        What the catalog does not list gets none unasked: whether it takes one is not known, and strict vendors refuse it.
+        """
         planned = self.entries[entry]
-        if not planned.route.capabilities.seed:
-            return None
         asked = planned.request.seed
+        if not planned.route.capabilities.seed or (asked is None and is_uncatalogued(planned.offer)):
+            return None
         return ids.seed() if asked is None else (asked + candidate + anew * self.request.candidates) % 2**32
 
     def purchase(self, entry: int, candidate: int, samples: int, ids: Ids, *, anew: int = 0) -> Purchase:

@@ -12,6 +12,7 @@ from vidorch.offer import Offer, Price, Route
 from vidorch.planning import PlannedOffer
 from vidorch.request import Request
 from vidorch.result import Job
+from vidorch.routing import uncatalogued
 
 __all__ = ["Purchase"]
 
@@ -74,6 +75,8 @@ class Purchase:
         An offer that the catalog dropped meanwhile is made up from the row.
         """
         offer = offers.get(f"{job.endpoint}/{job.model}")
+        if offer is None and "/" in job.model:  # a vendor's own id, which was never in the catalog
+            offer = uncatalogued(f"{job.endpoint}:{job.model}", offers.values())
         if offer is None or offer.provider != job.provider:
             offer = Offer(
                 job.model, job.endpoint, job.provider, job.model, {}, Price("table" if job.billed else "free"), find=_find(job),
