@@ -209,6 +209,7 @@ class TestResume:
             child.send(signal.SIGINT)
             said = child.end()
         assert (130, {"runs": [], "waiting": []}) == (said.code, said.document)
+        assert "Traceback" not in said.err
         (job,) = again("jobs", "list", "--json").document
         assert (True, None) == (job["state"] in ("accepted", "running"), job["owner"])
 

@@ -68,12 +68,17 @@ class Resumer:
                     aside(
                         f"Waiting for {_named(list(self.works))}. Ctrl-C lets go of {_it(len(self.works))}."
                     )
-                    heard = await signals.during(asyncio.gather(*self.works.values()))
+                    # With exceptions as results, since the works are cancelled on a signal and nobody asks for them then.
+                    everything = asyncio.gather(*self.works.values(), return_exceptions=True)
+                    heard = await signals.during(everything)
                     if heard is not None:
                         self._say_what_is_left()
                         await self._leave(signals)
                         self._print_document()
                         return exit_of_signal(heard)
+                    for trouble in await everything:
+                        if trouble is not None:
+                            raise trouble
             finally:
                 await self.client.aclose()
         waiting = self._waiting()
