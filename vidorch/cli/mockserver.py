@@ -27,7 +27,7 @@ def mock_server(provider: str, *, port: int, faults: list[str], as_document: boo
     for given in faults:
         op, equals, name = given.partition("=")
         if not equals:
-            allowed = "such as submit=reset-after"
+            allowed = "OP=FAULT, such as submit=reset-after"
             raise InvalidRequest(f"--fault {shown(given)} cannot be used. Allowed is {allowed}.", field="fault", value=given,
                                  allowed=allowed)  # fmt: skip
         server.fail(op, name)
@@ -51,4 +51,8 @@ def mock_server(provider: str, *, port: int, faults: list[str], as_document: boo
             print("In another terminal:")
             for name, value in variables.items():
                 print(f"  export {name}={value}")
+            print(
+                "Jobs there cost nothing but are written down as paid: give them a VIDORCH_HOME of their own, or they count "
+                "in your budgets."
+            )
         threading.Event().wait()
