@@ -188,7 +188,7 @@ class _Planner:
             request=fitted.request,
             priced=priced,
             cost=cost,
-            unpriced=priced.cost is None,
+            unpriced=priced.cost is None and cost == FREE,  # what max_cost holds is bounded
             billed_seconds=priced.billed_seconds,
             seconds=_seconds(offer, fitted),
             needs=tuple(needs),
