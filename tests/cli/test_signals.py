@@ -237,7 +237,7 @@ class TestAWorker:
             child.send(signal.SIGINT)
             assert 0 == child.end().code
         (job,) = again("jobs", "list", "--json").document
-        assert job["state"] in ("accepted", "running", "settled")
+        assert job["state"] in ("accepted", "running", "downloading", "settled")
 
     def test_two_side_by_side_are_harmless(self, held: Path, again: Command) -> None:
         """Each run is brought home once, whoever takes it up."""

@@ -118,6 +118,7 @@ class TestVllm(OnVideos):
         assert "restarted" in str(outcome.error)
 
 
+@pytest.mark.slow
 class TestSglang(OnVideos):
     endings = {"failed": (Fate(ending="failed", message="the worker died"), ProviderFailed)}
 
