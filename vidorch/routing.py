@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, TypeVar
 
 from vidorch.catalog import Catalog
@@ -28,6 +28,7 @@ T = TypeVar("T")
 MediaLength = Callable[[Media], "Decimal | None"]
 """Gives the seconds that a clip or a sound lasts, or None where that is not known."""
 
+MICRO = Decimal("0.000001")
 ANY = "any"
 """The model that stands for those that the catalog does not list, and its family."""
 BUILT_IN = "local/mini"
@@ -153,7 +154,8 @@ class _Planner:
                 f"how long the source is is not known here: priced as {float(longest):g} s, the longest it may be"
             )
         if cost is None and self.max_cost is not None and is_uncatalogued(offer):
-            share = self.max_cost / request.candidates
+            # Rounded down: the shares of all candidates together are to fit into what was allowed.
+            share = (self.max_cost / request.candidates).quantize(MICRO, ROUND_FLOOR)
             notes.append(f"price not known ({priced.reason}): all of max_cost is held for it")
             cost = Range(Decimal(0), share, share)
         elif cost is None and self.allow_unpriced:

@@ -180,6 +180,12 @@ class TestFal(HostedConformance):
         assert outcome.result is not None
         assert outcome.result.clip.path is not None
 
+    def test_what_is_not_in_the_catalog_shares_max_cost_among_candidates(self, tmp_path: Path) -> None:
+        """A dollar for three clips is not divided evenly, and what is held for them still fits into it."""
+        asks = {"model": "fal:acme/strict", "duration": None, "max_cost": "1.00", "candidates": 3}
+        outcome, server = self.call(tmp_path, **asks)
+        assert (None, 3) == (outcome.error, len(server.jobs))
+
     def test_what_is_not_in_the_catalog_gets_no_seed_unasked(self, tmp_path: Path) -> None:
         """A strict endpoint that knows no seed refuses one, and the caller could not leave it out."""
         asks = {"model": "fal:acme/strict", "duration": None, "max_cost": "1.00"}
