@@ -12,8 +12,8 @@ import pytest
 
 from tests.engine.scripted import Scripted, VirtualClock, paid
 from vidorch.client.aio import AsyncClient
-from vidorch.contract import Context, Delivery, Done, Output
-from vidorch.errors import InvalidRequest, SubmissionUnknown
+from vidorch.contract import Context, Delivery, Done, Output, Progress
+from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown
 from vidorch.signatures import unproven
 
 Make = Callable[..., AsyncClient]
@@ -116,6 +116,47 @@ class TestAWebhook:
                 return clock.now() - began
 
         assert asyncio.run(go()) <= 2
+
+    def test_is_heard_each_time_in_another_process(
+        self, client_of: Make, provider: Calling, clock: VirtualClock
+    ) -> None:
+        """A vendor may call at every step of a job: the last call is as good as the first."""
+        provider.polls = [Progress("running"), Done((Output(0, "x"),))]
+        offer = paid(latency={"expected": 500, "high": 900, "source": "x"}, min_poll=400)
+
+        async def go() -> float:
+            async with client_of(offer) as worker, client_of(offer) as server:
+                run = await worker.submit("x", model="test/basic", webhook=URL)
+                job = (await server.jobs())[0]
+                url = f"{URL}?token={job.token}"
+                await server.handle_webhook("test", GOOD, delivery(job.remote_id, 1), url)
+                while "poll" not in provider.calls:
+                    await clock.sleep(0.5)
+                began = clock.now()
+                await server.handle_webhook("test", GOOD, delivery(job.remote_id, 2), url)
+                await run.wait()
+                return clock.now() - began
+
+        assert asyncio.run(go()) <= 2
+
+    def test_says_no_key_when_it_fails(
+        self, client_of: Make, provider: Calling, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A vendor that was asked for its signing key may have said ours back."""
+
+        async def fail(*_: object) -> Delivery:
+            raise ProviderFailed("no such key: secret-word")
+
+        monkeypatch.setattr(provider, "parse_webhook", fail)
+
+        async def go() -> None:
+            credentials = {"credentials": lambda scope, endpoint: "secret-word"}
+            async with client_of(paid(variables=["X"]), **credentials) as client:
+                await client.handle_webhook("test", GOOD, delivery())
+
+        with pytest.raises(ProviderFailed) as caught:
+            asyncio.run(go())
+        assert "secret-word" not in str(caught.value)
 
     def test_gives_a_job_its_id_whose_reply_was_lost(self, client_of: Make, provider: Calling) -> None:
         """The vendor took it and calls: what was paid is found although nothing can be searched."""

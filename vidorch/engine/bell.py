@@ -31,7 +31,8 @@ class Bell:
         self._clock = clock
         self._ids = ids
         self._waiting: dict[str, Callable[[], None]] = {}
-        self._heard: set[str] = set()
+        self._heard: dict[str, int] = {}
+        """How many deliveries of each job were heard: vendors may call at every step of one."""
         self._ear: asyncio.Task[None] | None = None
 
     def wait(self, job_id: str, wake: Callable[[], None]) -> None:
@@ -43,7 +44,7 @@ class Bell:
     def forget(self, job_id: str) -> None:
         """Nobody waits for it any more."""
         self._waiting.pop(job_id, None)
-        self._heard.discard(job_id)
+        self._heard.pop(job_id, None)
         if not self._waiting and self._ear is not None:
             self._ear.cancel()
             self._ear = None
@@ -57,14 +58,15 @@ class Bell:
     async def _listen(self) -> None:
         """Notice what another process was told: its web server, while this one waits."""
         while True:
-            for job_id in [name for name in self._waiting if name not in self._heard]:
+            for job_id in list(self._waiting):
                 with contextlib.suppress(Exception):  # polling goes on all the same
-                    if await in_thread(self._ledger.delivered_id, job_id) is not None:
+                    count = await in_thread(self._ledger.delivered, job_id)
+                    if count > self._heard.get(job_id, 0):
+                        self._heard[job_id] = count
                         self._ring(job_id)
             await self._clock.sleep(LISTEN_EVERY)
 
     def _ring(self, job_id: str) -> None:
-        self._heard.add(job_id)
         if (wake := self._waiting.get(job_id)) is not None:
             wake()
 

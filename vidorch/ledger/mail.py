@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from vidorch.ledger.rows import job_of
 from vidorch.ledger.schema import deliveries, jobs
@@ -30,6 +30,7 @@ _OF_JOB = (
     .where(deliveries.c.job_id == bindparam("b_job"))
     .order_by(deliveries.c.received_at.desc())
 )
+_COUNT = select(func.count().label("deliveries")).where(deliveries.c.job_id == bindparam("b_job"))
 _KNOWN = select(deliveries.c.id).where(
     deliveries.c.endpoint == bindparam("b_endpoint"), deliveries.c.delivery_id == bindparam("b_delivery")
 )
@@ -74,5 +75,14 @@ class Mail:
         def work(db: Session) -> str | None:
             row = db.row(_OF_JOB, {"b_job": job_id})
             return None if row is None else str(row["remote_id"] or "")
+
+        return self._store.read(work)
+
+    def delivered(self, job_id: str) -> int:
+        """How many deliveries spoke of a job: vendors may call at each step of it."""
+
+        def work(db: Session) -> int:
+            row = db.row(_COUNT, {"b_job": job_id})
+            return 0 if row is None else int(row["deliveries"])
 
         return self._store.read(work)
