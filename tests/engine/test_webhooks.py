@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engine.scripted import Scripted, VirtualClock, paid
+from tests.engine.scripted import Scripted, paid
+from vidorch import offloop
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Context, Delivery, Done, Output, Progress
 from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown
 from vidorch.signatures import unproven
+from vidorch.testing import VirtualClock
 
 Make = Callable[..., AsyncClient]
 URL = "https://example.com/hooks"
@@ -36,6 +38,15 @@ class Calling(Scripted):
             raise unproven("its signature is not that of its content", "test")
         said = json.loads(body)
         return Delivery(said["id"], said.get("remote"), (url or "").partition("token=")[2] or None)
+
+
+@pytest.fixture
+def clock() -> Iterator[VirtualClock]:
+    """Several wait here at once, so time stands while anything is done, and goes to whoever sleeps shortest."""
+    clock = VirtualClock()
+    before = offloop.watch(clock)
+    yield clock
+    offloop.watch(before)
 
 
 @pytest.fixture
