@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -52,25 +52,11 @@ def body_of(
             f"{unsaid[0]}: the route {route.path} has no field for it. Nothing was sent.",
             hint="Leave it out, or add the field to the route in a catalog file of your own.",
         )
-    added = []
     for name, mapped in route.fields.items():
         value = values.get(name)
-        if value is None:
-            continue
-        if mapped.add:
-            added.append((mapped.to, mapped.add.format(value)))
-        else:
+        if value is not None and not mapped.add:
             _put(body, mapped.to, _said(name, value, mapped))
-    words_of = route.fields.get("prompt")
-    for name, phrase in _PHRASES.items():
-        if (
-            values.get(name)
-            and name not in route.fields
-            and getattr(route.capabilities, name) == "prompt"
-            and words_of is not None
-        ):
-            added.append((words_of.to, phrase.format(values[name])))
-    for to, words in added:  # after what they are added to
+    for to, words in _added(values, route):  # after what they are added to
         _put(body, to, f"{str(_get(body, to) or '').rstrip()}{words}")
     for own in request.extra.values():
         _merge(body, own)
@@ -87,19 +73,22 @@ def prompt_of(settings: Mapping[str, Any], route: Route | None) -> str:
     to = None if route is None else route.fields.get("prompt")
     if route is None or to is None:
         return words
-    added = [
-        mapped.add.format(settings[name])
-        for name, mapped in route.fields.items()
-        if mapped.add and mapped.to == to.to and settings.get(name)
-    ]
-    added += [
-        phrase.format(settings[name])
-        for name, phrase in _PHRASES.items()
-        if settings.get(name) and name not in route.fields and getattr(route.capabilities, name) == "prompt"
-    ]
-    for more in added:
-        words = f"{words.rstrip()}{more}"
+    for where, more in _added(settings, route):
+        if where == to.to:
+            words = f"{words.rstrip()}{more}"
     return words
+
+
+def _added(values: Mapping[str, Any], route: Route) -> Iterator[tuple[str, str]]:
+    """What is said at the end of another field: (the vendor's field, words)."""
+    for name, mapped in route.fields.items():
+        if mapped.add and values.get(name):
+            yield mapped.to, mapped.add.format(values[name])
+    if (prompt := route.fields.get("prompt")) is not None:
+        for name, phrase in _PHRASES.items():
+            said_there = name not in route.fields and getattr(route.capabilities, name) == "prompt"
+            if said_there and values.get(name):
+                yield prompt.to, phrase.format(values[name])
 
 
 def pixels_of(request: Request, route: Route) -> tuple[int, int] | None:
