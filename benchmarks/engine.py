@@ -144,7 +144,7 @@ def without_files() -> Iterator[None]:
     def put(self: Porter, job: Job, number: int, temporary: Path, suffix: str) -> Published:
         return Published(f"{temporary}-{job.id}{suffix}", None)
 
-    Porter._look = lambda self, output, temporary: dict(seen)  # type: ignore[method-assign]
+    Porter._look = lambda self, output, temporary, strict: (dict(seen), "")  # type: ignore[method-assign]
     Porter._put = put  # type: ignore[method-assign]
     Target.workplace = lambda self, job_id, candidates=1: Path("/nowhere")  # type: ignore[method-assign]
     try:
