@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "vidorch-home"
     monkeypatch.setenv("VIDORCH_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_default_client_left(home: Path) -> Iterator[None]:
+    """The module-level calls of each test have a client of their own, closed with the test."""
+    yield
+    default = sys.modules.get("vidorch._default")
+    if default is not None and default._client is not None:
+        default._client.close()
+        default._client = None

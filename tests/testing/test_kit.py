@@ -211,8 +211,6 @@ class TestComingAndGoing:
             assert _default._client is not real
         assert real is _default._client
         assert vidorch.estimate("a red ball rolling left").lines
-        real.close()
-        _default._client = None
 
     def test_background_work_ends_with_it(self) -> None:
         """Runs that nobody waits for are let go; their threads are gone."""
