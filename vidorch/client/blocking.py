@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.budget import Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
-from vidorch.client.aio import AsyncClient, closed
+from vidorch.client.aio import AsyncClient
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials
+from vidorch.client.opening import closed
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Endpoint, Health, Provider
 from vidorch.errors import VidorchError

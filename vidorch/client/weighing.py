@@ -1,0 +1,125 @@
+"""What a client says before anything is spent: which offers can serve a request, what it costs, whether it can be made at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Unpack
+
+from vidorch.call import Call, EstimateOptions
+from vidorch.catalog import Catalog
+from vidorch.client.market import Credentials
+from vidorch.client.opening import Opening
+from vidorch.errors import OverBudget
+from vidorch.estimating import Estimate
+from vidorch.money import show_usd
+from vidorch.offloop import in_thread
+from vidorch.planning import Plan, estimate_of
+from vidorch.request import Request
+
+__all__ = ["Weighing"]
+
+
+class Weighing(Opening):
+    """The calls of a client that only compute."""
+
+    _credentials: Credentials | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._planned_once: set[tuple[Any, ...]] = set()
+
+    @property
+    def catalog(self) -> Catalog:
+        """All offers, in their layers."""
+        return self._market.catalog
+
+    async def estimate(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """What a request would cost and how long it would take. Spends nothing, needs no key and no network.
+
+        Raises:
+            InvalidRequest, Unsupported, Retired: as `generate` would.
+            OverBudget: the high estimate does not fit `max_cost`.
+        """
+        return await in_thread(lambda: self.estimate_now(prompt, **options))
+
+    def estimate_now(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """`estimate` without a loop: it only computes."""
+        request, call = self._market.parse(prompt, options)
+        plan = self._market.plan(request, call, to_run=False)
+        plan.require()
+        estimate = estimate_of(plan)
+        if call.max_cost is not None and estimate.cost is not None and estimate.cost.high > call.max_cost:
+            raise OverBudget(
+                f"This may cost up to {show_usd(estimate.cost.high)} and max_cost is {show_usd(call.max_cost)}. "
+                "Nothing was sent.",
+                needed=estimate.cost.high, available=call.max_cost,
+            )  # fmt: skip
+        return estimate
+
+    def compare(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
+        """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
+        request, call = self._market.parse(prompt, options)
+        models = call.models or tuple(name for name in self.catalog.names())
+        estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
+        lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
+        return replace(estimate, lines=tuple(lines))
+
+    async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
+        """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
+        request, call = self._market.parse(prompt, options)
+        return await in_thread(self._market.plan, request, call, to_run=False)
+
+    def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+        """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user. Blocks.
+
+        Raises:
+            VidorchError: as `submit` would.
+        """
+        from vidorch.engine.targets import target_of
+
+        plan = self._market.plan(request, call, to_run=True)
+        plan.require()
+        if self._world is not None:
+            self._world.planned(plan)
+        _look_inside(request)
+        # A taken name is said before anybody is asked to pay; the run of a key may have put its own clip there.
+        target_of(call.output, call.overwrite, self._home, again=call.key is not None)
+        return plan, estimate_of(plan)
+
+    async def _planned(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
+        """`prepare`, on this thread where that is certain to take less than going to another one and back."""
+        if not self._is_quick(request, call):
+            planned = await in_thread(self.prepare, request, call)
+            if _names_alone(call):
+                self._planned_once.add((call.models, call.scope))
+            return planned
+        return self.prepare(request, call)
+
+    def _is_quick(self, request: Request, call: Call) -> bool:
+        """Whether a plan opens no file and asks nobody: what has to be loaded for its models was loaded for one like it."""
+        return (
+            self._credentials is None
+            and call.output is None
+            and _names_alone(call)
+            and (call.models, call.scope) in self._planned_once
+            and not any(request.media())
+        )
+
+
+def _names_alone(call: Call) -> bool:
+    """Whether its models are plain names; a `Choice` may bring media of its own."""
+    return all(isinstance(model, str) for model in call.models)
+
+
+def _look_inside(request: Request) -> None:
+    """Decode what lies here before anything is spent on it: a file can start like a picture and not be one."""
+    from vidorch import media
+
+    for _, item in request.media():
+        if item.url is not None:
+            continue
+        source = item.path if item.path is not None else item.read()
+        if item.kind == "image":
+            media.load_still(source)
+        else:
+            media.probe(source)
