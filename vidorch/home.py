@@ -11,7 +11,7 @@ from pathlib import Path
 from vidorch.errors import InvalidRequest, Unsupported, shown
 from vidorch.inputs import usable_path
 
-__all__ = ["home_folder", "ledger_path", "run_folder"]
+__all__ = ["config_folder", "home_folder", "ledger_path", "run_folder"]
 
 
 def home_folder(
@@ -30,6 +30,16 @@ def home_folder(
     import platformdirs
 
     return _folder(Path(platformdirs.user_data_dir("vidorch", appauthor=False)).absolute(), "home")
+
+
+def config_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the user's own files are looked for: configuration, catalog layer, credentials. `VIDORCH_HOME`, where it is set."""
+    environ = os.environ if environ is None else environ
+    if named := environ.get("VIDORCH_HOME"):
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_config_path("vidorch", appauthor=False)
 
 
 def _folder(path: Path, field: str) -> Path:

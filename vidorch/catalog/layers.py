@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vidorch.catalog.offers import merge, read_offer
-from vidorch.catalog.reading import Source, Table, parse
 from vidorch.errors import CatalogError
+from vidorch.home import config_folder
 from vidorch.offer import Offer
 from vidorch.request import nearest_name
+from vidorch.tables import Source, Table, parse
 
 __all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped"]
 
@@ -106,9 +107,7 @@ def shipped() -> Catalog:
 
 def default_user_file() -> Path:
     """Where the user's own layer is looked for."""
-    from platformdirs import user_config_path
-
-    return user_config_path("vidorch", appauthor=False) / "catalog.toml"
+    return config_folder() / "catalog.toml"
 
 
 @lru_cache(maxsize=1)

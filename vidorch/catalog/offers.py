@@ -9,7 +9,6 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from vidorch.catalog.reading import REQUIRED, Table
 from vidorch.offer import (
     Billing,
     Capabilities,
@@ -24,6 +23,7 @@ from vidorch.offer import (
     Route,
 )
 from vidorch.request import RESOLUTIONS, TASKS, Request
+from vidorch.tables import REQUIRED, Table
 
 __all__ = ["CONDITIONS", "CONTEXT_FIELDS", "merge", "read_offer"]
 

@@ -1,4 +1,4 @@
-"""Reading values out of a catalog file, so that every mistake is told with its file, line and field."""
+"""Reading values out of a TOML file, so that every mistake is told with its file, line and field."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from vidorch.errors import CatalogError
+from vidorch.errors import CatalogError, VidorchError
 from vidorch.request import nearest_name
 
-__all__ = ["REQUIRED", "Source", "Table", "Where", "parse"]
+__all__ = ["REQUIRED", "Fault", "Source", "Table", "Where", "parse"]
 
 Where = tuple[str | int, ...]
 """Where a value stands inside its offer, such as `("price", "row", 1, "per_second")`."""
+
+Fault = Callable[[str, str, "int | None", str], VidorchError]
+"""Makes the error of a file: message, file, line (None when it cannot be told), field."""
 
 REQUIRED: Any = object()
 _MOST = Decimal(
@@ -27,21 +30,32 @@ _KEY = re.compile(
 )
 
 
-class Source:
-    """One file of a layer: its name for people, and its text to find lines in (empty for a mapping)."""
+def _catalog_error(message: str, file: str, line: int | None, field: str) -> VidorchError:
+    return CatalogError(message, file=file, line=line, field=field)
 
-    def __init__(self, file: str, text: str = "") -> None:
+
+class Source:
+    """One file: its name for people, and its text to find lines in (empty for a mapping).
+
+    Args:
+        rooted: its tables stand at the top, not inside of an `[[offer]]` each. fault: makes its errors.
+    """
+
+    def __init__(
+        self, file: str, text: str = "", *, rooted: bool = False, fault: Fault = _catalog_error
+    ) -> None:
         self.file = file
         self.text = text
+        self._rooted = rooted
+        self._fault = fault
 
-    def error(self, message: str, path: Where = (), offer: int | None = None) -> CatalogError:
+    def error(
+        self, message: str, path: Where = (), offer: int | None = None, line: int | None = None
+    ) -> VidorchError:
         field = ".".join(f"{part + 1}" if isinstance(part, int) else part for part in path)
-        line = self.line_of(path, offer) if self.text else None
+        line = self.line_of(path, offer) if self.text and line is None else line
         where = self.file if line is None else f"{self.file}, line {line}"
-        return CatalogError(
-            f"{where}: {field + ': ' if field else ''}{message}",
-            file=self.file, line=line, field=field,
-        )  # fmt: skip
+        return self._fault(f"{where}: {field + ': ' if field else ''}{message}", self.file, line, field)
 
     def line_of(self, path: Where, offer: int | None) -> int | None:
         """The line that comes nearest to a value: its own, else its table's, else its offer's."""
@@ -54,7 +68,9 @@ class Source:
             text = line.strip()
             if header := _HEADER.fullmatch(text):
                 names = tuple(part.strip() for part in header[2].split("."))
-                if names == ("offer",):
+                if self._rooted:
+                    here = names
+                elif names == ("offer",):
                     seen, rows, here = seen + 1, {}, ()
                 elif header[1]:
                     rows[header[2]] = rows.get(header[2], -1) + 1
@@ -81,9 +97,7 @@ def parse(source: Source) -> dict[str, Any]:
         return tomllib.loads(source.text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
-        failure = source.error(f"not valid TOML: {error}")
-        failure.line = int(found[1]) if found else None
-        raise failure from None
+        raise source.error(f"not valid TOML: {error}", line=int(found[1]) if found else None) from None
     except (RecursionError, ArithmeticError, ValueError) as error:
         raise source.error(f"not valid TOML: {type(error).__name__}") from None
 
@@ -100,7 +114,7 @@ class Table:
         self.data: Mapping[str, Any] = data
         self._known: set[str] = set()
 
-    def error(self, key: str | int | None, message: str) -> CatalogError:
+    def error(self, key: str | int | None, message: str) -> VidorchError:
         return self.source.error(message, self.path if key is None else (*self.path, key), self.offer)
 
     def take(self, key: str, default: Any, wanted: str, check: Callable[[Any], bool]) -> Any:

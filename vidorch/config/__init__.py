@@ -1,0 +1,11 @@
+"""What the user has set: their own file, the project's `vidorch.toml`, the environment; weakest to strongest.
+
+Arguments of a call or a client are stronger than all of these. Each value knows where it came from (`vidorch config`).
+"""
+
+from __future__ import annotations
+
+from vidorch.config.layers import load_config, project_file, user_file
+from vidorch.config.settings import Config, Credential, EndpointSettings
+
+__all__ = ["Config", "Credential", "EndpointSettings", "load_config", "project_file", "user_file"]
