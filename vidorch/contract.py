@@ -71,8 +71,10 @@ class Endpoint:
     Attributes:
         name: `"fal"`, `"h100"`. provider: the code that speaks to it.
         base_url: overrides the vendor's own. device: for local ones, such as `"cuda:0"`.
-        account: whose limits it shares. concurrency: jobs at once, None for no limit of ours.
+        account: whose limits it shares. concurrency: jobs at once, None for no limit of ours. per_minute: submits a minute.
         usd_per_hour: price of one's own hardware; billed: whether that counts as spending.
+        variables: environment variables that hold its credential, any one of which will do; empty when it needs none, None
+            for those that its provider's offers name.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Endpoint:
     usd_per_hour: Decimal | None = None
     billed: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    per_minute: int | None = None
+    variables: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -39,7 +39,8 @@ class PlannedOffer:
         at_once: how many jobs its endpoint takes at once; None for any number.
         trim_to: seconds to cut the clip to after it was made; None to leave it.
         priced: with the price row that was used. unpriced: nobody knows what it costs; `cost` is zero then.
-        choice: which item of the caller's list of models it serves, counted from 0.
+        choice: which item of the caller's list of models it serves, counted from 0. alias: the name that the caller gave, where
+            that stands for this model by configuration; else empty.
     """
 
     offer: Offer
@@ -57,6 +58,7 @@ class PlannedOffer:
     trim_to: float | None = None
     unpriced: bool = False
     choice: int = 0
+    alias: str = ""
 
     def line(self) -> EstimateLine:
         """The line of an estimate, for all candidates."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from vidorch.catalog import Catalog
@@ -21,7 +22,17 @@ from vidorch.planning import NOT_HERE, Plan, PlannedOffer, estimate_of
 from vidorch.price import FREE, Priced, Range, price_of
 from vidorch.request import NAMED_TASKS, Request, is_real, nearest_name
 
-__all__ = ["BUILT_IN", "Choice", "LeftOut", "MediaLength", "Plan", "PlannedOffer", "estimate_of", "make_plan"]
+__all__ = [
+    "BUILT_IN",
+    "Choice",
+    "LeftOut",
+    "MediaLength",
+    "Plan",
+    "PlannedOffer",
+    "estimate_of",
+    "make_plan",
+    "offers_at",
+]
 
 T = TypeVar("T")
 
@@ -261,6 +272,7 @@ def make_plan(
     request: Request,
     models: Sequence[str | Choice],
     *,
+    aliases: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     catalog: Catalog,
     endpoints: Mapping[str, Endpoint],
     installed: Collection[str],
@@ -279,6 +291,7 @@ def make_plan(
         models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its
             endpoints, cheapest first; `"fal:owner/name"` is one that the catalog does not list; empty means the
             built-in model alone.
+        aliases: other names of models, each for one or several in order of preference.
         endpoints: the configured ones, by name. installed: names of the providers that are here.
         has_credentials: whether an offer's key is there.
         admit: the provider's own word, offline, on a request as bought.
@@ -293,7 +306,8 @@ def make_plan(
         InvalidRequest: an unknown model (with the nearest right name); `extra` for nobody, or for what
             vidorch sets itself.
     """
-    offers = _offers(catalog, endpoints)
+    offers = offers_at(catalog, endpoints)
+    resolve = _Aliases(aliases)
     _check_owners(request, offers, endpoints, installed)
     planner = _Planner(
         endpoints,
@@ -312,36 +326,60 @@ def make_plan(
     for item, one in enumerate(models or (BUILT_IN,)):
         choice = one if isinstance(one, Choice) else Choice(one)
         asked = choice.applied_to(request)
-        group: list[PlannedOffer] = []
-        for offer in _named(choice.model, offers):
-            before = seen.setdefault(offer.name, [])
-            if asked in before:
-                continue
-            before.append(asked)
-            considered = planner.consider(offer, asked, to_run=to_run)
-            if isinstance(considered, LeftOut):
-                left_out[offer.name] = considered
-            else:
-                group.append(changed(considered, choice=item))
-        entries += sorted(group, key=_by_cost)
+        for model in resolve(choice.model):
+            group: list[PlannedOffer] = []
+            alias = "" if model == choice.model else choice.model
+            for offer in _named(model, offers):
+                before = seen.setdefault(offer.name, [])
+                if asked in before:
+                    continue
+                before.append(asked)
+                considered = planner.consider(offer, asked, to_run=to_run)
+                if isinstance(considered, LeftOut):
+                    left_out[offer.name] = considered
+                else:
+                    notes = (*considered.notes, *([f"{alias} stands for {model} here"] if alias else []))
+                    group.append(changed(considered, choice=item, alias=alias, notes=notes))
+            entries += sorted(group, key=_by_cost)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
     hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
     advised = () if entries else _alternatives(planner, request, offers, left_out)
     return Plan(request, tuple(entries), tuple(left_out.values()), (), catalog.as_of, advised, hosted)
 
 
-def _offers(catalog: Catalog, endpoints: Mapping[str, Endpoint]) -> list[Offer]:
+class _Aliases:
+    """Other names of models, resolved: a name that an alias gives may be one itself, and its own name means the model."""
+
+    def __init__(self, aliases: Mapping[str, tuple[str, ...]]) -> None:
+        self._aliases = aliases
+
+    def __call__(self, model: str, above: tuple[str, ...] = ()) -> list[str]:
+        """The names that `model` stands for, each once, in order; `[model]` where it is no alias."""
+        if model not in self._aliases or model in above:
+            return [model]
+        found = [name for one in self._aliases[model] for name in self(one, (*above, model))]
+        return list(dict.fromkeys(found))
+
+
+def offers_at(catalog: Catalog, endpoints: Mapping[str, Endpoint]) -> list[Offer]:
     """The catalog's offers, and at each endpoint with a name of its own those of its provider."""
-    offers = list(catalog.offers)
+    offers = [_keyed(offer, endpoints.get(offer.endpoint)) for offer in catalog.offers]
     known = {offer.endpoint for offer in offers}
     for name, endpoint in endpoints.items():
         if name not in known:
             offers += [
-                replace(offer, endpoint=name)
+                _keyed(replace(offer, endpoint=name), endpoint)
                 for offer in catalog.offers
                 if offer.endpoint == endpoint.provider
             ]
     return offers
+
+
+def _keyed(offer: Offer, endpoint: Endpoint | None) -> Offer:
+    """The offer with the variables of its endpoint, where that has its own."""
+    if endpoint is None or endpoint.variables is None or endpoint.variables == offer.variables:
+        return offer
+    return replace(offer, variables=endpoint.variables)
 
 
 def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:

@@ -141,10 +141,12 @@ def test_missing_argument_file(tmp_path: Path) -> None:
     assert caught.value.file == str(tmp_path / "gone.toml")
 
 
-def test_default_user_file() -> None:
-    """The user's layer is called catalog.toml, in a folder of vidorch's own."""
+def test_default_user_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's layer is called catalog.toml: in `VIDORCH_HOME`, or else in a folder of vidorch's own."""
+    assert home / "catalog.toml" == default_user_file()
+    monkeypatch.delenv("VIDORCH_HOME")
     path = default_user_file()
-    assert (path.name, path.parent.name) == ("catalog.toml", "vidorch")
+    assert ("catalog.toml", "vidorch") == (path.name, path.parent.name)
 
 
 def test_names_and_days() -> None:

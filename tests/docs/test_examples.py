@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
+    "docs/configuration.md",
     "docs/guide.md",
     "docs/hosted.md",
     "docs/http.md",

@@ -74,6 +74,7 @@ def load(
     *,
     environ: Mapping[str, str] = os.environ,
     user_file: str | os.PathLike[str] | None = None,
+    configured: str | None = None,
 ) -> Catalog:
     """The catalog with all its layers.
 
@@ -81,6 +82,7 @@ def load(
         argument: the topmost layer, if any.
         environ: where `VIDORCH_CATALOG` is looked up; it names a file that has to exist.
         user_file: the user's layer; default `default_user_file()`. It may be absent.
+        configured: the file that the configuration names, above the user's and below `VIDORCH_CATALOG`.
 
     Raises:
         CatalogError: a file is missing, unreadable or wrong: file, line, field.
@@ -91,6 +93,8 @@ def load(
     own = Path(user_file) if user_file is not None else default_user_file()
     if own.is_file():
         pile.add(_read(own), f"user file {own}")
+    if configured:
+        pile.add(_read(Path(configured), f"catalog={configured}"), f"catalog={configured}")
     if named := environ.get(VARIABLE):
         pile.add(_read(Path(named), f"{VARIABLE}={named}"), f"{VARIABLE}={named}")
     if isinstance(argument, Mapping):

@@ -233,6 +233,29 @@ def doctor(json_: Json = False) -> None:
     command(as_document=json_)
 
 
+@app.command()
+def config(json_: Json = False) -> None:
+    """Show each setting and where it came from: your own file, the project's vidorch.toml, or the environment."""
+    from vidorch.cli.config import config as command
+
+    command(as_document=json_)
+
+
+@app.command()
+def setup(
+    provider: Annotated[
+        str, typer.Argument(metavar="PROVIDER", help="fal, gemini, kling, replicate, runway, ...")
+    ],
+    variable: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which of its variables to keep. Default: its first.")
+    ] = None,
+) -> None:
+    """Ask for a vendor's key, try it by a call that costs nothing, and keep it in a file that only you can read."""
+    from vidorch.cli.config import setup as command
+
+    command(provider, variable=variable)
+
+
 @app.command("mock-server")
 def mock_server(
     provider: Annotated[

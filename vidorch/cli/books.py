@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
+from vidorch.cli.here import ledger_here
 from vidorch.errors import InvalidRequest
-from vidorch.home import home_folder, ledger_path
 from vidorch.ledger.ledger import Ledger
 from vidorch.surroundings import surroundings
 
@@ -20,7 +20,7 @@ Kind = Literal["run", "job"]
 @contextlib.contextmanager
 def reading() -> Iterator[Ledger | None]:
     """The ledger, or None when nothing was ever made: looking must not create it."""
-    path = ledger_path(None, home_folder())
+    path = ledger_here()
     if not path.exists():
         yield None
         return

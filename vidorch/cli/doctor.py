@@ -19,10 +19,11 @@ import typer
 from vidorch.cli.books import now, reading
 from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
+from vidorch.cli.here import catalog_here, config_here, key_here, ledger_here
 from vidorch.cli.say import as_json, console
 from vidorch.cli.words import many
 from vidorch.errors import VidorchError
-from vidorch.home import home_folder, ledger_path
+from vidorch.home import home_folder
 from vidorch.ledger.moves import State
 from vidorch.money import show_usd
 from vidorch.surroundings import VARIABLE, surroundings
@@ -110,7 +111,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _ledger() -> tuple[Literal["ok", "note", "bad"], str]:
-    path = ledger_path(None, home_folder())
+    path = ledger_here()
     there = _nearest(path)
     if there != path:
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
@@ -179,15 +180,19 @@ def _built_in() -> tuple[Literal["ok", "note", "bad"], str]:
 
 
 def _catalog() -> tuple[Literal["ok", "note", "bad"], str]:
-    from vidorch.catalog import load
-
-    catalog = load()
+    catalog = catalog_here()
     text = f"{len(catalog.offers)} offers, newest fact of {catalog.as_of}"
     return ("note", f"{text}; {'; '.join(catalog.warnings)}") if catalog.warnings else ("ok", text)
 
 
+def _config() -> tuple[Literal["ok", "note", "bad"], str]:
+    origins = dict.fromkeys(origin.partition(", line")[0] for origin in config_here().origins.values())
+    return "ok", "; ".join(origins) or "nothing is set"
+
+
 _CHECKS: tuple[tuple[str, Callable[[], tuple[Literal["ok", "note", "bad"], str]]], ...] = (
     ("versions", _versions),
+    ("configuration", _config),
     ("home", _home),
     ("ledger", _ledger),
     ("video", _codecs),
@@ -198,11 +203,10 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[Literal["ok", "note", "bad"], str]]
 
 def _keys() -> list[Finding]:
     """Which hosted endpoints could be used: their code, whether a key is set (never the key), and whether it is taken."""
-    from vidorch.catalog import load
     from vidorch.registry import Registry
 
     try:
-        offers = [offer for offer in load().offers if offer.variables]
+        offers = [offer for offer in catalog_here().offers if offer.variables]
     except VidorchError:
         return []
     installed = Registry().names()
@@ -210,8 +214,8 @@ def _keys() -> list[Finding]:
     for endpoint in sorted({offer.endpoint for offer in offers}):
         there = [offer for offer in offers if offer.endpoint == endpoint]
         variables = sorted({name for offer in there for name in offer.variables})
-        found = [name for name in variables if os.environ.get(name)]
-        key = f"{found[0]} is set" if found else f"no key ({' or '.join(variables)})"
+        found = key_here(*variables)
+        key = f"{found} is set" if found else f"no key ({' or '.join(variables)})"
         if there[0].provider not in installed:
             key = f"its provider is not in this version; {key}"
         elif found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from vidorch.catalog import Catalog, load
+from vidorch.catalog import Catalog
+from vidorch.cli.here import catalog_here, key_here
 from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
 from vidorch.home import home_folder
@@ -22,7 +22,7 @@ __all__ = ["models"]
 def models(name: str | None, *, task: str | None, everything: bool, as_document: bool) -> None:
     """Print the offers that pass the filters, or one model in full."""
     home_folder()  # nothing here needs it, but whoever tries vidorch out with this command is to hear that no other will work
-    catalog = load()
+    catalog = catalog_here()
     if task is not None and task not in TASKS:
         nearest = nearest_name(task, TASKS)
         meant = f" Did you mean {nearest}?" if nearest else ""
@@ -176,11 +176,7 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
         return "not yet"
     if not offer.variables:
         return "ready"
-    return (
-        "ready"
-        if any(os.environ.get(name) for name in offer.variables)
-        else f"needs {' or '.join(offer.variables)}"
-    )
+    return "ready" if key_here(*offer.variables) else f"needs {' or '.join(offer.variables)}"
 
 
 def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidorch.catalog import load
+from vidorch.cli.here import catalog_here
 from vidorch.errors import VidorchError
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.money import show_usd
-from vidorch.surroundings import surroundings
 
 if TYPE_CHECKING:
     from vidorch.offer import Offer
@@ -96,8 +95,7 @@ _RULES = {
 
 def _offers() -> dict[str, Offer]:
     try:
-        world = surroundings()
-        catalog = load() if world is None else world.catalog(None)
+        catalog = catalog_here()
     except VidorchError:  # a broken file of prices is no reason not to cancel
         return {}
     return {offer.name: offer for offer in catalog.offers}

@@ -13,10 +13,13 @@ from vidorch.call import Call, Options
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.asking import Asking
 from vidorch.client.books import Books
+from vidorch.client.configured import configuration
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials, Market, own_hosts
 from vidorch.client.weighing import Weighing
 from vidorch.clock import Ids, RealClock
+from vidorch.config import EndpointSettings
+from vidorch.config.keys import stored_keys
 from vidorch.contract import Clock, Endpoint, Provider
 from vidorch.engine.asked import Asked
 from vidorch.errors import (
@@ -95,18 +98,28 @@ class AsyncClient(Weighing, Asking, Books):
     ) -> None:
         super().__init__()
         world = surroundings()
+        config = configuration(world)
         self._home = home_folder(world.home if world is not None and home is None else home)
-        self._ledger_path = ledger_path(ledger, self._home)
+        self._ledger_path = ledger_path(
+            config.ledger if ledger is None and home is None else ledger, self._home
+        )
         self._registry = Registry(providers if world is None else world.providers(providers, catalog))
         self._budgets = _budgets(budget)
         self._resumes = resume
         if not isinstance(private_hosts, str):  # one name by itself is a mistake, and said by `Http`
-            private_hosts = [*private_hosts, *own_hosts(endpoints)]
-        self._http = Http(http, proxy=proxy, ca_bundle=ca_bundle, private_hosts=private_hosts)
+            own: dict[str, Endpoint | EndpointSettings] = {**config.endpoints, **(endpoints or {})}
+            private_hosts = [*config.private_hosts, *private_hosts, *own_hosts(own)]
+        self._http = Http(
+            http,
+            proxy=config.proxy if proxy is None else proxy,
+            ca_bundle=config.ca_bundle if ca_bundle is None else ca_bundle,
+            private_hosts=private_hosts,
+        )
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._market = Market(
-            catalog, registry=self._registry, credentials=credentials, inputs=AllowedInputs.of(local_inputs, input_urls),
-            clock=self._clock, world=world, endpoints=endpoints,
+            catalog, registry=self._registry, credentials=credentials, clock=self._clock, world=world, endpoints=endpoints,
+            inputs=AllowedInputs.of(local_inputs, config.input_urls if input_urls is None else input_urls), config=config,
+            stored=stored_keys if world is None else dict,
         )  # fmt: skip
         self._ids = Ids(self._clock)
         self._credentials = credentials

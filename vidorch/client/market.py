@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from vidorch.call import Call, parse
 from vidorch.catalog import Catalog, load
 from vidorch.client.allowing import AllowedInputs
+from vidorch.client.configured import configured_endpoints, found_in, with_defaults
+from vidorch.config import Config, EndpointSettings
 from vidorch.contract import Admission, Clock, Endpoint
 from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.inputs import without_query
@@ -23,7 +25,7 @@ from vidorch.offer import Offer
 from vidorch.planning import Plan
 from vidorch.registry import Registry
 from vidorch.request import Request
-from vidorch.routing import make_plan
+from vidorch.routing import make_plan, offers_at
 from vidorch.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -40,13 +42,16 @@ class Market:
 
     Args:
         argument: the caller's own catalog layer. inputs: which media may be used here. world: the mock, where there is one.
-        endpoints: the caller's own, by name.
+        endpoints: the caller's own, by name. config: what holds where nobody says anything. stored: gives the user's kept keys.
     """
 
     def __init__(
         self, argument: Any, *, registry: Registry, credentials: Credentials | None, inputs: AllowedInputs, clock: Clock,
-        world: Surroundings | None, endpoints: Mapping[str, Endpoint] | None = None,
+        world: Surroundings | None, endpoints: Mapping[str, Endpoint] | None = None, config: Config | None = None,
+        stored: Callable[[], Mapping[str, str]] = dict,
     ) -> None:  # fmt: skip
+        self._config = config or Config()
+        self._stored = stored
         self._endpoints = endpoints_of(endpoints)
         self._argument = argument
         self._registry = registry
@@ -58,23 +63,29 @@ class Market:
     @cached_property
     def catalog(self) -> Catalog:
         """All offers, in their layers; read at first use."""
-        return load(self._argument) if self._world is None else self._world.catalog(self._argument)
+        if self._world is not None:
+            inside: Catalog = self._world.catalog(
+                self._config.catalog if self._argument is None else self._argument
+            )
+            return inside
+        return load(self._argument, configured=self._config.catalog)
 
     @cached_property
     def offers(self) -> Mapping[str, Offer]:
-        """The catalog's, by `endpoint/model`."""
-        return {offer.name: offer for offer in self.catalog.offers}
+        """The catalog's, and those at endpoints with names of their own, by `endpoint/model`."""
+        return {offer.name: offer for offer in offers_at(self.catalog, self.endpoints)}
 
     @cached_property
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """By name: each provider has one of its own name; those that the caller gave; and a base URL from the environment."""
+        """By name: each provider has one of its own name; the configured ones; a base URL from the environment; the caller's."""
         cores = os.cpu_count() or 1
         known = {
             offer.endpoint: Endpoint(
                 offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
             )
             for offer in self.catalog.offers
-        } | self._endpoints
+        }
+        known = configured_endpoints(self._config, self.catalog, known) | self._endpoints
         urls = {
             name: os.environ.get(base_url_variable(name)) for name in known if name not in self._endpoints
         }
@@ -89,7 +100,8 @@ class Market:
             InvalidRequest, Unsupported: as that.
         """
         self._inputs.check_options(options)
-        return parse(prompt, options)
+        request, call = parse(prompt, options)
+        return request, with_defaults(call, self._config)
 
     def plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
         """The offers that can serve a request, in order.
@@ -101,7 +113,8 @@ class Market:
         catalog = self.catalog
         plan = make_plan(
             request,
-            call.models,
+            call.models or self._config.models,
+            aliases=self._config.aliases,
             catalog=catalog,
             endpoints=self.endpoints,
             installed=self._registry.names(),
@@ -135,13 +148,23 @@ class Market:
 
     def secret(self, offer: Offer, scope: str) -> str | None:
         """The credential for an offer, read at this moment; None where there is none, or none is needed."""
-        if not offer.variables:
+        names = self._variables_of(offer, scope)
+        if names is None:
             return None
         if self._credentials is not None:
             return self._credentials(scope, offer.endpoint)
-        if scope != "default":
+        return found_in(names, self._stored())
+
+    def _variables_of(self, offer: Offer, scope: str) -> tuple[str, ...] | None:
+        """Where the credential of a scope for an offer may be; empty where that scope has none; None where none is needed."""
+        where = self.endpoints.get(offer.endpoint)
+        names = offer.variables if where is None or where.variables is None else where.variables
+        if not names:
             return None
-        return next((value for name in offer.variables if (value := os.environ.get(name))), None)
+        configured = self._config.scopes.get(scope, {})
+        if (found := configured.get(offer.endpoint)) is not None:
+            return found
+        return names if scope == "default" else ()
 
     def secret_at(self, endpoint: str, scope: str) -> str | None:
         """The same for an endpoint whatever its model: what a submit to any of its offers would carry."""
@@ -149,14 +172,15 @@ class Market:
         return next((found for offer in there if (found := self.secret(offer, scope)) is not None), None)
 
     def _has_credentials(self, offer: Offer, scope: str) -> bool:
-        if not offer.variables:
+        names = self._variables_of(offer, scope)
+        if names is None:
             return True
         if self._credentials is not None:
             return self._credentials(scope, offer.endpoint) is not None
+        if found_in(names, self._stored()) is not None:
+            return True
         if scope != "default":
             return False
-        if any(os.environ.get(name) for name in offer.variables):
-            return True
         if offer.provider not in self._registry.names():
             return False
         try:
@@ -170,9 +194,10 @@ def base_url_variable(endpoint: str) -> str:
     return f"VIDORCH_{re.sub(r'[^A-Za-z0-9]+', '_', endpoint).upper()}_BASE_URL"
 
 
-def own_hosts(given: Mapping[str, Endpoint] | None) -> list[str]:
+def own_hosts(given: Mapping[str, Endpoint | EndpointSettings] | None) -> list[str]:
     """Hosts of base URLs that the user configured: results may come from there, private or not, without the credential."""
-    urls = [one.base_url for one in (given or {}).values() if isinstance(one, Endpoint)]
+    ours = (Endpoint, EndpointSettings)
+    urls = [one.base_url for one in (given or {}).values() if isinstance(one, ours)]
     urls += [value for name, value in os.environ.items() if re.fullmatch(r"VIDORCH_\w+_BASE_URL", name)]
     hosts = []
     for url in urls:

@@ -2,19 +2,19 @@
 
 A project's file comes with code that others wrote, so it may not lead this user's keys or traffic elsewhere: what could do that
 (`proxy`, `ca_bundle`, `private_hosts`, `input_urls`, and a `key` beside a base URL that is one of a vendor's own variables)
-stands in the user's own file, or in the environment.
+stands in the user's own file, or in the environment. An endpoint that it gives a base URL gets no vendor's key.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidorch.config.reading import FIELDS, OWN_FILE_ONLY, from_environment, read_tables
-from vidorch.config.settings import Config
+from vidorch.config.settings import Config, EndpointSettings
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import config_folder
 from vidorch.tables import Source, Table, parse
@@ -54,14 +54,14 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     start: str | os.PathLike[str] | None = None,
     own: bool = True,
-    vendor_variables: Collection[str] = (),
+    vendor_variables: Callable[[], Collection[str]] = tuple,
 ) -> Config:
     """What holds here.
 
     Args:
         environ: the environment. start: the folder to look for a project's file from; default the working folder.
         own: False leaves the user's own file out.
-        vendor_variables: names that hold a vendor's key, which a project's file may not send to another host.
+        vendor_variables: gives the names that hold a vendor's key, which a project's file may not send to another host.
 
     Raises:
         InvalidRequest: a file is unreadable or wrong, or a variable holds what cannot be used: file, line, field.
@@ -75,7 +75,7 @@ def load_config(
         if project is not None and not (own and _same(project, mine)):
             source, data = _read(project)
             _check_project(source, data, vendor_variables)
-            config = _laid(config, (source, data), f"project file {project}", project.parent)
+            config = _laid(config, (source, data), f"project file {project}", project.parent, own=False)
     values, origins = from_environment(environ)
     return replace(config, **values, origins={**config.origins, **origins})
 
@@ -100,7 +100,9 @@ def _read(path: Path) -> tuple[Source, Mapping[str, Any]]:
     return source, parse(source)
 
 
-def _check_project(source: Source, data: Mapping[str, Any], vendor_variables: Collection[str]) -> None:
+def _check_project(
+    source: Source, data: Mapping[str, Any], vendor_variables: Callable[[], Collection[str]]
+) -> None:
     for name in OWN_FILE_ONLY & data.keys():
         raise source.error(
             "cannot stand in a project's file, which others write: put it into your own "
@@ -110,14 +112,16 @@ def _check_project(source: Source, data: Mapping[str, Any], vendor_variables: Co
     for name, one in endpoints.items() if isinstance(endpoints, Mapping) else ():
         key = one.get("key", ()) if isinstance(one, Mapping) and "base_url" in one else ()
         for variable in (key,) if isinstance(key, str) else key if isinstance(key, list) else ():
-            if variable in vendor_variables:
+            if variable in vendor_variables():
                 raise source.error(
                     f"would send {variable} to {one['base_url']}. A project's file cannot do that: put this endpoint into your "
                     f"own ({user_file()}), or give it a variable of its own.", ("endpoints", name, "key"),
                 )  # fmt: skip
 
 
-def _laid(base: Config, read: tuple[Source, Mapping[str, Any]], origin: str, folder: Path) -> Config:
+def _laid(
+    base: Config, read: tuple[Source, Mapping[str, Any]], origin: str, folder: Path, *, own: bool = True
+) -> Config:
     """A file laid on what is below it: tables by entry, endpoints by field, everything else whole."""
     source, data = read
     values, places = read_tables(Table(source, data), folder)
@@ -130,7 +134,13 @@ def _laid(base: Config, read: tuple[Source, Mapping[str, Any]], origin: str, fol
     laid["endpoints"] = {**base.endpoints}
     for name, (one, given) in values["endpoints"].items():
         below = laid["endpoints"].get(name)
-        laid["endpoints"][name] = (
-            one if below is None else replace(below, **{field: getattr(one, field) for field in given})
-        )
+        if not own and "base_url" in given and "key" not in given:
+            laid["endpoints"][name] = replace(_over(below, one, given), keyless=True, key=())
+        else:
+            laid["endpoints"][name] = _over(below, one, given)
     return replace(base, **laid, origins={**base.origins, **origins})
+
+
+def _over(below: EndpointSettings | None, one: EndpointSettings, given: Collection[str]) -> EndpointSettings:
+    """An endpoint laid on what a weaker file says of it, field by field."""
+    return one if below is None else replace(below, **{field: getattr(one, field) for field in given})

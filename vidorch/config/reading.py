@@ -54,7 +54,7 @@ def read_tables(top: Table, folder: Path) -> tuple[dict[str, Any], dict[str, int
     take("route", top.one_of("route", ROUTES, None))
     take("max_cost", top.number("max_cost", 0, above=True) if "max_cost" in top.data else None)
     take("timeout", _timeout(top))
-    take("output", _path(top.text("output", ""), folder))
+    take("output", _folder(_path(top.text("output", ""), folder)))
     take("ledger", _path(top.text("ledger", ""), folder))
     take("catalog", _path(top.text("catalog", ""), folder))
     take("proxy", top.text("proxy", "", pattern=r"(https?|socks5h?)://\S+|", wanted="a URL, or '' for none"))
@@ -94,7 +94,7 @@ def read_tables(top: Table, folder: Path) -> tuple[dict[str, Any], dict[str, int
             noted("scopes", scope, endpoint)
         table.done()
     scopes.done()
-    top.done()
+    top.done(("max_cost", "timeout"))
     return found, places
 
 
@@ -142,6 +142,8 @@ def _from_text(variable: str, name: str, text: str) -> Any:
         if not 0 < seconds <= _MOST_SECONDS:
             raise _bad(variable, text, f"seconds, over 0 and at most {_MOST_SECONDS:,.0f}")
         return seconds
+    if name == "output":
+        return _folder(text)
     if name == "route" and text not in ROUTES:
         raise _bad(variable, text, " or ".join(ROUTES))
     return text
@@ -194,6 +196,11 @@ def _path(text: str, folder: Path) -> str:
     return str(folder / Path(text).expanduser())
 
 
+def _folder(path: str) -> str:
+    """As `output=` takes a folder: with a slash at its end."""
+    return path if not path or path.endswith("/") else f"{path}/"
+
+
 def _endpoint(table: Table) -> EndpointSettings:
     money = table.number("usd_per_hour") if "usd_per_hour" in table.data else None
     url = table.text("base_url", "") or None
@@ -213,5 +220,5 @@ def _endpoint(table: Table) -> EndpointSettings:
         key=_variables(table, "key"),
         options=dict(table.table("options").data),
     )
-    table.done()
+    table.done(("usd_per_hour",))
     return one

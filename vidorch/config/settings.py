@@ -26,7 +26,8 @@ class EndpointSettings:
         account: endpoints that name the same one share limits; default: the endpoint's own name.
         concurrency: jobs at once. per_minute: submits within any minute.
         usd_per_hour: price of one's own hardware. billed: whether that counts as spending.
-        key: where its credential is, if not in the provider's own variables.
+        key: where its credential is, if not in the provider's own variables. keyless: those are not for it: a project's file
+            gave it a base URL.
         options: whatever its provider takes beside that.
     """
 
@@ -39,6 +40,7 @@ class EndpointSettings:
     usd_per_hour: Decimal | None = None
     billed: bool = False
     key: Credential = ()
+    keyless: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,8 +49,8 @@ class Config:
     """What holds where a call and its client say nothing.
 
     Attributes:
-        models: default of `model=`; empty means the built-in model alone. route: default of `route=`.
-        max_cost: default of `max_cost=`, USD. timeout: default of `timeout=`, seconds. output: default of `output=`.
+        models: default of `model=`; empty means the built-in model alone. route, max_cost, timeout: defaults of these, in USD
+            and seconds. output: default of `output=`, a folder or a URL of one.
         ledger, catalog: a path or URL. proxy, ca_bundle, private_hosts, input_urls: as `Client` takes them.
         aliases: other names of models: one name, or several in order of preference.
         endpoints: by name. scopes: by scope, then endpoint: where that tenant's credential is.

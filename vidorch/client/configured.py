@@ -1,0 +1,97 @@
+"""What a client takes from the configuration: its endpoints, where their keys are, and defaults of calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from vidorch.call import Call
+from vidorch.catalog import Catalog, shipped
+from vidorch.config import Config, EndpointSettings, load_config
+from vidorch.contract import Endpoint
+from vidorch.errors import InvalidRequest
+from vidorch.request import nearest_name
+from vidorch.surroundings import Surroundings
+
+__all__ = ["configuration", "configured_endpoints", "found_in", "with_defaults"]
+
+_ALIKE = tuple(
+    field.name for field in fields(Endpoint) if field.name not in ("name", "provider", "variables")
+)
+
+
+def configuration(world: Surroundings | None = None) -> Config:
+    """What holds here. A mock goes by the project's file alone, and by nothing that would lead out of it.
+
+    Raises:
+        InvalidRequest: a file or a variable cannot be used: file, line, field.
+    """
+    config = load_config(own=world is None, vendor_variables=_vendor_variables)
+    if world is None:
+        return config
+    inside = {
+        name: replace(one, base_url=None, device=None, key=(), keyless=False)
+        for name, one in config.endpoints.items()
+    }
+    return replace(config, ledger=None, output=None, proxy=None, ca_bundle=None, endpoints=inside)
+
+
+def configured_endpoints(
+    config: Config, catalog: Catalog, known: Mapping[str, Endpoint]
+) -> dict[str, Endpoint]:
+    """The known endpoints with the configuration laid on them, and those that it adds.
+
+    Raises:
+        InvalidRequest: one is of a provider that no offer has.
+    """
+    providers = {offer.provider for offer in catalog.offers}
+    laid = dict(known)
+    for name, one in config.endpoints.items():
+        provider = one.provider or (known[name].provider if name in known else name)
+        if provider not in providers:
+            where = config.origin(f"endpoints.{name}.provider")
+            near = nearest_name(provider, sorted(providers))
+            raise InvalidRequest(
+                f"The endpoint {name!r} ({where}) needs provider=: {provider!r} is none."
+                f"{f' Did you mean {near!r}?' if near else ''}",
+                field="provider", value=provider, allowed=", ".join(sorted(providers)),
+            )  # fmt: skip
+        below = known.get(name) or Endpoint(name, provider)
+        laid[name] = replace(below, provider=provider, variables=_variables(one, below), **_given(one, below))
+    return laid
+
+
+def with_defaults(call: Call, config: Config) -> Call:
+    """The call, and where it says nothing what the configuration says."""
+    changes: dict[str, Any] = {}
+    if call.max_cost is None and config.max_cost is not None:
+        changes["max_cost"] = config.max_cost
+    if call.timeout is None and config.timeout is not None:
+        changes["timeout"] = config.timeout
+    if call.output is None and config.output is not None:
+        changes["output"] = config.output
+    return replace(call, **changes) if changes else call
+
+
+def found_in(names: Iterable[str], stored: Mapping[str, str]) -> str | None:
+    """The first of these variables that is set, in the environment or else in the user's file of keys."""
+    return next((value for name in names if (value := os.environ.get(name) or stored.get(name))), None)
+
+
+def _given(one: EndpointSettings, below: Endpoint) -> dict[str, Any]:
+    empty = EndpointSettings()
+    return {
+        name: getattr(one, name) if getattr(one, name) != getattr(empty, name) else getattr(below, name) for name in _ALIKE
+    }  # fmt: skip
+
+
+def _variables(one: EndpointSettings, below: Endpoint) -> tuple[str, ...] | None:
+    if one.key:
+        return one.key
+    return () if one.keyless else below.variables
+
+
+def _vendor_variables() -> set[str]:
+    return {name for offer in shipped().offers for name in offer.variables}
