@@ -100,6 +100,7 @@ class Context:
         job_id: our id, sent as external id where the vendor takes one. folder: where temporary files may go.
         route: the way this offer does the task, as the plan chose it. samples: how many clips this one submit is to yield.
         webhook: a callback URL with the job's token in it, where one was asked for. scope: whose call it is.
+        made_from: by field, the vendor's id of the job that made an input, where the route asks for it.
     """
 
     endpoint: Endpoint
@@ -112,6 +113,7 @@ class Context:
     samples: int = 1
     webhook: str | None = None
     scope: str = "default"
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Context(endpoint={self.endpoint.name!r}, job_id={self.job_id!r})"

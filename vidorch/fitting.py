@@ -16,6 +16,7 @@ from typing import Any
 from vidorch.errors import InvalidRequest
 from vidorch.frozen import changed
 from vidorch.inputs import Media
+from vidorch.mapping import goes_by_its_job
 from vidorch.offer import Capabilities, Durations, Limits, Offer, Route
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
 
@@ -76,7 +77,7 @@ def fit(request: Request, offer: Offer, route: Route, image_size: ImageSize | No
         **_extras(request, able, made),
         **shape,
     }
-    _inputs(request, route, made)
+    _inputs(request, offer, route, made)
     made.request = changed(request, **settings)  # all of it legal by what the catalog says
     return made
 
@@ -335,7 +336,7 @@ def _within(
     return type(asked)(legal[0] if asked < legal[0] else legal[1])
 
 
-def _inputs(request: Request, route: Route, made: Fitted) -> None:
+def _inputs(request: Request, offer: Offer, route: Route, made: Fitted) -> None:
     able, limits = route.capabilities, route.capabilities.limits
     count = len(request.reference_images)
     if count > able.references:
@@ -361,6 +362,9 @@ def _inputs(request: Request, route: Route, made: Fitted) -> None:
         made.reasons.append(f"prompt of {len(request.prompt):,} characters: takes {most:,}")
     for name, media in request.media():
         _media(name.replace("_", " "), media, limits, made)
+        mapped = route.fields.get(name)
+        if mapped is not None and mapped.type == "job" and not goes_by_its_job(media, offer, route):
+            made.reasons.append(f"{name}: takes the id of a clip that was made by {offer.name}, and no file")
 
 
 def _media(name: str, media: Media, limits: Limits, made: Fitted) -> None:

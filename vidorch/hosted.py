@@ -79,6 +79,10 @@ class Hosted(Provider):
             return media.url
         return await data_uri(await self.bring(context, media), media)
 
+    def by_id(self, context: Context, remote_id: str) -> Any:
+        """What the body holds for a clip that an earlier job of this vendor made, where a file could stand as well."""
+        return {"id": remote_id}
+
     # -- what all of them do ------------------------------------------------------------------------------------------
 
     def base(self, context: Context) -> str:
@@ -116,7 +120,18 @@ class Hosted(Provider):
         media: dict[str, Any] = {}
         for name, item in request.media():
             field, bracket, _ = name.partition("[")
-            given = await self.hand_over(context, item, field)
+            mapped = context.route.fields.get(field)
+            kind = "" if mapped is None else mapped.type
+            remote_id = context.made_from.get(field) if kind in ("job", "job_or_video") else None
+            if kind == "job" and remote_id is None:
+                raise Unsupported(
+                    f"{offer.name} takes {field}= by the id of the job that made it, and there is none. Nothing was sent.",
+                    provider=self.name,
+                )  # fmt: skip
+            if remote_id is None:
+                given = await self.hand_over(context, item, field)
+            else:
+                given = remote_id if kind == "job" else self.by_id(context, remote_id)
             if bracket:
                 media.setdefault(field, []).append(given)
             else:

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -46,6 +46,7 @@ class Media:
         kind: `"image"`, `"video"` or `"audio"`.
         media_type: MIME type as its first bytes tell; empty for a URL.
         size: bytes; None for a URL.
+        job_id, endpoint, model: of a `Clip`, the job that made it: some vendors take the id of an earlier job of theirs.
     """
 
     kind: Kind
@@ -54,6 +55,9 @@ class Media:
     url: str | None = None
     media_type: str = ""
     size: int | None = None
+    job_id: str = field(default="", compare=False)
+    endpoint: str = field(default="", compare=False)
+    model: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, value: MediaInput, kind: Kind, field: str) -> Media:
@@ -78,7 +82,8 @@ class Media:
             return cls._of_picture(value, kind, field)
         if type(value).__name__ == "Clip" and hasattr(value, "path"):
             clip: Any = value
-            value = clip.path or clip.uri
+            found = cls.of(clip.path or clip.uri, kind, field)
+            return replace(found, job_id=clip.job_id, endpoint=clip.endpoint, model=clip.model)
         if isinstance(value, str) and (scheme := _SCHEME.match(value)):
             return cls._of_url(value, scheme[1].lower(), kind, field)
         if isinstance(value, (str, os.PathLike)):

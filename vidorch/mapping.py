@@ -8,16 +8,19 @@ from fractions import Fraction
 from typing import Any
 
 from vidorch.errors import InvalidRequest, Unsupported
-from vidorch.offer import FieldMap, Route
+from vidorch.inputs import Media
+from vidorch.offer import FieldMap, Offer, Route
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
 
-__all__ = ["body_of", "pixels_of", "prompt_of"]
+__all__ = ["body_of", "goes_by_its_job", "pixels_of", "prompt_of"]
 
 _NAMES = (
     "prompt", "negative_prompt", "camera", "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "steps",
     "guidance", "loras",
 )  # fmt: skip
 _MEDIA = ("image", "last_image", "reference_images", "video", "audio_track")
+_AS_GIVEN = ("image", "video", "audio", "job", "job_or_video")
+"""Types whose values the provider has brought into shape."""
 _PHRASES = {"negative_prompt": " Avoid: {}.", "camera": " Camera: {}."}
 """How a capability is said in the prompt where the route has no words of its own for it."""
 
@@ -91,6 +94,17 @@ def _added(values: Mapping[str, Any], route: Route) -> Iterator[tuple[str, str]]
                 yield prompt.to, phrase.format(values[name])
 
 
+def goes_by_its_job(media: Media, offer: Offer, route: Route) -> bool:
+    """Whether an input is a clip that can be named by the id of the job that made it, where the route takes such ids.
+
+    Made by another model of the endpoint it cannot, unless the route says its model: the vendor goes on with that of the source,
+    which has its own price.
+    """
+    return bool(
+        media.job_id and media.endpoint == offer.endpoint and (media.model == offer.model or "model" in route.fixed)
+    )  # fmt: skip
+
+
 def pixels_of(request: Request, route: Route) -> tuple[int, int] | None:
     """Width and height of what is bought, where that is known before it is made."""
     if request.size is not None:
@@ -152,11 +166,9 @@ def _said(name: str, value: Any, mapped: FieldMap) -> Any:
         value = _looked_up(name, value, mapped)
     if isinstance(value, (list, tuple)) and not (mapped.form and name == "size"):
         return (
-            [_typed(item, mapped) for item in value]
-            if mapped.type in ("list", "image", "video", "audio")
-            else list(value)
+            [_typed(item, mapped) for item in value] if mapped.type in ("list", *_AS_GIVEN) else list(value)
         )
-    if mapped.type in ("image", "video", "audio", "list"):
+    if mapped.type in ("list", *_AS_GIVEN):
         return [value] if mapped.type == "list" else value
     if mapped.form:
         return mapped.form.format(*value) if isinstance(value, tuple) else mapped.form.format(_plain(value))

@@ -94,7 +94,8 @@ class FieldMap:
 
     Attributes:
         to: where it goes in the vendor's body, dotted, such as `"parameters.durationSeconds"` or `"instances.0.prompt"`.
-        type: "string", "integer", "number", "boolean", "image", "video", "audio" or "list".
+        type: "string", "integer", "number", "boolean", "image", "video", "audio" or "list"; of a source clip also "job", where
+            the vendor takes the id of the job that made it and nothing else, and "job_or_video", where it takes either.
         values: our value -> theirs, where names differ. form: a format for strings, such as `"{}s"`.
         add: a format for words that are added to the field that `to` names, such as `" Avoid: {}."` to the prompt.
     """

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from vidorch.contract import (
     Accepted,
@@ -156,15 +157,22 @@ class Openai(Hosted):
             return {f"{media.kind}_url": link}
         return _File(await self.bring(context, media), media.media_type or f"{media.kind}/*", field)
 
+    def by_id(self, context: Context, remote_id: str) -> Any:
+        """`{"id": ...}`, which a form writes as `video[id]`."""
+        return {"id": remote_id} if context.endpoint.options.get("body") == "json" else _Job(remote_id)
+
     async def submit(self, context: Context, prepared: Prepared) -> Accepted:
         """POST the form, once."""
         assert context.route is not None
-        path = self._path(context)
+        path, body = self._path(context, prepared.body)
+        of_a_job = (
+            path.count("/") > 1
+        )  # what is done with an earlier job takes JSON alone, as the openai package has it
         try:
-            if context.endpoint.options.get("body") == "json":
-                reply = await self.send(context, path, json=prepared.body)
+            if of_a_job or context.endpoint.options.get("body") == "json":
+                reply = await self.send(context, path, json=body)
             else:
-                reply = await self.send(context, path, parts=list(_parts(prepared.body)))
+                reply = await self.send(context, path, parts=list(_parts(body)))
         finally:
             await self.tidy(context)
         video = reply.json()
@@ -260,9 +268,12 @@ class Openai(Hosted):
 
     # -- in its own words -----------------------------------------------------------------------------------------------
 
-    def _path(self, context: Context) -> str:
+    def _path(self, context: Context, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The route's path with what it names of the body in it (`/v1/videos/{video_id}/remix`), and the rest of the body."""
         assert context.route is not None
-        return re.sub(r"^/?(v\d+/)?", "", context.route.path) or "videos"
+        body = dict(given)
+        path = re.sub(r"^/?(v\d+/)?", "", context.route.path) or "videos"
+        return re.sub(r"\{(\w+)\}", lambda name: quote(str(body.pop(name[1], "")), safe=""), path), body
 
     def _outputs(self, context: Context, accepted: Accepted, video: Mapping[str, Any]) -> list[Output]:
         links = video.get("urls") or ([video["url"]] if video.get("url") else [])
@@ -327,6 +338,13 @@ class _File:
         self.name = f"{field}.{_SUFFIXES.get(media_type, 'bin')}"
 
 
+class _Job:
+    """An earlier job, named where a file could stand."""
+
+    def __init__(self, remote_id: str) -> None:
+        self.remote_id = remote_id
+
+
 def _parts(body: Mapping[str, Any]) -> list[Part]:
     """A body as the fields of a form: what is nested is written as JSON."""
     parts = []
@@ -334,6 +352,8 @@ def _parts(body: Mapping[str, Any]) -> list[Part]:
         for one in value if isinstance(value, list) and value and isinstance(value[0], _File) else [value]:
             if isinstance(one, _File):
                 parts.append(Part(name, one.content, one.name, one.media_type))
+            elif isinstance(one, _Job):
+                parts.append(Part(f"{name}[id]", one.remote_id))
             elif isinstance(one, bool):
                 parts.append(Part(name, "true" if one else "false"))
             elif isinstance(one, (dict, list)):
@@ -372,6 +392,10 @@ def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
         return False
     prompt, size = video.get("prompt"), video.get("size")
     route = job.offer.routes.get(str(job.settings.get("task")))
+    source = (job.settings.get("made_from") or {}).get("video")
+    told = video.get("remixed_from_video_id")
+    if (told or (route is not None and route.path.endswith("/remix"))) and told != source:
+        return False
     if isinstance(prompt, str) and prompt != prompt_of(job.settings, route):
         return False
     if video.get("model") and job.offer.vendor_model and video["model"] != job.offer.vendor_model:

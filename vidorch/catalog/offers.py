@@ -37,7 +37,7 @@ _NAME = r"[a-z0-9][a-z0-9._-]*"
 _NAMED = "lower-case letters, digits, '.', '_' and '-'"
 _RATIO = r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}"
 _SUPPORT = ("native", "prompt", "absent")
-_TYPES = ("string", "integer", "number", "boolean", "image", "video", "audio", "list")
+_TYPES = ("string", "integer", "number", "boolean", "image", "video", "audio", "list", "job", "job_or_video")
 _CHARGES = ("free", "full", "part", "unknown")
 _WHOLE = (
     "durations",
@@ -114,7 +114,9 @@ def _routes(table: Table, vendor_model: str) -> dict[str, Route]:
             path=route.text("path", path or REQUIRED).replace("{model}", vendor_model),
             capabilities=_capabilities(Table(table.source, own, (*route.path, "capabilities"), table.offer)),
             fields={**fields, **_fields(route.table("fields"))},
-            fixed={**fixed, **route.table("fixed").data},
+            fixed={
+                name: value for name, value in {**fixed, **route.table("fixed").data}.items() if value != ""
+            },
             refused=(*refused, *route.texts("refused")),
         )
         route.done()

@@ -215,6 +215,7 @@ class AsyncClient(Weighing, Asking, Books):
 
     async def _begin(self, asked: Asked) -> AsyncRun:
         from vidorch.engine.paying import sending_nothing
+        from vidorch.engine.sources import made_from
 
         if asked.call.detach and not all(entry.offer.outlives_caller for entry in asked.entries):
             raise InvalidRequest(
@@ -223,6 +224,11 @@ class AsyncClient(Weighing, Asking, Books):
             )  # fmt: skip
         with sending_nothing():
             engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
+            if any(media.job_id for _, media in asked.request.media()):
+                known = await in_thread(
+                    made_from, self._opened_ledger(), asked.request, asked.call.scope, asked.entries
+                )
+                asked = replace(asked, made_from=known)
             run_id, joined = await engine.start(asked)
         return AsyncRun(self, run_id, engine.live.get(run_id), asked, joined)
 

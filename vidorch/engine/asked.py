@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vidorch.call import Call
 from vidorch.clock import Ids
@@ -22,6 +22,7 @@ class Asked:
 
     Attributes:
         parent: the batch it belongs to; position: its line there.
+        made_from: by field, the vendor's id of the job that made an input, where that is known.
     """
 
     request: Request
@@ -30,6 +31,7 @@ class Asked:
     estimate: Estimate
     parent: str | None = None
     position: int | None = None
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def entries(self) -> Sequence[PlannedOffer]:
@@ -71,6 +73,7 @@ class Asked:
             samples=samples,
             seed=self.seed(entry, candidate, ids, anew=anew),
             webhook=self.call.webhook,
+            made_from=self.made_from,
         )
 
     def first_round(self, ids: Ids, *, without: Collection[int] = ()) -> list[tuple[int, int, Purchase]]:

@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.frozen import changed
+from vidorch.mapping import goes_by_its_job
 from vidorch.offer import Offer, Price, Route
 from vidorch.planning import PlannedOffer
 from vidorch.request import Request
 from vidorch.result import Job
 from vidorch.routing import uncatalogued
 
-__all__ = ["Purchase"]
+__all__ = ["Purchase", "sources_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class Purchase:
 
     @classmethod
     def of_plan(
-        cls, planned: PlannedOffer, *, samples: int, seed: int | None, webhook: str | None = None
-    ) -> Purchase:
+        cls, planned: PlannedOffer, *, samples: int, seed: int | None, webhook: str | None = None,
+        made_from: Mapping[str, str] | None = None,
+    ) -> Purchase:  # fmt: skip
         """What is bought for `samples` candidates, the first of them with `seed`."""
         request = planned.request
         if seed is not None and request.seed != seed:
@@ -62,6 +64,8 @@ class Purchase:
             settings["trim_to"] = planned.trim_to
         if webhook is not None:
             settings["webhook"] = True
+        if named := sources_for(planned, made_from or {}):
+            settings["made_from"] = named
         cost = planned.cost.times(samples)
         return cls(
             planned.offer, planned.route, request, settings, samples, request.duration, request.size, planned.trim_to,
@@ -90,6 +94,17 @@ class Purchase:
             settings.get("duration"), (int(size[0]), int(size[1])) if size else None, settings.get("trim_to"),
             job.estimate_low, job.estimate, job.estimate_high, job.settings_hash,
         )  # fmt: skip
+
+
+def sources_for(planned: PlannedOffer, made_from: Mapping[str, str]) -> dict[str, str]:
+    """The ids that an offer's route takes instead of a file, of those that are known and are its endpoint's."""
+    offer, route = planned.offer, planned.route
+    return {
+        name: made_from[name]
+        for name, media in planned.request.media()
+        if name in made_from and name in route.fields and route.fields[name].type in ("job", "job_or_video")
+        and goes_by_its_job(media, offer, route)
+    }  # fmt: skip
 
 
 def _find(job: Job) -> Any:

@@ -93,7 +93,7 @@ class Services:
         return Context(
             endpoint=self.endpoint(job.endpoint, job.provider), clock=self.clock, job_id=job.id, folder=folder,
             secret=secret, http=self.http, route=purchase.route, samples=purchase.samples, scope=job.scope,
-            webhook=callback_url(purchase.webhook, job.token),
+            webhook=callback_url(purchase.webhook, job.token), made_from=purchase.settings.get("made_from") or {},
         )  # fmt: skip
 
     def may_speak_for(self, job: Job, purchase: Purchase) -> bool:

@@ -87,6 +87,7 @@ class Openai(ProtocolServer):
         self.links = links
         self.fetches_from_itself = not links
         self.instant = instant
+        self._gone: set[str] = set()
 
     def error(self, status: int, code: str, message: str, **more: Any) -> Answer:
         """OpenAI's error object; FastAPI's `detail` in the other two."""
@@ -140,13 +141,15 @@ class Openai(ProtocolServer):
         if any(part.name == "video" for part in files):
             body["video"] = "(file)"
         self._must_be_right(body, fields)
+        if isinstance(body["video"], dict):
+            self._source(str(body["video"].get("id")))
         return Answer(json=self._video(self.take(ask, body, job_id=self._job_id(), files=files)))
 
     @on("POST", "/v1/videos/{id}/remix", "remix")
     def remix(self, ask: Ask) -> Answer:
         """The same clip by other words."""
         self._only_openai()
-        source = self._job(ask)
+        source = self._source(ask.params["id"])
         body = self._json(ask)
         self._must_be_right(body, {"prompt": Check(required=True)})
         job = self.take(ask, {**source.body, **body}, job_id=self._job_id())
@@ -167,9 +170,8 @@ class Openai(ProtocolServer):
     @on("GET", "/v1/videos", "find")
     def listing(self, ask: Ask) -> Answer:
         """Jobs, the newest first."""
-        jobs = sorted(
-            self.jobs, key=lambda job: job.created, reverse=ask.query.get("order", "desc") == "desc"
-        )
+        jobs = [job for job in self.jobs if job.id not in self._gone]
+        jobs.sort(key=lambda job: job.created, reverse=ask.query.get("order", "desc") == "desc")
         after = ask.query.get("after")
         if after is not None:
             ids = [job.id for job in jobs]
@@ -206,6 +208,8 @@ class Openai(ProtocolServer):
         if self.dialect == "vllm" and not job.over:
             job.cancelled = True
             self.end(job, "cancelled")
+        else:
+            self._gone.add(job.id)
         if self.dialect == "sglang":
             return Answer(json={**self._video(job), "status": "deleted"})
         return Answer(json={"id": job.id, "deleted": True, "object": "video.deleted"})
@@ -305,9 +309,18 @@ class Openai(ProtocolServer):
         )  # fmt: skip
 
     def _job(self, ask: Ask) -> RemoteJob:
-        job = self.find(ask.params["id"])
-        if job is None:
-            raise VendorError(404, "not_found", f"Video with id '{ask.params['id']}' not found.")
+        return self._known(ask.params["id"])
+
+    def _known(self, job_id: str) -> RemoteJob:
+        job = self.find(job_id)
+        if job is None or job_id in self._gone:
+            raise VendorError(404, "not_found", f"Video with id '{job_id}' not found.")
+        return job
+
+    def _source(self, job_id: str) -> RemoteJob:
+        job = self._known(job_id)
+        if job.state != "done":
+            raise VendorError(400, "invalid_value", f"Video '{job_id}' is not completed.", param="video")
         return job
 
     def _job_id(self) -> str:
