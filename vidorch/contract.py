@@ -48,6 +48,7 @@ __all__ = [
     "Progress",
     "Provider",
     "Rejected",
+    "RemoteJob",
 ]
 
 
@@ -290,6 +291,31 @@ class FoundJob:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteJob:
+    """A job as its vendor lists it, whoever submitted it.
+
+    Attributes:
+        id: the vendor's. status: the vendor's word; state: what that means, one of "queued", "running", "done", "failed",
+            "cancelled", or "" for a word that is not known.
+        created_at, expires_at: seconds since 1970, None where it does not say. model, prompt: as it has them, "" likewise.
+        job_id: ours; None where the ledger knows no such job. A provider leaves it out.
+    """
+
+    id: str
+    status: str
+    state: str = ""
+    created_at: float | None = None
+    expires_at: float | None = None
+    model: str = ""
+    prompt: str = ""
+    job_id: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Answer of a check that costs nothing."""
 
@@ -393,6 +419,18 @@ class Provider(abc.ABC):
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Look for a submit whose reply was lost. Never called when `find_mode` is `"none"`."""
         return []
+
+    async def list_jobs(self, context: Context, limit: int) -> Sequence[RemoteJob]:
+        """The account's jobs, newest first, at most `limit`: those of others than this ledger, too."""
+        raise Unsupported(f"{self.name} does not list its jobs.", provider=self.name)
+
+    async def delete_job(self, context: Context, accepted: Accepted) -> bool:
+        """Remove a finished job with its results at the vendor. False when it was gone already; never a way to cancel.
+
+        Raises:
+            InvalidRequest: it is still at work there.
+        """
+        raise Unsupported(f"{self.name} cannot delete a finished job.", provider=self.name)
 
     async def check(self, context: Context) -> Health:
         """See whether the endpoint answers and takes the credential, at no cost."""

@@ -17,7 +17,15 @@ from typing import Any, ClassVar
 
 from vidorch import errors
 from vidorch.contract import Context, ErrorRow, Output, Prepared, Provider, Rejected
-from vidorch.errors import MissingCredentials, ProviderFailed, Refused, Throttled, Unsupported, VidorchError
+from vidorch.errors import (
+    InvalidRequest,
+    MissingCredentials,
+    ProviderFailed,
+    Refused,
+    Throttled,
+    Unsupported,
+    VidorchError,
+)
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
 from vidorch.mapping import body_of
@@ -198,6 +206,13 @@ class Hosted(Provider):
         if reply.ok or reply.status in well:
             return reply
         raise self.wrong(reply)
+
+    def still_at_work(self, remote_id: str) -> InvalidRequest:
+        """What `delete_job` raises for a job that is not over: most vendors would cancel it, and bill that."""
+        return InvalidRequest(
+            f"{self.title} is still at work on {remote_id}, and deleting is not cancelling. Nothing was changed.", field="job_id",
+            value=remote_id, allowed="a job that has ended", provider=self.name, remote_id=remote_id,
+        )  # fmt: skip
 
     def at(self, context: Context, path: str) -> str:
         """The URL of a path; one that is a URL already stays as it is."""

@@ -132,6 +132,19 @@ class Gemini(Hosted):
         await self.ask(context, "POST", f"v1/interactions/{accepted.remote_id}/cancel")
         return Cancelled(True, None)
 
+    async def delete_job(self, context: Context, accepted: Accepted) -> bool:
+        """DELETE the interaction, once it is seen to be over."""
+        try:
+            interaction = await self._read(context, accepted.remote_id)
+        except VidorchError as error:
+            if error.code == "NOT_FOUND":
+                return False
+            raise
+        if not wire.status_of(interaction):
+            raise self.still_at_work(accepted.remote_id)
+        path = f"v1/interactions/{accepted.remote_id}"
+        return (await self.ask(context, "DELETE", path, well=(404,))).ok
+
     async def check(self, context: Context) -> Health:
         """Ask for an interaction that is not there: free, and it needs the key."""
         try:

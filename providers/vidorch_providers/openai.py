@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from vidorch.contract import (
     Polled,
     Prepared,
     Progress,
+    RemoteJob,
 )
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, data_uri, is_public
@@ -50,6 +51,7 @@ _FASTAPI = "vLLM-Omni 0.30.0 and SGLang 0.5.23: FastAPI's {'detail': ...}"
 _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "video/mp4": "mp4",
              "video/quicktime": "mov", "video/webm": "webm", "audio/mpeg": "mp3", "audio/wav": "wav"}  # fmt: skip
 _QUEUED = frozenset({"queued", "pending", "submitted", "not_started", "starting"})
+_RUNNING = frozenset({"in_progress", "processing", "running"})
 _DONE = frozenset({"completed", "succeeded", "success", "succeed", "done"})
 _FAILED = frozenset({"failed", "failure", "error", "expired"})
 _CANCELLED = frozenset({"cancelled", "canceled"})
@@ -238,25 +240,48 @@ class Openai(Hosted):
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Read the list, the newest first, back to a minute before the submit."""
         found: list[FoundJob] = []
+        async for video in self._listed(context, 100):
+            created = video.get("created_at")
+            if isinstance(created, (int, float)) and created < job.sent_at - 60:
+                break
+            if _is_like(video, job):
+                found.append(FoundJob(Accepted(str(video["id"]), details={"path": "videos"}), created))
+        return found
+
+    async def _listed(self, context: Context, size: int) -> AsyncIterator[dict[str, Any]]:
+        """The jobs of the list, the newest first, from at most 20 pages."""
         after = ""
         for _ in range(20):
-            reply = await self.ask(context, "GET", f"videos?limit=100&order=desc{after}")
-            page = reply.json()
-            videos = (
-                [one for one in page.get("data", ()) if isinstance(one, dict)]
-                if isinstance(page, dict)
-                else []
-            )
+            page = (await self.ask(context, "GET", f"videos?limit={size}&order=desc{after}")).json()
+            data = page.get("data") if isinstance(page, dict) else None
+            videos = [one for one in data or () if isinstance(one, dict) and one.get("id")]
             for video in videos:
-                created = video.get("created_at")
-                if isinstance(created, (int, float)) and created < job.sent_at - 60:
-                    return found
-                if _is_like(video, job):
-                    found.append(FoundJob(Accepted(str(video["id"]), details={"path": "videos"}), created))
+                yield video
             if not videos or not page.get("has_more"):
+                return
+            after = f"&after={quote(str(videos[-1]['id']), safe='')}"
+
+    async def list_jobs(self, context: Context, limit: int) -> list[RemoteJob]:
+        """The list, page after page."""
+        found: list[RemoteJob] = []
+        async for video in self._listed(context, min(limit, 100)):
+            found.append(_listed(video))
+            if len(found) >= limit:
                 break
-            after = f"&after={videos[-1]['id']}"
         return found
+
+    async def delete_job(self, context: Context, accepted: Accepted) -> bool:
+        """DELETE, once it is seen to be over: vLLM-Omni would end what runs."""
+        path = f"videos/{accepted.remote_id}"
+        reply = await context.http.request("GET", self.at(context, path), headers=self.signed(context))
+        video = _video(reply)
+        if video is None or str(video["id"]) != accepted.remote_id:
+            if reply.status == 404 and self.said(reply) is not None:
+                return False
+            raise self.wrong(reply)
+        if str(video.get("status") or "").lower() not in _DONE | _FAILED | _CANCELLED:
+            raise self.still_at_work(accepted.remote_id)
+        return (await self.ask(context, "DELETE", path, well=(404,))).ok
 
     async def check(self, context: Context) -> Health:
         """List one job: free, and it needs the key."""
@@ -372,6 +397,24 @@ def _video(reply: Reply) -> dict[str, Any] | None:
     return body if isinstance(body, dict) and "status" in body and "id" in body else None
 
 
+def _listed(video: Mapping[str, Any]) -> RemoteJob:
+    word = str(video.get("status") or "").lower()
+    states = {
+        "queued": _QUEUED,
+        "running": _RUNNING,
+        "done": _DONE,
+        "failed": _FAILED,
+        "cancelled": _CANCELLED,
+    }
+    created, expires = video.get("created_at"), video.get("expires_at")
+    return RemoteJob(
+        str(video["id"]), word, next((state for state, words in states.items() if word in words), ""),
+        float(created) if isinstance(created, (int, float)) else None,
+        float(expires) if isinstance(expires, (int, float)) else None,
+        str(video.get("model") or ""), str(video.get("prompt") or ""),
+    )  # fmt: skip
+
+
 def _after(reply: Reply) -> float | None:
     try:
         return max(float(reply.headers["openai-poll-after-ms"]) / 1000, 0.0)
@@ -388,8 +431,6 @@ def _timings(video: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
     """Whether a job of the list may be the one: equal in whatever both sides name."""
-    if not video.get("id"):
-        return False
     prompt, size = video.get("prompt"), video.get("size")
     route = job.offer.routes.get(str(job.settings.get("task")))
     source = (job.settings.get("made_from") or {}).get("video")

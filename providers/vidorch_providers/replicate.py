@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -35,6 +35,7 @@ from vidorch.contract import (
     Polled,
     Prepared,
     Progress,
+    RemoteJob,
 )
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
@@ -51,6 +52,8 @@ LIFETIME = 3600.0
 """Seconds after its end that a prediction made by the API keeps its output: replicate.com/docs, data retention."""
 _REFUSAL = re.compile(r"\bE005\b|flagged as sensitive|content polic|safety|nsfw|moderat", re.IGNORECASE)
 _CODE = re.compile(r"\((E\d{4})\)|\b(E\d{3,4})\b")
+_STATES = {"starting": "queued", "processing": "running", "succeeded": "done", "failed": "failed", "canceled": "cancelled",
+           "aborted": "cancelled"}  # fmt: skip
 _MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "png": "image/png", "jpg": "image/jpeg",
                 "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
 _SECONDS = re.compile(r"resets? in ~?(\d+(?:\.\d+)?) ?s")
@@ -226,21 +229,42 @@ class Replicate(Hosted):
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Read the list, the newest first, back to a minute before the submit."""
         found: list[FoundJob] = []
-        path = "predictions"
-        base = self.base(context)
+        async for prediction in self._listed(context):
+            created = _time(prediction.get("created_at"))
+            if created is not None and created < job.sent_at - 60:
+                break
+            if _is_like(prediction, job):
+                found.append(FoundJob(Accepted(str(prediction["id"])), created))
+        return found
+
+    async def list_jobs(self, context: Context, limit: int) -> list[RemoteJob]:
+        """The account's predictions. The words of one are gone an hour after its end."""
+        found: list[RemoteJob] = []
+        async for prediction in self._listed(context):
+            word, asked = str(prediction.get("status") or ""), prediction.get("input")
+            found.append(
+                RemoteJob(
+                    str(prediction["id"]), word, _STATES.get(word, ""), _time(prediction.get("created_at")),
+                    model=str(prediction.get("model") or ""),
+                    prompt=str(asked.get("prompt") or "") if isinstance(asked, dict) else "",
+                )
+            )  # fmt: skip
+            if len(found) >= limit:
+                break
+        return found
+
+    async def _listed(self, context: Context) -> AsyncIterator[dict[str, Any]]:
+        """The predictions of the list, the newest first, from at most 20 pages."""
+        path, base = "predictions", self.base(context)
         for _ in range(20):
             page = (await self.ask(context, "GET", path)).json()
             for prediction in page.get("results") or ():
-                created = _time(prediction.get("created_at"))
-                if created is not None and created < job.sent_at - 60:
-                    return found
-                if _is_like(prediction, job):
-                    found.append(FoundJob(Accepted(str(prediction["id"])), created))
+                if isinstance(prediction, dict) and prediction.get("id"):
+                    yield prediction
             following = page.get("next")
             if not isinstance(following, str) or urlsplit(following)[:2] != urlsplit(base)[:2]:
-                break
+                return
             path = following
-        return found
 
     async def check(self, context: Context) -> Health:
         """Ask who we are: free, and it needs the token."""

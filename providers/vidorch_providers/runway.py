@@ -206,6 +206,18 @@ class Runway(Hosted):
         self._deleted.add(accepted.remote_id)
         return Cancelled(True, None)
 
+    async def delete_job(self, context: Context, accepted: Accepted) -> bool:
+        """DELETE, once it is seen to be over: what runs would be cancelled, and charged. Nothing is refunded."""
+        path = f"v1/tasks/{accepted.remote_id}"
+        reply = await self.ask(context, "GET", path, well=(404,))
+        if reply.status == 404:
+            if self.said(reply) is None:
+                raise self.wrong(reply)
+            return False
+        if str(reply.json().get("status") or "") not in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            raise self.still_at_work(accepted.remote_id)
+        return (await self.ask(context, "DELETE", path, well=(404,))).ok
+
     async def check(self, context: Context) -> Health:
         """Ask for the organization: free, and it tells the balance."""
         try:

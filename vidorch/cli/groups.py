@@ -126,6 +126,32 @@ def jobs_settle(
     settle(id_, charged=charged, not_charged=not_charged, as_document=json_)
 
 
+@jobs.command("remote")
+def jobs_remote(
+    endpoint: Annotated[
+        str, typer.Argument(metavar="ENDPOINT", help="Such as replicate, or a server of one's own.")
+    ],
+    scope: Annotated[str, typer.Option(metavar="NAME", help="Whose account.")] = "default",
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", metavar="N", min=1, max=2_000, help="At most this many, newest first."),
+    ] = 20,
+    json_: Json = False,
+) -> None:
+    """List what the vendor itself has of the account's jobs, those of others than this ledger, too. Costs nothing."""
+    from vidorch.cli.remote import list_remote
+
+    list_remote(endpoint, scope=scope, limit=limit, as_document=json_)
+
+
+@jobs.command("delete")
+def jobs_delete(id_: JobId, yes: YesToIt = False, json_: Json = False) -> None:
+    """Delete the vendor's copy of a job that has ended. The clip here stays, nothing is refunded; it asks."""
+    from vidorch.cli.remote import delete
+
+    delete(id_, yes=yes, as_document=json_)
+
+
 @jobs.command("prune")
 def jobs_prune(
     before: Annotated[

@@ -198,6 +198,8 @@ def _row(event: Event) -> list[str]:
         )
     if event.kind == "copied":
         what += f" to {event.data.get('uri')}"
+    if event.kind == "deleted":
+        what += f" at the vendor: {event.data.get('remote_id')}"
     if event.kind == "overrun":
         cost, reserved = (show_usd(Decimal(event.data[name])) for name in ("cost", "reserved"))
         what += f": {cost}, reserved {reserved}"

@@ -21,7 +21,7 @@ from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials
 from vidorch.client.opening import closed
 from vidorch.client.portal import Portal
-from vidorch.contract import Clock, Endpoint, Health, Provider
+from vidorch.contract import Clock, Endpoint, Health, Provider, RemoteJob
 from vidorch.errors import VidorchError
 from vidorch.estimating import Estimate
 from vidorch.planning import Plan
@@ -151,6 +151,16 @@ class Client:
         """See `AsyncClient.check`."""
         inner = self._ready()
         return self._portal.call(inner.check, endpoint, scope=scope)
+
+    def remote(self, endpoint: str, *, scope: str = "default", limit: int = 100) -> list[RemoteJob]:
+        """See `AsyncClient.remote`."""
+        inner = self._ready()
+        return self._portal.call(inner.remote, endpoint, scope=scope, limit=limit)
+
+    def delete_remote(self, job_id: str) -> bool:
+        """See `AsyncClient.delete_remote`."""
+        inner = self._ready()
+        return self._portal.call(inner.delete_remote, job_id)
 
     def handle_webhook(
         self,

@@ -255,6 +255,16 @@ class Reader:
 
         return self._store.read(work)
 
+    def owners(self, endpoint: str, account: str, remote_ids: Iterable[str]) -> dict[str, str]:
+        """The ids of our jobs by those at the vendor, of these that belong to one."""
+
+        def work(db: Session) -> dict[str, str]:
+            where = {"b_endpoint": endpoint, "b_account": account}
+            rows = ((one, db.row(_CLAIMED, where | {"b_remote": one})) for one in remote_ids)
+            return {one: str(row["id"]) for one, row in rows if row is not None}
+
+        return self._store.read(work)
+
     def latencies(self, endpoint: str, model: str, *, task: str, limit: int = 200) -> list[Took]:
         """How long settled jobs took at the vendor, from accepted to seen finished; newest first.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ import pytest
 
 from vidorch.client.aio import AsyncClient, AsyncRun
 from vidorch.contract import Endpoint, Provider
-from vidorch.errors import MissingCredentials, SubmissionUnknown, VidorchError
+from vidorch.errors import InvalidRequest, MissingCredentials, SubmissionUnknown, Unsupported, VidorchError
 from vidorch.result import Job, Result
 from vidorch.testing.clock import VirtualClock
 from vidorch.testing.servers.base import Fate, ProtocolServer, VendorError
@@ -155,6 +155,16 @@ class ProviderConformance:
         offer = next(offer for offer in load(self.catalog).offers if offer.name == self.model)
         return Registry(self.providers).get(offer.provider).find_mode(offer) != "none"
 
+    def _has(self, verb: str) -> bool:
+        """Whether the provider has an optional call."""
+        from vidorch.catalog import load
+        from vidorch.registry import Registry
+
+        offer = next(offer for offer in load(self.catalog).offers if offer.name == self.model)
+        return getattr(type(Registry(self.providers).get(offer.provider)), verb) is not getattr(
+            Provider, verb
+        )
+
     # -- the tests --------------------------------------------------------------------------------------------------------
 
     def test_a_clip_is_made(self, tmp_path: Path) -> None:
@@ -262,6 +272,59 @@ class ProviderConformance:
             assert asyncio.run(ask(self.key))
             assert not asyncio.run(ask("another-key-9876543210"))
         assert not server.jobs
+
+    def test_the_vendor_s_own_list_is_told(self, tmp_path: Path) -> None:
+        """Where it has one: our job beside ours, and what another ledger paid for beside none; else it says that it has none."""
+
+        async def look(client: AsyncClient, server: ProtocolServer, clock: VirtualClock) -> None:
+            endpoint = self.model.partition("/")[0]
+            if not self._has("list_jobs"):
+                with pytest.raises(Unsupported, match="does not list its jobs"):
+                    await client.remote(endpoint)
+                return
+            ours = (await client.generate(**{**self.asks, "model": self.model})).clip.job_id
+            async with self.client(server, tmp_path / "other", clock) as other:
+                await other.generate(**{**self.asks, "model": self.model})
+            told = {one.id: one for one in await client.remote(endpoint)}
+            assert [ours, None] == [told[job.id].job_id for job in server.jobs]
+            assert {"done"} == {one.state for one in told.values()}
+            assert len(await client.remote(endpoint, limit=1)) == 1
+
+        self._with_client(tmp_path, look)
+
+    def test_a_job_is_deleted_at_the_vendor_when_it_has_ended(self, tmp_path: Path) -> None:
+        """Not while it is open; once; harmless after that; the clip here stays. Else it says that it cannot."""
+
+        async def look(client: AsyncClient, server: ProtocolServer, clock: VirtualClock) -> None:
+            run = await client.submit(**{**self.asks, "model": self.model})
+            (job,) = await client.jobs()
+            with pytest.raises(InvalidRequest, match="deleting is not cancelling"):
+                await client.delete_remote(job.id)
+            clip = (await run.wait()).clip
+            if not self._has("delete_job"):
+                with pytest.raises(Unsupported, match="cannot delete a job"):
+                    await client.delete_remote(job.id)
+                return
+            assert [await client.delete_remote(job.id), await client.delete_remote(job.id)] == [True, False]
+            assert clip.path is not None
+            assert clip.path.exists()
+            events = [event for event in await run.events() if event.kind == "deleted"]
+            assert [event.data["was_there"] for event in events] == [True, False]
+
+        self._with_client(tmp_path, look)
+
+    def _with_client(
+        self, home: Path, look: Callable[[AsyncClient, ProtocolServer, VirtualClock], Awaitable[None]]
+    ) -> None:
+        clock = VirtualClock()
+        server = self.serve(clock.now)
+
+        async def go() -> None:
+            async with self.client(server, home, clock) as client:
+                await look(client, server, clock)
+
+        with server:
+            asyncio.run(go())
 
 
 def _meets(fate: Fate) -> Callable[[ProtocolServer], None]:
