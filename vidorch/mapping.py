@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from vidorch.errors import InvalidRequest, Unsupported
-from vidorch.inputs import Media
+from vidorch.inputs import Media, without_secrets
 from vidorch.offer import FieldMap, Offer, Route
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
 
-__all__ = ["body_of", "goes_by_its_job", "pixels_of", "prompt_of"]
+__all__ = ["body_of", "goes_by_its_job", "pixels_of", "prompt_of", "was_sent_as"]
 
 _NAMES = (
     "prompt", "negative_prompt", "camera", "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "steps",
@@ -80,6 +82,53 @@ def prompt_of(settings: Mapping[str, Any], route: Route | None) -> str:
         if where == to.to:
             words = f"{words.rstrip()}{more}"
     return words
+
+
+def was_sent_as(told: Mapping[str, Any], settings: Mapping[str, Any], route: Route) -> bool:
+    """Whether a vendor's list tells back what `body_of` makes of these settings: each field that was sent, with its value.
+
+    Inputs are looked for, not compared: where they were uploaded to is known to nobody any more. What the vendor filled in by
+    itself is not ours to judge, nor how many clips one job makes.
+
+    Args:
+        told: the input as the vendor tells it. settings: a request as `Request.describe()` writes it.
+    """
+    given: dict[str, Any] = {name: settings.get(name) for name in _NAMES}
+    given["loras"], given["extra"] = given["loras"] or (), settings.get("extra") or {}
+    if isinstance(given["size"], list):
+        given["size"] = tuple(given["size"])
+    media = {name: _INPUT for name in _MEDIA if settings.get(name) and name in route.fields}
+    route = replace(
+        route, fields={name: to for name, to in route.fields.items() if name not in _OF_THE_SUBMIT}
+    )
+    return _holds(told, body_of(cast("Request", SimpleNamespace(**given)), route, media))
+
+
+_OF_THE_SUBMIT = ("samples", "job_id", "webhook")
+_INPUT = object()
+"""Stands for an input that was handed over."""
+
+
+def _holds(told: Any, sent: Any) -> bool:
+    """Whether all that was sent is in what is told: numbers by their value, the rest as it is."""
+    if sent is _INPUT:
+        return bool(told)
+    if isinstance(sent, Mapping):
+        return isinstance(told, Mapping) and all(
+            _holds(told.get(name), value) for name, value in sent.items()
+        )
+    if isinstance(sent, list):
+        return isinstance(told, list) and len(told) >= len(sent) and all(map(_holds, told, sent))
+    if isinstance(sent, bool) or isinstance(told, bool):
+        return told is sent
+    if (
+        told == sent or without_secrets(told) == sent
+    ):  # addresses in `extra` were written down without their query
+        return True
+    try:
+        return Decimal(str(told)) == Decimal(str(sent))
+    except InvalidOperation:
+        return False
 
 
 def _added(values: Mapping[str, Any], route: Route) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ from vidorch.errors import MissingCredentials, ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Reply
 from vidorch.inputs import Media
-from vidorch.mapping import prompt_of
+from vidorch.mapping import was_sent_as
 from vidorch.offloop import in_thread
 from vidorch.signatures import fresh, token_in, unproven
 
@@ -275,7 +275,7 @@ class Fal(Hosted):
         return Cancelled(not asked, None if asked else False)
 
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
-        """Read the requests of the endpoint since the submit, and keep those with the same prompt. (Unconfirmed wire.)"""
+        """Read the requests of the endpoint since the submit, and keep those with the same input. (Unconfirmed wire.)"""
         route = job.offer.routes.get(str(job.settings.get("task") or "text-to-video"))
         if route is None:
             return []
@@ -300,7 +300,7 @@ class Fal(Hosted):
                 ),
                 {},
             )
-            if (asked.get("prompt") or "") != prompt_of(job.settings, route):
+            if not was_sent_as(asked, job.settings, route):
                 continue
             times = (_time(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
             created = next((at for at in times if at is not None), None)

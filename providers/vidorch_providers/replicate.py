@@ -41,7 +41,7 @@ from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
-from vidorch.mapping import prompt_of
+from vidorch.mapping import was_sent_as
 from vidorch.signatures import standard, token_in
 
 __all__ = ["Replicate"]
@@ -366,11 +366,11 @@ def _time(value: object) -> float | None:
 
 
 def _is_like(prediction: Mapping[str, Any], job: LookFor) -> bool:
-    """Whether a prediction of the list may be the one: of this model, with this prompt. Its input is gone after an hour."""
+    """Whether a prediction of the list may be the one: of this model, with this input, which is gone an hour after its end."""
     asked = prediction.get("input")
     route = job.offer.routes.get(str(job.settings.get("task")))
-    if not isinstance(asked, dict) or (asked.get("prompt") or "") != prompt_of(job.settings, route):
+    if not isinstance(asked, dict) or route is None or not was_sent_as(asked, job.settings, route):
         return False
     model = prediction.get("model")
-    path = "" if route is None else route.path.strip("/").removeprefix("models/").partition(":")[0]
-    return not isinstance(model, str) or not path or path.startswith("deployments/") or model == path
+    path = route.path.strip("/").removeprefix("models/").partition(":")[0]
+    return not isinstance(model, str) or path.startswith("deployments/") or model == path

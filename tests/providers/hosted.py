@@ -74,6 +74,26 @@ class HostedConformance(ProviderConformance):
         assert outcome.error is not None
         assert (outcome.error.charged, server.jobs) == (False, [])
 
+    @pytest.mark.parametrize("other", [{"duration": 10}, {"aspect_ratio": "9:16"}, {"audio": True}])
+    def test_a_job_of_other_settings_is_not_taken_for_ours(
+        self, tmp_path: Path, other: dict[str, Any]
+    ) -> None:
+        """Somebody with the same key buys something else of the same words, while the reply to ours is lost."""
+        clock = VirtualClock()
+        server = self.serve(clock.now)
+
+        async def go() -> tuple[str, str | None]:
+            async with self.client(server, tmp_path / "theirs", clock) as client:
+                await client.submit(**{**self.asks, "model": self.model, "detach": True, **other})
+            server.fail("submit", "reset-after")
+            async with self.client(server, tmp_path / "ours", clock) as client:
+                await client.generate(**{**self.asks, "model": self.model})
+                return server.jobs[-1].id, (await client.jobs())[0].remote_id
+
+        with server:
+            made, found = asyncio.run(go())
+        assert made == found
+
     def test_a_webhook_ends_the_wait(self, tmp_path: Path) -> None:
         """What the vendor signed is believed, and the job is looked at in that moment: here no time passes at all."""
 
