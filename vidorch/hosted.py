@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vidorch import errors
-from vidorch.contract import Context, ErrorRow, Output, Prepared, Provider, Rejected
+from vidorch.contract import Accepted, Context, Done, ErrorRow, Output, Prepared, Provider, Rejected
 from vidorch.errors import (
     InvalidRequest,
     MissingCredentials,
@@ -295,6 +295,19 @@ class Hosted(Provider):
             more["budget"] = f"the account at {self.title}"
         error: VidorchError = kind(f"{self.title}: {_words(said, reply)}.", **more)
         return error
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        """Look at the job again: what it names now is fresh.
+
+        Raises:
+            ProviderFailed: it names no such result any more.
+        """
+        found = await self.poll(context, accepted)
+        if isinstance(found, Done) and output.index < len(found.outputs):
+            return found.outputs[output.index]
+        raise ProviderFailed(
+            f"{self.title} has no result of {accepted.remote_id} any more.", charged=None, provider=self.name
+        )
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download a result; the credential goes to the endpoint's own host alone."""

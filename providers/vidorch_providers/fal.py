@@ -46,6 +46,7 @@ from vidorch.inputs import Media
 from vidorch.mapping import was_sent_as
 from vidorch.offloop import in_thread
 from vidorch.signatures import fresh, token_in, unproven
+from vidorch.told import kind_of, moment, number, suffix_of
 
 __all__ = ["Fal"]
 
@@ -55,8 +56,6 @@ _PART = 10 * 1024 * 1024
 """Bytes of one part of a large upload; what is larger than ten of them goes up in parts."""
 _KEEP_INPUTS = 86_400
 """Seconds after which fal deletes an input that was uploaded for a job."""
-_MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "gif": "image/gif", "png": "image/png",
-                "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
 KEYS_FOR = 86_400.0
 """Seconds that fal's public keys are kept."""
 _OWN_HOSTS = ("fal.run", "fal.ai", "fal.media")
@@ -158,7 +157,7 @@ class Fal(Hosted):
         kind = media.media_type or f"{media.kind}/*"
         headers = {
             "authorization": f"{given.get('token_type')} {given.get('token')}", "content-type": kind,
-            "x-fal-file-name": f"input.{_suffix(kind)}",
+            "x-fal-file-name": f"input.{suffix_of(kind)}",
             "x-fal-object-lifecycle-preference": json.dumps({"expiration_duration_seconds": _KEEP_INPUTS}),
         }  # fmt: skip
         size = len(content) if isinstance(content, bytes) else (await in_thread(content.stat)).st_size
@@ -171,13 +170,13 @@ class Fal(Hosted):
         access, upload_id = str(started["access_url"]), started["uploadId"]
         parts = []
         only = {name: headers[name] for name in ("authorization", "content-type")}
-        for number in range(1, math.ceil(size / _PART) + 1):
-            piece = await in_thread(_piece, content, (number - 1) * _PART)
-            url = f"{base}{urlsplit(access).path}/multipart/{upload_id}/{number}"
+        for place in range(1, math.ceil(size / _PART) + 1):
+            piece = await in_thread(_piece, content, (place - 1) * _PART)
+            url = f"{base}{urlsplit(access).path}/multipart/{upload_id}/{place}"
             reply = await context.http.upload("PUT", url, piece, headers=only)
             if not reply.ok:
                 raise self.wrong(reply)
-            parts.append({"partNumber": number, "etag": reply.headers.get("etag", "")})
+            parts.append({"partNumber": place, "etag": reply.headers.get("etag", "")})
         end = f"{base}{urlsplit(access).path}/multipart/{upload_id}/complete"
         self._well(await context.http.request("POST", end, headers=only, json={"parts": parts}), empty=True)
         return access
@@ -253,13 +252,6 @@ class Fal(Hosted):
         error.remote_id = accepted.remote_id
         return Failed(error, cancelled=said.code == "client_cancelled", cost=billed)
 
-    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
-        """Read the result again."""
-        found = await self.poll(context, accepted)
-        if isinstance(found, Done) and output.index < len(found.outputs):
-            return found.outputs[output.index]
-        raise ProviderFailed("fal has no result of this request any more.", charged=None, provider=self.name)
-
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download from fal's CDN, which is public: no credential goes there."""
         await context.http.download(output.ref, path, own=[context.endpoint.base_url])
@@ -302,7 +294,7 @@ class Fal(Hosted):
             )
             if not was_sent_as(asked, job.settings, route):
                 continue
-            times = (_time(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
+            times = (moment(item.get(name)) for name in ("created_at", "sent_at", "started_at"))
             created = next((at for at in times if at is not None), None)
             if created is None or created >= job.sent_at - 60:
                 where = f"{_app(path)}/requests/{item['request_id']}"
@@ -410,8 +402,8 @@ def _done(body: Any, billed: Billed | None, timings: dict[str, float]) -> Done:
     outputs: list[Output] = []
     withheld = 0
     unsafe = body.get("has_nsfw_concepts")
-    for number, file in enumerate(_files(body)):
-        if isinstance(unsafe, list) and number < len(unsafe) and unsafe[number] is True:
+    for place, file in enumerate(_files(body)):
+        if isinstance(unsafe, list) and place < len(unsafe) and unsafe[place] is True:
             withheld += 1
             continue
         outputs.append(Output(len(outputs), str(file["url"]), _kind(file) or "video/mp4", seed))
@@ -442,26 +434,13 @@ def _kind(file: Mapping[str, Any]) -> str:
     said = str(file.get("content_type") or "")
     if "/" in said and said != "application/octet-stream":
         return said
-    return _MEDIA_TYPES.get(urlsplit(file["url"]).path.rpartition(".")[2].lower(), "")
+    return kind_of(file["url"])
 
 
 def _timings(status: Mapping[str, Any]) -> dict[str, float]:
     metrics = status.get("metrics")
-    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
-    return (
-        {"run": float(seconds)} if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else {}
-    )
-
-
-def _time(value: object) -> float | None:
-    from datetime import datetime
-
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return None
+    seconds = number(metrics.get("inference_time")) if isinstance(metrics, dict) else None
+    return {} if seconds is None else {"run": seconds}
 
 
 def _piece(content: Path | bytes, start: int) -> bytes:
@@ -470,11 +449,6 @@ def _piece(content: Path | bytes, start: int) -> bytes:
     with content.open("rb") as file:
         file.seek(start)
         return file.read(_PART)
-
-
-def _suffix(media_type: str) -> str:
-    kinds = {kind: suffix for suffix, kind in _MEDIA_TYPES.items() if suffix != "jpeg"}
-    return kinds.get(media_type, media_type.rpartition("/")[2].strip("*") or "bin")
 
 
 def _signed_by_any(keys: list[str], signature: str, message: bytes) -> bool:

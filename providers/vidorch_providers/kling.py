@@ -188,13 +188,6 @@ class Kling(Hosted):
             return Failed(error, cost=cost)
         return Progress("queued" if status == "submitted" else "running", detail=status)
 
-    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
-        """Look at the task again."""
-        found = await self.poll(context, accepted)
-        if isinstance(found, Done) and output.index < len(found.outputs):
-            return found.outputs[output.index]
-        raise ProviderFailed("Kling has no result of this task any more.", charged=None, provider=self.name)
-
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download from Kling's CDN: no credential goes there."""
         await context.http.download(output.ref, path, own=[context.endpoint.base_url])

@@ -214,15 +214,6 @@ class Openai(Hosted):
         """Download the bytes, from `/content` or from where the job says that they are."""
         await context.http.download(output.ref, path, own=[self.base(context)], secret=self.signed(context))
 
-    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
-        """Look at the job again: it names fresh links."""
-        found = await self.poll(context, accepted)
-        if isinstance(found, Done) and output.index < len(found.outputs):
-            return found.outputs[output.index]
-        raise ProviderFailed(
-            f"{self.title} has no result of {accepted.remote_id} any more.", charged=None, provider=self.name
-        )
-
     async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
         """DELETE, where that ends what runs: vLLM-Omni (ids begin with `video_gen_`), and endpoints with `{"cancel": True}`.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from vidorch.http import Part, Reply
 from vidorch.inputs import Media
 from vidorch.mapping import was_sent_as
 from vidorch.signatures import standard, token_in
+from vidorch.told import kind_of, moment, number, suffix_of
 
 __all__ = ["Replicate"]
 
@@ -54,8 +54,6 @@ _REFUSAL = re.compile(r"\bE005\b|flagged as sensitive|content polic|safety|nsfw|
 _CODE = re.compile(r"\((E\d{4})\)|\b(E\d{3,4})\b")
 _STATES = {"starting": "queued", "processing": "running", "succeeded": "done", "failed": "failed", "canceled": "cancelled",
            "aborted": "cancelled"}  # fmt: skip
-_MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "png": "image/png", "jpg": "image/jpeg",
-                "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
 _SECONDS = re.compile(r"resets? in ~?(\d+(?:\.\d+)?) ?s")
 
 
@@ -155,8 +153,7 @@ class Replicate(Hosted):
             return media.url
         content = await self.bring(context, media)
         kind = media.media_type or f"{media.kind}/*"
-        suffix = next((suffix for suffix, known in _MEDIA_TYPES.items() if known == kind), "bin")
-        part = Part("content", content, f"input.{suffix}", kind)
+        part = Part("content", content, f"input.{suffix_of(kind)}", kind)
         reply = await context.http.request(
             "POST", self.at(context, "files"), parts=[part], headers=self.signed(context), timeout=1800
         )
@@ -207,15 +204,6 @@ class Replicate(Hosted):
         error.remote_id = accepted.remote_id
         return Failed(error, cancelled=status == "canceled", cost=billed if status != "aborted" else None)
 
-    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
-        """Read the prediction again."""
-        found = await self.poll(context, accepted)
-        if isinstance(found, Done) and output.index < len(found.outputs):
-            return found.outputs[output.index]
-        raise ProviderFailed(
-            "Replicate has no result of this prediction any more.", charged=None, provider=self.name
-        )
-
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download from replicate.delivery, without the credential; with it only from the API's own files."""
         await context.http.download(output.ref, path, own=[self.base(context)], secret=self.signed(context))
@@ -230,7 +218,7 @@ class Replicate(Hosted):
         """Read the list, the newest first, back to a minute before the submit."""
         found: list[FoundJob] = []
         async for prediction in self._listed(context):
-            created = _time(prediction.get("created_at"))
+            created = moment(prediction.get("created_at"))
             if created is not None and created < job.sent_at - 60:
                 break
             if _is_like(prediction, job):
@@ -244,7 +232,7 @@ class Replicate(Hosted):
             word, asked = str(prediction.get("status") or ""), prediction.get("input")
             found.append(
                 RemoteJob(
-                    str(prediction["id"]), word, _STATES.get(word, ""), _time(prediction.get("created_at")),
+                    str(prediction["id"]), word, _STATES.get(word, ""), moment(prediction.get("created_at")),
                     model=str(prediction.get("model") or ""),
                     prompt=str(asked.get("prompt") or "") if isinstance(asked, dict) else "",
                 )
@@ -309,13 +297,11 @@ def _create(path: str) -> tuple[str, str]:
 def _outputs(prediction: Mapping[str, Any]) -> tuple[Output, ...]:
     every = list(_links(prediction.get("output")))
     # A model may put stills and data beside its clip.
-    links = [link for link in every if _MEDIA_TYPES.get(_suffix(link), "").startswith("video/")] or every
-    ended = _time(prediction.get("completed_at"))
+    links = [link for link in every if kind_of(link).startswith("video/")] or every
+    ended = moment(prediction.get("completed_at"))
     until = None if ended is None else ended + LIFETIME
-    kinds = (_MEDIA_TYPES.get(_suffix(link), "video/mp4") for link in links)
     return tuple(
-        Output(number, link, kind, expires_at=until)
-        for number, (link, kind) in enumerate(zip(links, kinds, strict=True))
+        Output(place, link, kind_of(link, "video/mp4"), expires_at=until) for place, link in enumerate(links)
     )
 
 
@@ -326,10 +312,6 @@ def _links(value: object) -> Iterator[str]:
     elif isinstance(value, (dict, list)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _links(one)
-
-
-def _suffix(link: str) -> str:
-    return urlsplit(link).path.rpartition(".")[2].lower()
 
 
 def _billed(metrics: object) -> Billed | None:
@@ -348,21 +330,14 @@ def _billed(metrics: object) -> Billed | None:
 
 def _timings(prediction: Mapping[str, Any]) -> dict[str, float]:
     metrics = prediction.get("metrics")
-    run = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    return {"run": float(run)} if isinstance(run, (int, float)) and not isinstance(run, bool) else {}
+    run = number(metrics.get("predict_time")) if isinstance(metrics, dict) else None
+    return {} if run is None else {"run": run}
 
 
 def _fraction(logs: object) -> float | None:
     """From the last line of a progress bar in the logs."""
     lines = re.findall(r"^\s*(\d+)%\s*\|.+?\|", logs, re.MULTILINE) if isinstance(logs, str) else []
     return min(int(lines[-1]) / 100, 1.0) if lines else None
-
-
-def _time(value: object) -> float | None:
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return None
 
 
 def _is_like(prediction: Mapping[str, Any], job: LookFor) -> bool:

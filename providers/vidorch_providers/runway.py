@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from vidorch.contract import (
     Accepted,
@@ -40,6 +38,7 @@ from vidorch.http import Part, Reply
 from vidorch.inputs import Media
 from vidorch.offer import Offer
 from vidorch.request import Request
+from vidorch.told import kind_of, moment, number, suffix_of
 
 __all__ = ["Runway"]
 
@@ -49,8 +48,6 @@ _TASK = "docs.dev.runwayml.com/errors/task-failures"
 _MODERATION = "docs.dev.runwayml.com/api-details/moderation: billed like a success"
 LIFETIME = 86_400.0
 """Seconds after which a link may be over: 24 to 48 hours."""
-_MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "png": "image/png", "jpg": "image/jpeg",
-                "jpeg": "image/jpeg", "webp": "image/webp"}  # fmt: skip
 _POOR = re.compile(r"(not have enough|insufficient|no) credits", re.IGNORECASE)
 
 
@@ -126,8 +123,7 @@ class Runway(Hosted):
             return media.url
         content = await self.bring(context, media)
         kind = media.media_type or f"{media.kind}/*"
-        suffix = next((suffix for suffix, known in _MEDIA_TYPES.items() if known == kind), "bin")
-        filename = f"input.{suffix}"
+        filename = f"input.{suffix_of(kind)}"
         given = (
             await self.ask(context, "POST", "v1/uploads", json={"filename": filename, "type": "ephemeral"})
         ).json()
@@ -178,16 +174,9 @@ class Runway(Hosted):
         waits = status in ("PENDING", "THROTTLED")
         return Progress(
             "queued" if waits else "running",
-            float(fraction) if _is_number(fraction) else None,
+            number(fraction),
             detail=status.lower(),
         )
-
-    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
-        """Every look gives fresh links."""
-        found = await self.poll(context, accepted)
-        if isinstance(found, Done) and output.index < len(found.outputs):
-            return found.outputs[output.index]
-        raise ProviderFailed("Runway has no result of this task any more.", charged=None, provider=self.name)
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download; the links carry their own signature, and no credential goes there."""
@@ -230,11 +219,8 @@ class Runway(Hosted):
 
 def _credits(said: object) -> Billed | None:
     amount = said.get("credits") if isinstance(said, dict) else None
-    return Billed(Decimal(str(amount)), "credit") if _is_number(amount) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    known = number(amount)
+    return Billed(Decimal(str(amount)), "credit") if known is not None and known >= 0 else None
 
 
 def _issue(issue: object) -> str:
@@ -247,11 +233,8 @@ def _issue(issue: object) -> str:
 
 def _outputs(task: Mapping[str, Any]) -> tuple[Output, ...]:
     links = [one for one in task.get("output") or () if isinstance(one, str)]
-    try:
-        until: float | None = datetime.fromisoformat(str(task.get("createdAt"))).timestamp() + LIFETIME
-    except ValueError:
-        until = None
+    made = moment(task.get("createdAt"))
+    until = None if made is None else made + LIFETIME
     return tuple(
-        Output(number, link, _MEDIA_TYPES.get(urlsplit(link).path.rpartition(".")[2].lower(), "video/mp4"), expires_at=until)
-        for number, link in enumerate(links)
-    )  # fmt: skip
+        Output(place, link, kind_of(link, "video/mp4"), expires_at=until) for place, link in enumerate(links)
+    )

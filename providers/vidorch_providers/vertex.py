@@ -48,6 +48,7 @@ from vidorch.inputs import Media
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
 from vidorch.request import Request
+from vidorch.told import kind_of, suffix_of
 from vidorch_providers import _interactions as wire
 
 __all__ = ["Vertex"]
@@ -65,8 +66,6 @@ _NAME = re.compile(r"projects/[^\s?#]+/operations/[A-Za-z0-9._-]+")
 _RPC = {3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 7: "PERMISSION_DENIED", 8: "RESOURCE_EXHAUSTED",
         9: "FAILED_PRECONDITION", 10: "ABORTED", 11: "OUT_OF_RANGE", 12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE",
         16: "UNAUTHENTICATED"}  # fmt: skip
-_SUFFIXES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "mp4": "video/mp4",
-             "mov": "video/quicktime"}  # fmt: skip
 
 
 class Vertex(Hosted):
@@ -174,7 +173,7 @@ class Vertex(Hosted):
     async def hand_over(self, context: Context, media: Media, field: str) -> Any:
         """`gs://` as it is, what is small inline, the rest through the endpoint's bucket."""
         veo = context.route is None or _is_veo(context.route.path)
-        kind = media.media_type or _SUFFIXES.get((media.url or "").rpartition(".")[2].lower(), "") or {
+        kind = media.media_type or kind_of(media.url or "") or {
             "image": "image/png", "video": "video/mp4", "audio": "audio/mpeg"
         }[media.kind]  # fmt: skip
         if media.url is not None and media.url.startswith("gs://"):
@@ -197,8 +196,7 @@ class Vertex(Hosted):
 
     async def _put(self, context: Context, bucket: str, content: Path | bytes, kind: str, field: str) -> str:
         name, _, prefix = bucket.removeprefix("gs://").strip("/").partition("/")
-        suffix = next((suffix for suffix, known in _SUFFIXES.items() if known == kind), "bin")
-        path = "/".join(part for part in (prefix, context.job_id, f"{field}.{suffix}") if part)
+        path = "/".join(part for part in (prefix, context.job_id, f"{field}.{suffix_of(kind)}") if part)
         url = f"{self._storage(context)}/upload/storage/v1/b/{quote(name)}/o?uploadType=media&name={quote(path, safe='')}"
         reply = await context.http.upload(
             "POST", url, content, headers={**self.signed(context), "content-type": kind}
@@ -274,6 +272,10 @@ class Vertex(Hosted):
         error = self.typed(Said(known, words or status, code or status), charged=None)
         error.remote_id = accepted.remote_id
         return Failed(error)
+
+    async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
+        """What a result is asked for by does not run out; to look again would only bring the clip along once more."""
+        return output
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Write what is inside the operation, or download from the bucket with the credential."""

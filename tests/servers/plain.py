@@ -26,15 +26,18 @@ class Reply:
         return json.loads(self.body) if self.body else None
 
 
-def send(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """One request; `body` is sent as JSON unless it is bytes."""
+def send(
+    method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, *, key: str = ""
+) -> Reply:
+    """One request; `body` is sent as JSON unless it is bytes. `key`: all of `Authorization`."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, path, content, {"Content-Type": "application/json", **(headers or {})})
+        usual = {"Content-Type": "application/json"} | ({"Authorization": key} if key else {})
+        connection.request(method, path, content, {**usual, **(headers or {})})
         reply = connection.getresponse()
         return Reply(reply.status, reply.read(), {name.lower(): value for name, value in reply.getheaders()})
     finally:

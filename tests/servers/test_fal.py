@@ -14,7 +14,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.servers.wire import Reply, call
+from tests.servers.plain import Reply, send
 from vidorch.testing.servers import Fate, VendorError
 from vidorch.testing.servers.fal import Fal
 from vidorch.testing.servers.fal_models import MODELS, PRICES
@@ -46,19 +46,19 @@ def server(clock: Clock) -> Iterator[Fal]:
 
 def ask(server: Fal, method: str, path: str, body: Any = None, **headers: str) -> Reply:
     url = path if path.startswith("http") else f"{server.url}/{path}"
-    return call(method, url, body, key=f"Key {server.key}", headers=headers)
+    return send(method, url, body, key=f"Key {server.key}", headers=headers)
 
 
 def submit(server: Fal, body: Any = None, endpoint: str = T2V, query: str = "") -> Any:
     reply = ask(server, "POST", f"{endpoint}{query}", {"prompt": "a red ball"} if body is None else body)
     assert 200 == reply.status, reply.body
-    return reply.json
+    return reply.json()
 
 
 def finish(server: Fal, said: Any) -> Any:
     """Poll until it is over; gives the last status."""
     for _ in range(5):
-        status = ask(server, "GET", said["status_url"]).json
+        status = ask(server, "GET", said["status_url"]).json()
         if status["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
             return status
     raise AssertionError(status)
@@ -95,7 +95,7 @@ class TestTheQueue:
         """IN_QUEUE with a position, IN_PROGRESS with logs, COMPLETED with the time it took."""
         server.next(looks=2)
         url = submit(server)["status_url"]
-        said = [ask(server, "GET", f"{url}?logs=1").json for _ in range(3)]
+        said = [ask(server, "GET", f"{url}?logs=1").json() for _ in range(3)]
         assert ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"] == [status["status"] for status in said]
         assert (0, "look 1", True) == (
             said[0]["queue_position"], said[1]["logs"][0]["message"], "inference_time" in said[2]["metrics"],
@@ -105,21 +105,21 @@ class TestTheQueue:
         """Without `?logs=1` there are none."""
         said = submit(server)
         ask(server, "GET", said["status_url"])
-        assert None is ask(server, "GET", said["status_url"]).json["logs"]
+        assert None is ask(server, "GET", said["status_url"]).json()["logs"]
 
     def test_the_result_is_the_models_own(self, server: Fal) -> None:
         """A video with a URL that needs no key, and the units that are billed."""
         said = submit(server, {"prompt": "x", "duration": "7", "generate_audio": False})
         finish(server, said)
         reply = ask(server, "GET", said["response_url"])
-        file = call("GET", reply.json["video"]["url"])
+        file = send("GET", reply.json()["video"]["url"])
         assert ("7", b"ftyp") == (reply.headers["x-fal-billable-units"], file.body[4:8])
 
     def test_a_result_before_its_time(self, server: Fal) -> None:
         """Is a request error, and moves nothing."""
         said = submit(server)
         reply = ask(server, "GET", said["response_url"])
-        assert (400, "bad_request") == (reply.status, reply.json["error_type"])
+        assert (400, "bad_request") == (reply.status, reply.json()["error_type"])
 
     def test_a_result_is_kept_for_an_hour(self, server: Fal, clock: Clock) -> None:
         """Then it is gone, by the server's clock."""
@@ -163,14 +163,14 @@ class TestTheQueue:
         )
         finish(server, said)
         reply = ask(server, "GET", said["response_url"])
-        assert ("4", 2) == (reply.headers["x-fal-billable-units"], len(reply.json["images"]))
+        assert ("4", 2) == (reply.headers["x-fal-billable-units"], len(reply.json()["images"]))
 
     def test_a_withheld_picture_is_left_out(self, server: Fal) -> None:
         """And the others are given."""
         server.next(filtered=1)
         said = submit(server, {"prompt": "x", "num_images": 3}, "fal-ai/flux/schnell")
         finish(server, said)
-        assert 2 == len(ask(server, "GET", said["response_url"]).json["images"])
+        assert 2 == len(ask(server, "GET", said["response_url"]).json()["images"])
 
     def test_a_word_that_nobody_knows(self, server: Fal) -> None:
         """A fate can end in one."""
@@ -199,7 +199,7 @@ class TestFailures:
         assert ("COMPLETED", kind) == (over["status"], over["error_type"])
         assert (status, kind, retryable) == (
             reply.status,
-            reply.json["detail"][0]["type"],
+            reply.json()["detail"][0]["type"],
             reply.headers["x-fal-retryable"],
         )
         assert "x-fal-billable-units" not in reply.headers
@@ -216,21 +216,21 @@ class TestFailures:
         reply = ask(server, "GET", said["response_url"])
         assert (status, code, code) == (
             reply.status,
-            reply.json["error_type"],
+            reply.json()["error_type"],
             reply.headers["x-fal-error-type"],
         )
 
     def test_a_wrong_key(self, server: Fal) -> None:
         """Is a 401, with and without a word before it."""
         for key in ("", "Key wrong", f"Bearer {server.key}"):
-            reply = call("POST", f"{server.url}/{T2V}", {"prompt": "x"}, key=key)
-            assert (401, "auth_error") == (reply.status, reply.json["error_type"])
+            reply = send("POST", f"{server.url}/{T2V}", {"prompt": "x"}, key=key)
+            assert (401, "auth_error") == (reply.status, reply.json()["error_type"])
 
     def test_a_locked_balance_looks_like_a_missing_right(self, server: Fal) -> None:
         """403, and the reason in words."""
         server.locked = True
         reply = ask(server, "POST", T2V, {"prompt": "x"})
-        assert (403, True) == (reply.status, "Exhausted balance" in reply.json["detail"])
+        assert (403, True) == (reply.status, "Exhausted balance" in reply.json()["detail"])
         assert not server.jobs
 
     def test_a_submit_can_be_refused_by_fate(self, server: Fal) -> None:
@@ -247,7 +247,7 @@ class TestCancel:
     def test_in_the_queue(self, server: Fal) -> None:
         """It is taken out at once."""
         reply = ask(server, "PUT", submit(server)["cancel_url"])
-        assert (200, "OK", "cancelled") == (reply.status, reply.json["status"], server.jobs[0].state)
+        assert (200, "OK", "cancelled") == (reply.status, reply.json()["status"], server.jobs[0].state)
 
     def test_at_work(self, server: Fal) -> None:
         """The runner is told, and ends it."""
@@ -256,10 +256,10 @@ class TestCancel:
         for _ in range(2):
             ask(server, "GET", said["status_url"])
         reply = ask(server, "PUT", said["cancel_url"])
-        over = ask(server, "GET", said["status_url"]).json
+        over = ask(server, "GET", said["status_url"]).json()
         assert (202, "CANCELLATION_REQUESTED", "client_cancelled") == (
             reply.status,
-            reply.json["status"],
+            reply.json()["status"],
             over["error_type"],
         )
 
@@ -277,12 +277,12 @@ class TestCancel:
         said = submit(server)
         finish(server, said)
         reply = ask(server, "PUT", said["cancel_url"])
-        assert (400, "ALREADY_COMPLETED") == (reply.status, reply.json["status"])
+        assert (400, "ALREADY_COMPLETED") == (reply.status, reply.json()["status"])
 
     def test_of_nothing(self, server: Fal) -> None:
         """NOT_FOUND."""
         reply = ask(server, "PUT", "fal-ai/kling-video/requests/none/cancel")
-        assert (404, "NOT_FOUND") == (reply.status, reply.json["status"])
+        assert (404, "NOT_FOUND") == (reply.status, reply.json()["status"])
 
 
 RIGHT: dict[str, dict[str, Any]] = {
@@ -362,7 +362,7 @@ class TestInputs:
     ) -> None:
         """With where, what and why, and nothing is made."""
         reply = ask(server, "POST", endpoint, body)
-        detail = reply.json["detail"][0]
+        detail = reply.json()["detail"][0]
         assert (422, where, kind, "false") == (
             reply.status,
             detail["loc"],
@@ -396,17 +396,17 @@ class TestInputs:
 
 class TestStorage:
     def token(self, server: Fal) -> str:
-        said = ask(server, "POST", "storage/auth/token?storage_type=fal-cdn-v3", {}).json
+        said = ask(server, "POST", "storage/auth/token?storage_type=fal-cdn-v3", {}).json()
         assert server.url == said["base_url"]
         return f"{said['token_type']} {said['token']}"
 
     def test_a_file_is_uploaded_by_the_token(self, server: Fal) -> None:
         """And is public afterwards."""
-        url = call(
+        url = send(
             "POST", f"{server.url}/files/upload", b"png", key=self.token(server),
             headers={"Content-Type": "image/png", "X-Fal-File-Name": "a.png"},
-        ).json["access_url"]  # fmt: skip
-        reply = call("GET", url)
+        ).json()["access_url"]  # fmt: skip
+        reply = send("GET", url)
         assert (b"png", "image/png", "a.png") == (
             reply.body, reply.headers["content-type"], next(iter(server.uploads.values())).filename,
         )  # fmt: skip
@@ -418,22 +418,22 @@ class TestStorage:
     def test_parts_are_put_together_by_number(self, server: Fal) -> None:
         """Whatever order they came in."""
         key = self.token(server)
-        said = call(
+        said = send(
             "POST", f"{server.url}/files/upload/multipart", key=key, headers={"Content-Type": "video/mp4"}
-        ).json
+        ).json()
         url = f"{said['access_url']}/multipart/{said['uploadId']}"
-        tags = {n: call("PUT", f"{url}/{n}", bytes([n]), key=key).headers["etag"] for n in (2, 1)}
+        tags = {n: send("PUT", f"{url}/{n}", bytes([n]), key=key).headers["etag"] for n in (2, 1)}
         parts = [{"partNumber": n, "etag": tag} for n, tag in tags.items()]
-        assert 200 == call("POST", f"{url}/complete", {"parts": parts}, key=key).status
-        assert b"\x01\x02" == call("GET", said["access_url"]).body
+        assert 200 == send("POST", f"{url}/complete", {"parts": parts}, key=key).status
+        assert b"\x01\x02" == send("GET", said["access_url"]).body
 
     def test_a_part_that_is_not_named_is_missed(self, server: Fal) -> None:
         """The end names every part with its etag."""
         key = self.token(server)
-        said = call("POST", f"{server.url}/files/upload/multipart", key=key).json
+        said = send("POST", f"{server.url}/files/upload/multipart", key=key).json()
         url = f"{said['access_url']}/multipart/{said['uploadId']}"
-        call("PUT", f"{url}/1", b"x", key=key)
-        assert 400 == call("POST", f"{url}/complete", {"parts": []}, key=key).status
+        send("PUT", f"{url}/1", b"x", key=key)
+        assert 400 == send("POST", f"{url}/complete", {"parts": []}, key=key).status
 
 
 class TestThePlatform:
@@ -441,7 +441,7 @@ class TestThePlatform:
         """One unit price an endpoint, names repeated or with commas."""
         said = ask(
             server, "GET", f"v1/models/pricing?endpoint_id={T2V}&endpoint_id=fal-ai/veo3.1,fal-ai/flux/dev"
-        ).json
+        ).json()
         assert [(0.112, "seconds"), (0.2, "seconds"), (0.025, "megapixels")] == [
             (price["unit_price"], price["unit"]) for price in said["prices"]
         ]  # fmt: skip
@@ -456,7 +456,7 @@ class TestThePlatform:
     def test_estimates(self, server: Fal, kind: str, amount: str, cost: float) -> None:
         """Of units, and of calls."""
         body = {"estimate_type": kind, "endpoints": {T2V: {amount: 10}}}
-        said = ask(server, "POST", "v1/models/pricing/estimate", body).json
+        said = ask(server, "POST", "v1/models/pricing/estimate", body).json()
         assert {"estimate_type": kind, "total_cost": cost, "currency": "USD"} == said
 
     def test_requests_are_listed_by_endpoint(self, server: Fal, clock: Clock) -> None:
@@ -469,8 +469,8 @@ class TestThePlatform:
             finish(server, said)
         submit(server, endpoint="fal-ai/veo3.1")
         path = f"v1/models/requests/by-endpoint?endpoint_id={T2V}&limit=2&expand=payloads"
-        first = ask(server, "GET", path).json
-        rest = ask(server, "GET", f"{path}&cursor={first['next_cursor']}").json
+        first = ask(server, "GET", path).json()
+        rest = ask(server, "GET", f"{path}&cursor={first['next_cursor']}").json()
         assert ids[::-1] == [item["request_id"] for item in first["items"] + rest["items"]]
         assert ("2", 200, True, False) == (
             first["items"][0]["json_input"]["prompt"], first["items"][0]["status_code"], first["has_more"], rest["has_more"],
@@ -483,14 +483,14 @@ class TestThePlatform:
         for _ in range(3):
             finish(server, submit(server))
         path = f"v1/models/requests/by-endpoint?endpoint_id={T2V}&status={status}"
-        assert expected == len(ask(server, "GET", path).json["items"])
+        assert expected == len(ask(server, "GET", path).json()["items"])
 
     @pytest.mark.parametrize("shown", [True, False])
     def test_open_requests(self, shown: bool) -> None:
         """Are listed or not: nobody knows which of the two fal does."""
         with Fal(lists_open=shown) as server:
             submit(server)
-            said = ask(server, "GET", f"v1/models/requests/by-endpoint?endpoint_id={T2V}").json
+            said = ask(server, "GET", f"v1/models/requests/by-endpoint?endpoint_id={T2V}").json()
             assert [False] * shown == ["ended_at" in item for item in said["items"]]
 
     def test_a_day_is_what_is_listed(self, server: Fal, clock: Clock) -> None:
@@ -499,13 +499,13 @@ class TestThePlatform:
         start = server.stamp()
         clock.now += 100_000
         path = f"v1/models/requests/by-endpoint?endpoint_id={T2V}"
-        counts = [len(ask(server, "GET", path + more).json["items"]) for more in ("", f"&start={start}")]
+        counts = [len(ask(server, "GET", path + more).json()["items"]) for more in ("", f"&start={start}")]
         assert [0, 1] == counts
 
 
 class TestWebhooks:
     def key(self, server: Fal) -> Ed25519PublicKey:
-        keys = call("GET", f"{server.url}/.well-known/jwks.json").json["keys"]
+        keys = send("GET", f"{server.url}/.well-known/jwks.json").json()["keys"]
         return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(keys[0]["x"] + "="))
 
     def message(self, headers: dict[str, str], body: bytes) -> bytes:

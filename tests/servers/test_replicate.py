@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.wire import Reply, call
+from tests.servers.plain import Reply, send
 from vidorch.testing.servers import Fate
 from vidorch.testing.servers.replicate import Replicate
 
@@ -44,20 +44,20 @@ def server(clock: Clock) -> Iterator[Replicate]:
 
 def ask(server: Replicate, method: str, path: str, body: Any = None, **headers: str) -> Reply:
     url = path if path.startswith("http") else f"{server.url}/v1/{path}"
-    return call(method, url, body, key=f"Bearer {server.key}", headers=headers)
+    return send(method, url, body, key=f"Bearer {server.key}", headers=headers)
 
 
 def create(server: Replicate, given: Any = None, model: str = KLING, **headers: str) -> Any:
     body = {"input": {"prompt": "a red ball"} if given is None else given}
     reply = ask(server, "POST", f"models/{model}/predictions", body, **headers)
     assert reply.status in (201, 202), reply.body
-    return reply.json
+    return reply.json()
 
 
 def finish(server: Replicate, said: Any) -> Any:
     """Poll until it is over; gives the prediction."""
     for _ in range(5):
-        said = ask(server, "GET", said["urls"]["get"]).json
+        said = ask(server, "GET", said["urls"]["get"]).json()
         if said["status"] not in ("starting", "processing"):
             return said
     raise AssertionError(said)
@@ -82,9 +82,9 @@ class TestPredictions:
         """starting, processing, succeeded; the output is one URL that needs no key."""
         server.next(looks=2)
         url = create(server)["urls"]["get"]
-        said = [ask(server, "GET", url).json for _ in range(3)]
+        said = [ask(server, "GET", url).json() for _ in range(3)]
         assert ["starting", "processing", "succeeded"] == [one["status"] for one in said]
-        assert b"ftyp" == call("GET", said[2]["output"]).body[4:8]
+        assert b"ftyp" == send("GET", said[2]["output"]).body[4:8]
 
     def test_metrics_are_what_is_billed(self, server: Replicate) -> None:
         """There is no money in them."""
@@ -138,7 +138,7 @@ class TestPredictions:
         """`Cancel-After`, by the server's clock."""
         said = create(server, **{"Cancel-After": "1m"})
         clock.now += 60
-        over = ask(server, "GET", said["urls"]["get"]).json
+        over = ask(server, "GET", said["urls"]["get"]).json()
         assert ("aborted", None, {}) == (over["status"], over["started_at"], over["metrics"])
 
     def test_what_did_not_end_in_time_is_cancelled(self, server: Replicate, clock: Clock) -> None:
@@ -148,7 +148,7 @@ class TestPredictions:
         for _ in range(2):
             ask(server, "GET", said["urls"]["get"])
         clock.now += 90
-        assert "canceled" == ask(server, "GET", said["urls"]["get"]).json["status"]
+        assert "canceled" == ask(server, "GET", said["urls"]["get"]).json()["status"]
 
     @pytest.mark.parametrize("header", [{"Cancel-After": "soon"}, {"Prefer": "wait=61"}])
     def test_a_header_that_says_nothing(self, server: Replicate, header: dict[str, str]) -> None:
@@ -159,7 +159,7 @@ class TestPredictions:
     def test_waiting_for_it(self, server: Replicate) -> None:
         """`Prefer: wait` gives it done where it is quick."""
         reply = ask(server, "POST", f"models/{KLING}/predictions", {"input": {"prompt": "x"}}, Prefer="wait")
-        assert (201, "succeeded") == (reply.status, reply.json["status"])
+        assert (201, "succeeded") == (reply.status, reply.json()["status"])
 
     def test_waiting_in_vain(self, server: Replicate) -> None:
         """A 202 with what there is after `wait=N`."""
@@ -167,24 +167,24 @@ class TestPredictions:
         reply = ask(
             server, "POST", f"models/{KLING}/predictions", {"input": {"prompt": "x"}}, Prefer="wait=5"
         )
-        assert (202, "processing") == (reply.status, reply.json["status"])
+        assert (202, "processing") == (reply.status, reply.json()["status"])
 
     def test_cancelling(self, server: Replicate) -> None:
         """Twice is as once."""
         said = create(server)
         replies = [ask(server, "POST", said["urls"]["cancel"]) for _ in range(2)]
-        assert [(200, "canceled")] * 2 == [(reply.status, reply.json["status"]) for reply in replies]
+        assert [(200, "canceled")] * 2 == [(reply.status, reply.json()["status"]) for reply in replies]
 
     def test_its_data_is_removed_after_an_hour(self, server: Replicate, clock: Clock) -> None:
         """Input, output, logs and the file; how it ended remains."""
         done = finish(server, create(server))
         clock.now += 3599
-        kept = ask(server, "GET", done["urls"]["get"]).json["output"]
+        kept = ask(server, "GET", done["urls"]["get"]).json()["output"]
         clock.now += 1
-        said = ask(server, "GET", done["urls"]["get"]).json
+        said = ask(server, "GET", done["urls"]["get"]).json()
         assert done["output"] == kept
         assert (True, {}, None, "", "succeeded", 403) == (
-            said["data_removed"], said["input"], said["output"], said["logs"], said["status"], call("GET", kept).status,
+            said["data_removed"], said["input"], said["output"], said["logs"], said["status"], send("GET", kept).status,
         )  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class TestPredictions:
         body = {"input": {"prompt": "x"}, **({"version": version} if version else {})}
         reply = ask(server, "POST", path, body)
         assert (201, model, "me/mine" if version is None else None) == (
-            reply.status, reply.json["model"], reply.json.get("deployment"),
+            reply.status, reply.json()["model"], reply.json().get("deployment"),
         )  # fmt: skip
 
 
@@ -211,11 +211,11 @@ class TestTheList:
     def test_the_newest_comes_first_page_after_page(self, server: Replicate) -> None:
         """By URLs, forwards and back."""
         ids = [create(server)["id"] for _ in range(3)]
-        first = ask(server, "GET", "predictions").json
-        second = ask(server, "GET", first["next"]).json
+        first = ask(server, "GET", "predictions").json()
+        second = ask(server, "GET", first["next"]).json()
         assert ids[::-1] == [one["id"] for one in first["results"] + second["results"]]
         assert (None, None, first["results"]) == (
-            first["previous"], second["next"], ask(server, "GET", second["previous"]).json["results"],
+            first["previous"], second["next"], ask(server, "GET", second["previous"]).json()["results"],
         )  # fmt: skip
 
     def test_a_cursor_of_somebody_else(self, server: Replicate) -> None:
@@ -268,7 +268,7 @@ class TestInputs:
         """That names the field, and nothing is made."""
         reply = ask(server, "POST", f"models/{model}/predictions", {"input": given})
         assert (422, 422, "Input validation failed", field) == (
-            reply.status, reply.json["status"], reply.json["title"], reply.json["invalid_fields"][0]["field"],
+            reply.status, reply.json()["status"], reply.json()["title"], reply.json()["invalid_fields"][0]["field"],
         )  # fmt: skip
         assert not server.jobs
 
@@ -292,9 +292,9 @@ class TestInputs:
 class TestErrors:
     def test_a_wrong_token(self, server: Replicate) -> None:
         """Is a 401, as a problem."""
-        reply = call("GET", f"{server.url}/v1/account", key="Bearer wrong")
+        reply = send("GET", f"{server.url}/v1/account", key="Bearer wrong")
         assert (401, "application/problem+json", "Unauthenticated") == (
-            reply.status, reply.headers["content-type"], reply.json["title"],
+            reply.status, reply.headers["content-type"], reply.json()["title"],
         )  # fmt: skip
 
     def test_no_credit(self) -> None:
@@ -305,14 +305,17 @@ class TestErrors:
 
     def test_an_unknown_prediction(self, server: Replicate) -> None:
         """Is a 404."""
-        assert (404, 404) == ((reply := ask(server, "GET", "predictions/none")).status, reply.json["status"])
+        assert (404, 404) == (
+            (reply := ask(server, "GET", "predictions/none")).status,
+            reply.json()["status"],
+        )
 
     def test_too_many_requests(self, server: Replicate) -> None:
         """Are told only in words."""
         server.fail("submit", "error-429-after")
         reply = ask(server, "POST", f"models/{KLING}/predictions", {"input": {"prompt": "x"}})
         assert ({"detail": "Request was throttled. Your rate limit resets in ~30s."}, "2") == (
-            reply.json, reply.headers["retry-after"],
+            reply.json(), reply.headers["retry-after"],
         )  # fmt: skip
 
     @pytest.mark.parametrize(("fault", "made"), [("reset-before", 0), ("reset-after", 1)])
@@ -337,17 +340,17 @@ class TestFiles:
         reply = self.upload(server)
         expected = {"name": "a.png", "content_type": "image/png", "size": 3, "metadata": {"a": 1},
                     "checksums": {"sha256": hashlib.sha256(b"png").hexdigest()}}  # fmt: skip
-        assert (201, expected) == (reply.status, {name: reply.json[name] for name in expected})
-        assert b"png" == server.uploads[reply.json["id"]].value
+        assert (201, expected) == (reply.status, {name: reply.json()[name] for name in expected})
+        assert b"png" == server.uploads[reply.json()["id"]].value
 
     def test_it_can_be_asked_for_and_deleted(self, server: Replicate) -> None:
         """And is not found afterwards."""
-        url = self.upload(server).json["urls"]["get"]
+        url = self.upload(server).json()["urls"]["get"]
         assert [200, 204, 404] == [ask(server, method, url).status for method in ("GET", "DELETE", "GET")]
 
     def test_it_does_not_live_for_ever(self, server: Replicate, clock: Clock) -> None:
         """`expires_at` says how long."""
-        url = self.upload(server).json["urls"]["get"]
+        url = self.upload(server).json()["urls"]["get"]
         clock.now += 86_400
         assert 404 == ask(server, "GET", url).status
 
@@ -365,7 +368,7 @@ class TestWebhooks:
         create(server)
         headers, body = server.signed(server.jobs[0], at=12.0)
         secret = base64.b64decode(
-            ask(server, "GET", "webhooks/default/secret").json["key"].removeprefix("whsec_")
+            ask(server, "GET", "webhooks/default/secret").json()["key"].removeprefix("whsec_")
         )
         digest = hmac.new(secret, f"{headers['webhook-id']}.12.".encode() + body, hashlib.sha256).digest()
         assert f"v1,{base64.b64encode(digest).decode()}" == headers["webhook-signature"]
@@ -377,4 +380,4 @@ class TestWebhooks:
 
     def test_whose_key_it_is(self, server: Replicate) -> None:
         """Costs nothing to ask."""
-        assert "user" == ask(server, "GET", "account").json["type"]
+        assert "user" == ask(server, "GET", "account").json()["type"]
