@@ -5,17 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, VidorchError
 
-__all__ = ["SKEW", "fresh", "standard", "token_in", "unproven"]
+__all__ = ["SKEW", "Keys", "fresh", "standard", "token_in", "unproven"]
+
+Key = TypeVar("Key")
+Proof = TypeVar("Proof")
 
 SHORTEST = 16
 """Bytes of a secret. With an empty one everybody could sign."""
 SKEW = 300.0
 """Seconds that a delivery's own time may be from ours."""
+KEPT_FOR = 86_400.0
+"""Seconds that a vendor's keys are good for; fal's page on webhooks says so, and nobody says less."""
+AGAIN_AFTER = 300.0
+"""Seconds between two looks at a vendor's keys for deliveries that do not fit them: whoever forges some causes no more."""
 
 
 def unproven(why: str, provider: str) -> InvalidRequest:
@@ -72,3 +81,51 @@ def standard(secret: str, headers: Mapping[str, str], body: bytes, *, now: float
 def token_in(url: str | None) -> str | None:
     """The job's token in the URL that a vendor called; None where there is none."""
     return next(iter(parse_qs(urlsplit(url or "").query).get("token", ())), None)
+
+
+@dataclass(slots=True)
+class _Kept(Generic[Key]):
+    key: Key
+    at: float
+    doubted: float = float("-inf")
+
+
+class Keys(Generic[Key]):
+    """What deliveries are verified with, as vendors tell it: kept for a day, and read again when it does not fit any more."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept[Key]] = {}
+
+    async def verify(
+        self,
+        owner: str,
+        now: float,
+        read: Callable[[], Awaitable[Key]],
+        prove: Callable[[Key], Awaitable[Proof]],
+    ) -> Proof:
+        """Prove a delivery with an owner's key; where that fails with the one that is kept, with the one of this moment.
+
+        Args:
+            owner: whose key it is. now: seconds since 1970. read: asks the vendor for it. prove: raises `InvalidRequest` unless
+                the delivery fits it.
+
+        Raises:
+            InvalidRequest: it fits neither. VidorchError: there was no key yet, and it could not be read.
+        """
+        kept = self._kept.get(owner)
+        if kept is None or now - kept.at > KEPT_FOR:
+            self._kept[owner] = kept = _Kept(await read(), now)
+            return await prove(kept.key)
+        try:
+            return await prove(kept.key)
+        except InvalidRequest as error:
+            if now - kept.doubted < AGAIN_AFTER:
+                raise
+            kept.doubted = now
+            try:
+                key = await read()
+            except VidorchError:
+                raise error from None
+        if key != kept.key:
+            kept.key, kept.at = key, now
+        return await prove(key)

@@ -45,7 +45,7 @@ from vidorch.http import Reply
 from vidorch.inputs import Media
 from vidorch.mapping import was_sent_as
 from vidorch.offloop import in_thread
-from vidorch.signatures import fresh, token_in, unproven
+from vidorch.signatures import Keys, fresh, token_in, unproven
 from vidorch.told import kind_of, moment, number, suffix_of
 
 __all__ = ["Fal"]
@@ -56,8 +56,6 @@ _PART = 10 * 1024 * 1024
 """Bytes of one part of a large upload; what is larger than ten of them goes up in parts."""
 _KEEP_INPUTS = 86_400
 """Seconds after which fal deletes an input that was uploaded for a job."""
-KEYS_FOR = 86_400.0
-"""Seconds that fal's public keys are kept."""
 _OWN_HOSTS = ("fal.run", "fal.ai", "fal.media")
 
 
@@ -102,7 +100,7 @@ class Fal(Hosted):
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._keys: tuple[float, list[str]] | None = None
+        self._keys = Keys[list[str]]()
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -322,22 +320,22 @@ class Fal(Hosted):
             raise unproven("it is not signed", self.title)
         fresh(at, context.clock.now(), self.title)
         message = "\n".join((request_id, user, at, hashlib.sha256(body).hexdigest())).encode()
-        if not await in_thread(_signed_by_any, await self._published_keys(context), signature, message):
-            raise unproven("its signature is not that of its content", self.title)
+
+        async def prove(keys: list[str]) -> None:
+            if not await in_thread(_signed_by_any, keys, signature, message):
+                raise unproven("its signature is not that of its content", self.title)
+
+        where = f"{self.platform(context, 'rest.fal.ai')}/.well-known/jwks.json"
+        await self._keys.verify(where, context.clock.now(), lambda: self._published(context, where), prove)
         return Delivery(f"{request_id}:{at}", request_id, token_in(url))
 
-    async def _published_keys(self, context: Context) -> list[str]:
-        """The public keys, read again after a day."""
-        now = context.clock.now()
-        if self._keys is None or now - self._keys[0] > KEYS_FOR:
-            reply = await context.http.request(
-                "GET", f"{self.platform(context, 'rest.fal.ai')}/.well-known/jwks.json"
-            )
-            if not reply.ok:
-                raise self.wrong(reply)
-            keys = reply.json().get("keys") or ()
-            self._keys = now, [str(key["x"]) for key in keys if isinstance(key, dict) and key.get("x")]
-        return self._keys[1]
+    async def _published(self, context: Context, where: str) -> list[str]:
+        """The public keys of this moment."""
+        reply = await context.http.request("GET", where)
+        if not reply.ok:
+            raise self.wrong(reply)
+        keys = reply.json().get("keys") or ()
+        return [str(key["x"]) for key in keys if isinstance(key, dict) and key.get("x")]
 
     def _path(self, accepted: Accepted, context: Context) -> str:
         named = accepted.details.get("path")

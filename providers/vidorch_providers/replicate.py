@@ -41,7 +41,7 @@ from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Part, Reply
 from vidorch.inputs import Media
 from vidorch.mapping import was_sent_as
-from vidorch.signatures import standard, token_in
+from vidorch.signatures import Keys, standard, token_in
 from vidorch.told import kind_of, moment, number, suffix_of
 
 __all__ = ["Replicate"]
@@ -119,7 +119,7 @@ class Replicate(Hosted):
     )
 
     def __init__(self) -> None:
-        self._signing: dict[str, str] = {}
+        self._secrets = Keys[str]()
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -266,12 +266,15 @@ class Replicate(Hosted):
         self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
     ) -> Delivery:
         """Verify a delivery (Standard Webhooks) with the account's secret, which the API itself tells."""
-        key = context.secret or ""
-        secret = self._signing.get(key)
-        if secret is None:
-            secret = str((await self.ask(context, "GET", "webhooks/default/secret")).json()["key"])
-            self._signing[key] = secret
-        name = standard(secret, headers, body, now=context.clock.now(), provider=self.title)
+        now = context.clock.now()
+
+        async def read() -> str:
+            return str((await self.ask(context, "GET", "webhooks/default/secret")).json()["key"])
+
+        async def prove(secret: str) -> str:
+            return standard(secret, headers, body, now=now, provider=self.title)
+
+        name = await self._secrets.verify(context.secret or "", now, read, prove)
         try:
             prediction = json.loads(body)
         except ValueError:

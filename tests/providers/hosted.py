@@ -27,15 +27,21 @@ class HostedConformance(ProviderConformance):
 
     Attributes:
         image_model: takes an image, in the field `image_field`. video_model: edits a video, in the field `video_field`.
+        keys_op: the server's name for a look at the keys of its webhooks.
     """
 
     image_model: ClassVar[str]
     image_field: ClassVar[str]
     video_model: ClassVar[str]
     video_field: ClassVar[str]
+    keys_op: ClassVar[str]
 
     def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
         """Headers and body of the delivery that says that the job is over."""
+        raise NotImplementedError
+
+    def change_key(self, server: ProtocolServer) -> None:
+        """From now on webhooks are signed with another key."""
         raise NotImplementedError
 
     def uploaded(self, server: ProtocolServer, url: str) -> bytes:
@@ -114,6 +120,31 @@ class HostedConformance(ProviderConformance):
 
         server = self.called_back(tmp_path, deliver, late={"old": -301.0, "early": 301.0}.get(what, 0.0))
         assert server.count("poll") == 0
+
+    def test_a_key_that_was_changed_is_noticed(self, tmp_path: Path) -> None:
+        """What does not fit the key that is kept is held against the vendor's of this moment; forgeries cause one look more."""
+        clock = VirtualClock(free=False)
+        server = self.serve(clock.now)
+
+        async def go() -> int:
+            async with self.client(server, tmp_path, clock) as client:
+                await client.submit(**{**self.asks, "model": self.model, "webhook": URL})
+                job = (await client.jobs())[0]
+                remote = server.find(job.remote_id or "")
+                assert remote is not None
+                url = f"{URL}?token={job.token}"
+                await client.handle_webhook(self.endpoint, *self.sign(server, remote), url)
+                looks = server.count(self.keys_op)
+                self.change_key(server)
+                signed = self.sign(server, remote)
+                await client.handle_webhook(self.endpoint, *signed, url)
+                for _ in range(3):
+                    with pytest.raises(InvalidRequest, match="signature"):
+                        await client.handle_webhook(self.endpoint, *_forged(signed, "body"), url)
+                return server.count(self.keys_op) - looks
+
+        with server:
+            assert 1 == asyncio.run(go())
 
     def called_back(
         self, home: Path, deliver: Callable[..., Awaitable[None]], *, late: float = 0.0

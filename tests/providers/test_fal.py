@@ -78,6 +78,11 @@ class TestFal(HostedConformance):
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("fal", clock=clock, key=self.key)
 
+    keys_op = "jwks"
+
+    def change_key(self, server: ProtocolServer) -> None:
+        cast("Any", server).signing = b"another key"
+
     def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
         return cast("Signed", cast("Any", server).signed(job, at=at))
 

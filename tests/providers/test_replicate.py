@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -48,6 +49,11 @@ class TestReplicate(HostedConformance):
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("replicate", clock=clock, key=self.key)
+
+    keys_op = "secret"
+
+    def change_key(self, server: ProtocolServer) -> None:
+        cast("Any", server).secret = f"whsec_{base64.b64encode(b'another secret of webhooks').decode()}"
 
     def sign(self, server: ProtocolServer, job: RemoteJob, *, at: float | None = None) -> Signed:
         server.end(job, "done")

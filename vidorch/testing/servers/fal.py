@@ -58,6 +58,7 @@ class Fal(FalStorage):
 
     Attributes:
         locked: whether the balance is: then submits are a 403. public_key: raw bytes of the key that webhooks are signed with.
+        signing: what that key is made of; with another value it is another.
     """
 
     provider: ClassVar[str] = "fal"
@@ -69,6 +70,7 @@ class Fal(FalStorage):
         self.late = late
         self.lists_open = lists_open
         self.locked = False
+        self.signing = b"vidorch test webhooks"
 
     # -- who and what went wrong ---------------------------------------------------------------------------------------
 
@@ -413,7 +415,7 @@ class Fal(FalStorage):
     def _private_key(self) -> Ed25519PrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"vidorch test webhooks").digest())
+        return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(self.signing).digest())
 
     @property
     def public_key(self) -> bytes:
