@@ -5,7 +5,7 @@ an hour after its end, so results are fetched at once; no money is reported, onl
 into a cost; there is no idempotency key and no external id, so a lost submit is looked for in the list.
 
 Sources: Replicate's HTTP API reference and lifecycle page; replicate 1.0.7 and 2.0.0b4; read 2026-11-22. Not confirmed:
-whether a failed run of an official model is free, and that (E005) always means a refusal.
+whether a failed or cancelled run of an official model is free, and that (E005) always means a refusal.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class Replicate(Hosted):
             "canceled",
             "ProviderFailed",
             False,
-            True,
+            None,
             False,
-            "changelog 2025-10-16: billed while running",
+            "changelog 2025-10-16: billed for the time it ran, free before; of models that are priced by output nothing is said",
         ),
         ErrorRow(
             "aborted",
@@ -202,6 +202,10 @@ class Replicate(Hosted):
         kind = "refused" if status == "failed" and _REFUSAL.search(words) else code or status
         error = self.typed(Said(kind, words or status, code or status))
         error.remote_id = accepted.remote_id
+        if billed is not None:
+            error.charged = billed.amount > 0
+        elif status == "canceled" and _never_ran(prediction):
+            error.charged = False
         return Failed(error, cancelled=status == "canceled", cost=billed if status != "aborted" else None)
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
@@ -211,8 +215,10 @@ class Replicate(Hosted):
     async def cancel(self, context: Context, accepted: Accepted) -> Cancelled:
         """POST .../cancel: what runs is billed for the time it ran; what has not begun is free."""
         reply = await self.ask(context, "POST", f"predictions/{accepted.remote_id}/cancel")
-        status = str(reply.json().get("status") or "")
-        return Cancelled(status not in ("succeeded", "failed"), False if status == "aborted" else None)
+        prediction = reply.json()
+        status = str(prediction.get("status") or "")
+        free = status == "aborted" or (status == "canceled" and _never_ran(prediction))
+        return Cancelled(status not in ("succeeded", "failed"), False if free else None)
 
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Read the list, the newest first, back to a minute before the submit."""
@@ -329,6 +335,13 @@ def _billed(metrics: object) -> Billed | None:
             except InvalidOperation:
                 return None
     return None
+
+
+def _never_ran(prediction: Mapping[str, Any]) -> bool:
+    """Whether one that is over never came to run: what is billed of it is the time that it did."""
+    metrics = prediction.get("metrics")
+    seconds = number(metrics.get("predict_time")) if isinstance(metrics, dict) else None
+    return seconds == 0 if seconds is not None else not prediction.get("started_at")
 
 
 def _timings(prediction: Mapping[str, Any]) -> dict[str, float]:

@@ -61,6 +61,27 @@ class TestReplicate(HostedConformance):
             cast("Any", server).secret = self.secret
         return cast("Signed", cast("Any", server).signed(job, at=at))
 
+    @pytest.mark.parametrize(
+        ("metrics", "charged", "basis"),
+        [
+            ({"predict_time": 0}, False, "computed"),
+            ({}, None, "assumed"),
+            ({"video_output_count": 0}, False, "computed"),
+        ],
+    )
+    def test_what_was_cancelled_before_it_ran_is_free(
+        self, tmp_path: Path, metrics: dict[str, Any], charged: bool | None, basis: str
+    ) -> None:
+        """What ran is billed for that, at a price that a model by the second has not: it is not known, and held in full."""
+        fate = Fate(ending="cancelled", more={"metrics": metrics})
+        outcome, _ = self.call(tmp_path, lambda server: server.next(fate))
+        assert outcome.error is not None
+        assert (charged, charged, basis) == (
+            outcome.error.charged,
+            outcome.jobs[0].charged,
+            outcome.jobs[0].cost_basis,
+        )
+
     def test_the_list_is_read_page_by_page(self, tmp_path: Path) -> None:
         """A submit whose reply was lost is found behind those that came after it."""
 
