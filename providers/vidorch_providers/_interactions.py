@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from vidorch.contract import ErrorRow, Failed, Output, Progress
-from vidorch.errors import ProviderFailed
+from vidorch.contract import Done, ErrorRow, Failed, Output, Polled, Progress
+from vidorch.errors import ProviderFailed, Refused
+from vidorch.hosted import Hosted, Said
 
-__all__ = ["ERRORS", "INLINE", "POLICY", "cancelled", "inline_of", "outputs_of", "status_of"]
+__all__ = ["ERRORS", "INLINE", "POLICY", "inline_of", "standing"]
 
 INLINE = "inline:"
 """Begins the reference of a clip that comes inside the resource itself."""
@@ -41,12 +42,38 @@ ERRORS = (
 )  # fmt: skip
 
 
-def status_of(interaction: Mapping[str, Any]) -> str:
-    """ "done", "failed", "cancelled" or "" for one that is still at work; also for a word that nobody knows."""
+def standing(provider: Hosted, interaction: Mapping[str, Any], remote_id: str, ref: str) -> Polled:
+    """How it stands, by its status; a word that nobody knows is no end.
+
+    A clip that is there is handed over whatever the status says: whoever made it bills it.
+
+    Args:
+        ref: what a clip inside it is asked for again by, behind `INLINE`.
+    """
     word = str(interaction.get("status") or "").lower()
-    if word in ("failed", "incomplete", "budget_exceeded", "requires_action"):
-        return "failed"
-    return {"completed": "done", "cancelled": "cancelled"}.get(word, "")
+    if word not in _ENDS:
+        return Progress("queued" if word == "queued" else "running", detail=word)
+    if outputs := outputs_of(interaction, ref):
+        code, words = words_of(interaction)
+        why = f" ({': '.join(filter(None, (code, words)))})" if code or words else ""
+        note = f"Google ended the work as {word!r}{why}, and what it had made by then is handed over."
+        return Done(outputs, notes=() if word == "completed" else (note,))
+    if word == "completed":
+        return Done((), filtered=1, filter_reasons=("completed without a video: it was filtered",))
+    if word == "cancelled":
+        return cancelled(remote_id)
+    code, words = words_of(interaction)
+    known = next((one for one in (code, word) if provider.row(one)), "failed")
+    error = provider.typed(
+        Said("refused" if POLICY.search(words) else known, words or word, code or word), charged=None
+    )
+    if isinstance(error, Refused):
+        error.charged = False
+    error.remote_id = remote_id
+    return Failed(error)
+
+
+_ENDS = frozenset({"completed", "failed", "cancelled", "incomplete", "budget_exceeded", "requires_action"})
 
 
 def outputs_of(interaction: Mapping[str, Any], remote_id: str) -> tuple[Output, ...]:
@@ -79,12 +106,6 @@ def words_of(interaction: Mapping[str, Any]) -> tuple[str, str]:
     """(code, message) of one that failed."""
     errors = [one for one in interaction.get("errors") or () if isinstance(one, dict)]
     return (str(errors[0].get("code") or ""), str(errors[0].get("message") or "")) if errors else ("", "")
-
-
-def progress_of(interaction: Mapping[str, Any]) -> Progress:
-    """How it stands."""
-    word = str(interaction.get("status") or "").lower()
-    return Progress("queued" if word == "queued" else "running", detail=word)
 
 
 def cancelled(remote_id: str) -> Failed:

@@ -19,14 +19,12 @@ from vidorch.contract import (
     Cancelled,
     Context,
     Delivery,
-    Done,
-    Failed,
     Health,
     Output,
     Polled,
     Prepared,
 )
-from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Refused, VidorchError
+from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, data_uri
 from vidorch.http import Reply
 from vidorch.inputs import Media
@@ -92,32 +90,7 @@ class Gemini(Hosted):
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the interaction."""
         interaction = await self._read(context, accepted.remote_id)
-        status = wire.status_of(interaction)
-        if not status:
-            return wire.progress_of(interaction)
-        if status == "cancelled":
-            return wire.cancelled(accepted.remote_id)
-        if status == "done":
-            outputs = wire.outputs_of(interaction, accepted.remote_id)
-            if outputs:
-                return Done(outputs)
-            return Done((), filtered=1, filter_reasons=("completed without a video: it was filtered",))
-        code, words = wire.words_of(interaction)
-        word = str(interaction.get("status"))
-        known = (
-            "refused"
-            if wire.POLICY.search(words)
-            else code
-            if self.row(code)
-            else word
-            if self.row(word)
-            else "failed"
-        )
-        error = self.typed(Said(known, words or word, code or word), charged=None)
-        if isinstance(error, Refused):
-            error.charged = False
-        error.remote_id = accepted.remote_id
-        return Failed(error)
+        return wire.standing(self, interaction, accepted.remote_id, accepted.remote_id)
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
         """Download by link, with the key to Google's own host alone; or write what is inside the resource."""

@@ -228,7 +228,7 @@ class Vertex(Hosted):
         path = self._path(context, accepted)
         body = await self._read(context, path, accepted.remote_id)
         if not _is_veo(path):
-            return self._interaction(accepted, path, body)
+            return wire.standing(self, body, accepted.remote_id, f"{path}|{accepted.remote_id}")
         if not body.get("done"):
             return Progress("running")
         error = body.get("error")
@@ -255,23 +255,6 @@ class Vertex(Hosted):
         if not outputs and not count:
             count, reasons = 1, ("done without a clip and without an error",)
         return Done(tuple(outputs), filtered=count, filter_reasons=reasons)
-
-    def _interaction(self, accepted: Accepted, path: str, body: Mapping[str, Any]) -> Polled:
-        status = wire.status_of(body)
-        if not status:
-            return wire.progress_of(body)
-        if status == "cancelled":
-            return wire.cancelled(accepted.remote_id)
-        if status == "done":
-            outputs = wire.outputs_of(body, f"{path}|{accepted.remote_id}")
-            if outputs:
-                return Done(outputs)
-            return Done((), filtered=1, filter_reasons=("completed without a video: it was filtered",))
-        code, words = wire.words_of(body)
-        known = "refused" if wire.POLICY.search(words) else code if self.row(code) else "failed"
-        error = self.typed(Said(known, words or status, code or status), charged=None)
-        error.remote_id = accepted.remote_id
-        return Failed(error)
 
     async def refresh(self, context: Context, accepted: Accepted, output: Output) -> Output:
         """What a result is asked for by does not run out; to look again would only bring the clip along once more."""

@@ -43,6 +43,15 @@ class TestGemini(ProviderConformance):
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("gemini", clock=clock, key=self.key)
 
+    @pytest.mark.parametrize("status", ["incomplete", "budget_exceeded", "failed", "cancelled"])
+    def test_a_clip_that_is_there_is_kept(self, tmp_path: Path, status: str) -> None:
+        """Whatever the status says: it was made, so it is paid for, and a note tells how it came."""
+        fate = Fate(ending=status, more={"with_clip": True})
+        outcome, _ = self.call(tmp_path, lambda server: server.next(fate))
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert any(status in note for note in outcome.result.notes)
+
     def test_a_false_400_says_nothing_of_the_job(self, tmp_path: Path) -> None:
         """Newer keys get one now and then for an interaction that runs; the next look is answered."""
         outcome, _ = self.call(tmp_path, lambda server: server.fail("poll", Fault("error", 400), times=3))
@@ -124,7 +133,17 @@ class TestOmniOnVertex(ProviderConformance):
     endings = {
         "failed": (Fate(ending="failed", message="internal trouble"), ProviderFailed),
         "withheld": (Fate(filtered=1), Refused),
+        "budget": (Fate(ending="budget_exceeded"), OverBudget),
     }
 
     def serve(self, clock: Callable[[], float]) -> ProtocolServer:
         return serve("vertex", clock=clock, key=self.key)
+
+    @pytest.mark.parametrize("status", ["incomplete", "budget_exceeded", "failed", "cancelled"])
+    def test_a_clip_that_is_there_is_kept(self, tmp_path: Path, status: str) -> None:
+        """Whatever the status says: it was made, so it is paid for, and a note tells how it came."""
+        fate = Fate(ending=status, more={"with_clip": True})
+        outcome, _ = self.call(tmp_path, lambda server: server.next(fate))
+        assert outcome.error is None, outcome.error
+        assert outcome.result is not None
+        assert any(status in note for note in outcome.result.notes)

@@ -72,7 +72,8 @@ _STATUS = {
 
 class Interactions(ProtocolServer):
     """What both surfaces do with an interaction. A fate's `ending` may be any status: "incomplete", "budget_exceeded", ...; its
-    `more={"waiting": "queued"}` is the status of an unfinished one instead of "in_progress".
+    `more={"waiting": "queued"}` is the status of an unfinished one instead of "in_progress"; `more={"with_clip": True}` has the
+    clip in one that ended otherwise than "done".
 
     An interaction without `background` is over when it is answered, as the vendor's reply then comes with the clip.
     """
@@ -158,7 +159,7 @@ class Interactions(ProtocolServer):
             "created": self.second(job.created), "updated": self.second(job.ended or job.created), "service_tier": "standard",
         }  # fmt: skip
         asked = [{"type": "user_input", "content": _blocks(job.body["input"])}] if with_input else []
-        if status == "completed":
+        if status == "completed" or (job.over and job.fate.more.get("with_clip")):
             said |= {"role": "model", "steps": [*asked, *self._made_steps(job)], "usage": self._usage(job)}
         elif asked:
             said["steps"] = asked
@@ -175,6 +176,11 @@ class Interactions(ProtocolServer):
     def omni_seconds(self, job: RemoteJob) -> float:
         """How long its clip is: 10 s unless it was said."""
         return duration_of(_format(job.body).get("duration", "10s")) or 10.0
+
+    def end(self, job: RemoteJob, how: str) -> None:
+        super().end(job, how)
+        if how != "done" and job.fate.more.get("with_clip"):
+            job.outputs = self.made(job)
 
     def make_omni(self, job: RemoteJob) -> list[str]:
         """Make its clip, unless it is withheld; a clip that is to come inline has no URL."""
