@@ -133,6 +133,7 @@ class Runway(Hosted):
             str(given["uploadUrl"]),
             parts=[*parts, Part("file", content, filename, kind)],
             timeout=1800,
+            own=[context.endpoint.base_url],
         )
         if not sent.ok:
             raise ProviderFailed(f"Runway's storage answered an upload with {sent.status}.", charged=False, retryable=True,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.http.calls import with_http
-from tests.http.conftest import HttpOf
+from tests.http.conftest import Certificates, HttpOf
 from tests.http.server import Line, Server
 from vidorch.errors import BadMedia, InvalidRequest, ProviderFailed, VidorchError
 from vidorch.http import Http, Part, Reply
@@ -223,3 +223,51 @@ class TestReply:
     def test_repr_shows_nothing(self) -> None:
         """Neither headers nor body."""
         assert "Reply(200, 6 bytes)" == repr(Reply(200, {"set-cookie": "s"}, b"secret"))
+
+
+class TestOfAnAddressThatAReplyNamed:
+    """`own=`: where an upload is to go, by a vendor's word."""
+
+    @pytest.mark.parametrize(
+        "url",
+        ["https://127.0.0.1:1/x", "https://169.254.169.254/x", "https://[::1]:1/x", "https://2130706433/x"],
+    )
+    def test_it_does_not_lead_into_a_private_network(self, http_of: HttpOf, url: str) -> None:
+        """Whoever can make the reply would otherwise write to whatever only this machine can reach."""
+        error = ask(http_of(), url, "POST", data=b"x", own=["https://vendor.test"])
+        assert isinstance(error, ProviderFailed) and "not public" in str(error)
+
+    def test_a_name_that_leads_there_is_refused_too(self, http_of: HttpOf) -> None:
+        """After it was looked up."""
+
+        async def inside(host: str, port: int) -> list[str]:
+            return ["10.0.0.1"]
+
+        error = ask(
+            http_of(lookup=inside), "https://bucket.test/x", "POST", data=b"x", own=["https://vendor.test"]
+        )
+        assert isinstance(error, ProviderFailed) and "not public" in str(error)
+
+    def test_it_is_encrypted(self, http_of: HttpOf, server: Server) -> None:
+        """What is private is shown to nobody on the way."""
+        error = ask(
+            http_of(private_hosts=["127.0.0.1"]), server.url(), "POST", data=b"x", own=["https://vendor.test"]
+        )
+        assert isinstance(error, ProviderFailed) and "not https" in str(error)
+        assert [] == server.requests
+
+    def test_it_may_be_allowed(self, http_of: HttpOf, certificates: Certificates) -> None:
+        """As for results."""
+        with Server(tls=certificates.good()) as server:
+            reply = ask(
+                http_of(private_hosts=["127.0.0.1"]),
+                server.url(),
+                "POST",
+                data=b"x",
+                own=["https://vendor.test"],
+            )
+        assert isinstance(reply, Reply) and reply.ok
+
+    def test_the_endpoints_own_address_is_as_it_is(self, http_of: HttpOf, server: Server) -> None:
+        """Also in a private network, and in plain."""
+        assert isinstance(ask(http_of(), server.url(), "POST", data=b"x", own=[server.url()]), Reply)

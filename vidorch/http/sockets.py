@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,15 @@ class Http:
         parts: Sequence[Part] | None = None,
         timeout: float = 60.0,
         most: int = 16 * MB,
+        own: Iterable[str | None] | None = None,
     ) -> Reply:
         """Make a call that buys nothing: a poll, a cancel, a list. On a connection that is kept open; no redirect is followed.
 
         Nothing is repeated here: the engine looks again.
+
+        Args:
+            own: for a URL that a vendor's reply named: base URLs of the endpoint itself. Any other is guarded as that of a
+                download is, and has to be https unless the endpoint itself is spoken to in plain. Default: the URL is ours.
 
         Returns:
             The complete reply, whatever its status.
@@ -158,7 +164,7 @@ class Http:
             ProviderFailed: there is none. What this call cost is nothing, so `charged` is False.
             InvalidRequest, BadMedia: it cannot be sent.
         """
-        return await self._plain(method, url, headers, lambda: body_of(json, data, parts), timeout, most)
+        return await self._plain(method, url, headers, lambda: body_of(json, data, parts), timeout, most, own)
 
     async def upload(
         self,
@@ -216,12 +222,19 @@ class Http:
         await self._exchange.aclose()
 
     async def _plain(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Callable[[], Body], timeout: float, most: int
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Callable[[], Body], timeout: float, most: int,
+        own: Iterable[str | None] | None = None,
     ) -> Reply:  # fmt: skip
         shown = without_query(url) if isinstance(url, str) else ""
         try:
-            call = _call(method, target_of(url), headers, body(), timeout, most)
-            return await self._exchange.run(call, Watch(), Way.POOLED, _whole(call))
+            call, way = _call(method, target_of(url), headers, body(), timeout, most), Way.POOLED
+            at_home = origins_of(own or ())
+            if own is not None and call.target.origin not in at_home:
+                if call.target.scheme != "https" and not any(origin[0] == "http" for origin in at_home):
+                    raise Fault("it is not https", lasting=True)
+                call = replace(call, foreign=True)
+                way = way if self._exchange.allowed.name(call.target.host) else Way.GUARDED
+            return await self._exchange.run(call, Watch(), way, _whole(call))
         except Exception as error:
             raise _failed(error, method, shown) from None
 
