@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from vidorch.errors import InvalidRequest, VidorchError
+from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError
 
-__all__ = ["SKEW", "Keys", "fresh", "standard", "token_in", "unproven"]
+__all__ = ["SKEW", "Keys", "ed25519", "fresh", "standard", "token_in", "unproven"]
 
 Key = TypeVar("Key")
 Proof = TypeVar("Proof")
@@ -76,6 +76,39 @@ def standard(secret: str, headers: Mapping[str, str], body: bytes, *, now: float
     if not good:
         raise unproven("its signature is not that of its content", provider)
     return name
+
+
+def ed25519(provider: str) -> Callable[[Iterable[str], str, bytes], bool]:
+    """What says whether one of these public keys (raw, base64url) made this signature (hex) of this message. Loads a package.
+
+    Raises:
+        MissingCredentials: the package cryptography is not installed; names the extra.
+    """
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError:
+        raise MissingCredentials(
+            f"{provider} signs its webhooks with Ed25519, and the package cryptography, which verifies that, is not installed. "
+            "Nothing was sent, and nothing is lost: the job is looked at all the same.",
+            hint="pip install 'vidorch[webhooks]'", extra="webhooks", provider=provider,
+        ) from None  # fmt: skip
+
+    def verifies(keys: Iterable[str], signature: str, message: bytes) -> bool:
+        try:
+            given = bytes.fromhex(signature)
+        except ValueError:
+            return False
+        for key in keys:
+            try:
+                raw = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
+                Ed25519PublicKey.from_public_bytes(raw).verify(given, message)
+            except (InvalidSignature, ValueError):
+                continue
+            return True
+        return False
+
+    return verifies
 
 
 def token_in(url: str | None) -> str | None:

@@ -372,7 +372,7 @@ def _credentials(key: str) -> Any:
         from google.oauth2 import service_account
     except ImportError:
         raise MissingCredentials(
-            "Google's credentials need the package google-auth, which is not installed.",
+            "Google's credentials need the package google-auth, which is not installed. Google was not asked for anything.",
             hint="pip install 'vidorch[vertex]' (or the lighter 'vidorch[google]')", extra="vertex", provider="vertex",
         ) from None  # fmt: skip
     try:

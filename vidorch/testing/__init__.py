@@ -33,7 +33,10 @@ def __getattr__(name: str) -> Any:
     # pytest loads this package at its start, in projects that never use it too.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"vidorch.testing.{_HOMES[name]}"), name)
+    from vidorch.testing.missing import needing
+
+    with needing("pytest", f"vidorch.testing.{name}", "testing"):
+        return getattr(import_module(f"vidorch.testing.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -25,6 +25,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vidorch.testing.missing import needing
 from vidorch.testing.servers.base import Answer, Ask, RemoteJob, VendorError, on
 from vidorch.testing.servers.checks import Problem
 from vidorch.testing.servers.fal_errors import MODEL_ERRORS, REQUEST_ERRORS, USUAL, details, page
@@ -413,7 +414,8 @@ class Fal(FalStorage):
 
     @property
     def _private_key(self) -> Ed25519PrivateKey:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        with needing("cryptography", "A webhook of fal's, which is signed,", "webhooks"):
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(self.signing).digest())
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from vidorch.testing.missing import needing
 from vidorch.testing.servers.base import Answer, Ask, ProtocolServer, VendorError, on
 
 __all__ = ["GoogleStorage", "gs_parts"]
@@ -54,10 +55,11 @@ class GoogleStorage(ProtocolServer):
         """A new service account, as its key file has it; google-auth makes credentials of it that this server takes.
 
         Raises:
-            ImportError: `cryptography` is missing (`pip install "vidorch[webhooks]"`).
+            MissingCredentials: the package cryptography is not installed; names the extra.
         """
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import rsa
+        with needing("cryptography", "The key of a service account", "webhooks"):
+            from cryptography.hazmat.primitives import serialization
+            from cryptography.hazmat.primitives.asymmetric import rsa
 
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         address = f"{self.new_id('robot')}@{self.project}.iam.gserviceaccount.com"
@@ -83,10 +85,6 @@ class GoogleStorage(ProtocolServer):
         )
 
     def _assertion_problem(self, assertion: str) -> str:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import padding
-
         try:
             head, claims, signature = (_unpadded(part) for part in assertion.split("."))
             header, said = json.loads(head), json.loads(claims)
@@ -104,6 +102,10 @@ class GoogleStorage(ProtocolServer):
             )
         if not said.get("scope"):
             return "Invalid OAuth scope or ID token audience provided."
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+
         try:
             account.verify(
                 signature, assertion.rpartition(".")[0].encode(), padding.PKCS1v15(), hashes.SHA256()
