@@ -1,106 +1,132 @@
 """Seeded storms over every provider: how many jobs were paid for more than once. And real kills between a submit and its reply.
 
-Usage: python -m benchmarks.faults [--storms 975] [--kills 25] [PROVIDER ...]
+Each storm is one call, made once more with its key when it is over, on a clock that jumps; its server is a real socket. Each kill
+is `kill -9` of a process whose submit is on its way; another process takes the run up. A promise that was broken is printed with
+a line that makes it again, and the command exits with 1.
+
+Usage: python -m benchmarks.faults [--storms 975] [--kills 25] [--processes N] [PROVIDER ...]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ["VIDORCH_LIVE"] = "1"
 
-from tests.providers.storms import storm
+from tests.providers.kills import kill
+from tests.providers.storms import Passed, ride
 from tests.providers.test_storms import CASES
-from vidorch.testing import VirtualClock
-from vidorch.testing.conformance import ProviderConformance
+
+HEAD = (
+    "provider", "runs", "paid jobs", "surplus", "taken, reply lost", "of these found again", "unknown at the end",
+    "of these taken", "nothing taken, and told so", "promises broken", "CPU, ms a run",
+)  # fmt: skip
 
 
-def kill(case: ProviderConformance, home: Path, *, taken: bool) -> str:
-    """Kill -9 a process whose submit is on its way, and let another take the run up. Gives how that ended."""
-    clock = VirtualClock(time.time())  # the child lives in real time
-    server = case.serve(clock.now)
-    from vidorch.testing.servers import Fault
+@dataclass
+class Tally:
+    """What came of all runs of one provider.
 
-    server.fail("submit", Fault("silent", taken=taken))
-    with server:
-        code = (
-            "import benchmarks.faults as b, sys; from pathlib import Path; "
-            f"b.child({type(case).__module__!r}, {type(case).__qualname__!r}, {server.url!r}, Path({str(home)!r}))"
-        )
-        child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-        until = time.monotonic() + 60
-        while not server.count("submit") and time.monotonic() < until and child.poll() is None:
-            time.sleep(0.01)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        assert server.count("submit") == 1, child.stderr.read().decode()[-1000:] if child.stderr else ""
-        server.heal()
-        return asyncio.run(_after(case, server, home, clock))
+    Attributes:
+        paid: jobs that the vendor took. surplus: those beyond the first of a run. lost: runs whose accepted submit got no
+            reply; found: of those, the ones that ended with their clip. unknown: runs that ended with a job of which nobody
+            knows what became, its reservation held; taken: of those, the ones that the vendor had taken. free: runs of which
+            nothing was taken, and that said so. broken: promises that were not kept. ends: how often each end was seen.
+    """
+
+    runs: int = 0
+    paid: int = 0
+    surplus: int = 0
+    lost: int = 0
+    found: int = 0
+    unknown: int = 0
+    taken: int = 0
+    free: int = 0
+    broken: list[str] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+
+    def add(self, passed: Passed) -> None:
+        """Count one run."""
+        clip = passed.ended == "clip"
+        self.runs += 1
+        self.paid += passed.paid
+        self.surplus += max(0, passed.paid - 1)
+        self.lost += passed.lost
+        self.found += passed.lost and clip and passed.found
+        self.unknown += passed.unknown and not clip
+        self.taken += passed.unknown and not clip and passed.paid > 0
+        self.free += not passed.paid and passed.charged is False
+        self.broken += [passed.broken] if passed.broken else []
+        self.ends[passed.ended] += 1
 
 
-async def _after(case: ProviderConformance, server: object, home: Path, clock: VirtualClock) -> str:
-    async with case.client(server, home, clock) as client:  # type: ignore[arg-type]
-        for run in await client.resume():
-            with contextlib.suppress(Exception):
-                await run.wait()
-        (job,) = await client.jobs()
-    return str(job.state)
+def line(*cells: object) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
-def child(module: str, name: str, url: str, home: Path) -> None:
-    """Submit, and never get an answer."""
-    from importlib import import_module
+def one(name: str, what: str, number: int) -> tuple[Passed, float]:
+    """One run, and the seconds of CPU that it took here."""
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        if what == "storm":
+            passed = ride(CASES[name](), number, Path(folder))
+        else:
+            passed = kill(CASES[name](), Path(folder), taken=number % 2 == 0)
+    return passed, time.process_time() - began
 
-    from vidorch.client.aio import AsyncClient
-    from vidorch.contract import Endpoint
 
-    case = getattr(import_module(module), name)()
-    endpoint = case.model.partition("/")[0]
-    options = {"submit_timeout": 300.0, **case.options}
-
-    async def go() -> None:
-        where = {endpoint: Endpoint(endpoint, endpoint, base_url=url, options=options)}
-        async with AsyncClient(
-            home=home,
-            catalog=case.catalog,
-            providers=case.providers,
-            endpoints=where,
-            credentials=lambda scope, name: case.key,
-        ) as client:
-            await client.generate(**{**case.asks, "model": case.model, "key": "kill"})
-
-    asyncio.run(go())
+def table(names: list[str], storms: int, kills: int, processes: int) -> list[str]:
+    """Print it, a line as soon as a provider is through; gives the promises that were broken."""
+    print(line(*HEAD), "|---" * len(HEAD) + "|", sep="\n", flush=True)
+    broken = []
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(
+        processes, context
+    ) as pool:  # most of a storm is threads that wait for each other
+        for name in names:
+            tally, cpu = Tally(), 0.0
+            runs = [pool.submit(one, name, "storm", seed) for seed in range(storms)]
+            runs += [pool.submit(one, name, "kill", number) for number in range(kills)]
+            for done in as_completed(runs):
+                passed, seconds = done.result()
+                tally.add(passed)
+                cpu += seconds
+                if tally.runs % 100 == 0:
+                    print(f"{name}: {tally.runs} runs", file=sys.stderr, flush=True)
+            print(
+                line(
+                    name, tally.runs, tally.paid, tally.surplus, tally.lost, tally.found, tally.unknown, tally.taken, tally.free,
+                    len(tally.broken), round(cpu / max(tally.runs, 1) * 1000),
+                ), flush=True,
+            )  # fmt: skip
+            ends = ", ".join(f"{how} {times}" for how, times in tally.ends.most_common())
+            print(f"{name}: {ends}", file=sys.stderr, flush=True)
+            broken += sorted(tally.broken)
+    return broken
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("providers", nargs="*", default=sorted(CASES))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("providers", nargs="*", help="of " + ", ".join(sorted(CASES)) + "; all, if none")
     parser.add_argument("--storms", type=int, default=975)
     parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
-    print(f"{'provider':10} {'runs':>6} {'paid twice':>11}   how they ended")
-    for name in asked.providers:
-        case, ends = CASES[name](), Counter[str]()
-        for seed in range(asked.storms):
-            with tempfile.TemporaryDirectory() as folder:
-                ends[storm(case, seed, Path(folder))] += 1
-        for number in range(asked.kills):
-            with tempfile.TemporaryDirectory() as folder:
-                ends[f"killed: {kill(case, Path(folder), taken=number % 2 == 0)}"] += 1
-        told = ", ".join(f"{how} {count}" for how, count in ends.most_common())
-        print(
-            f"{name:10} {asked.storms + asked.kills:6} {0:11}   {told}", flush=True
-        )  # a second payment is an AssertionError
+    broken = table(asked.providers or sorted(CASES), asked.storms, asked.kills, asked.processes)
+    print("", *broken, sep="\n")
+    sys.exit(1 if broken else 0)
 
 
 if __name__ == "__main__":

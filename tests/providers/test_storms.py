@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.providers.kills import kill
 from tests.providers.storms import storm
 from tests.providers.test_fal import TestFal
 from tests.providers.test_google import TestGemini, TestVertex
@@ -41,3 +42,13 @@ def test_a_few_storms(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("VIDORCH_LIVE", "1")
     for seed in range(1_000, 1_004):
         storm(CASES[name](), seed, tmp_path / str(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_a_kill(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, taken: bool) -> None:
+    """A process that is killed while its submit is on its way pays at most once, and what it paid for is not forgotten."""
+    monkeypatch.setenv("VIDORCH_LIVE", "1")
+    passed = kill(CASES[name](), tmp_path, taken=taken)
+    assert not passed.broken, passed.broken

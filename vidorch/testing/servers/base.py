@@ -314,6 +314,11 @@ class ProtocolServer:
             line = self._faults.setdefault(op, deque())
             line.extend(fault_of(fault) for fault in faults for _ in range(times))
 
+    def pending(self, op: str) -> int:
+        """How many faults of `op` have not happened yet."""
+        with self.lock:
+            return len(self._faults.get(op, ()))
+
     def heal(self) -> None:
         """Forget all faults that have not happened yet."""
         with self.lock:
