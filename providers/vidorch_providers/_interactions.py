@@ -51,7 +51,7 @@ def standing(provider: Hosted, interaction: Mapping[str, Any], remote_id: str, r
         ref: what a clip inside it is asked for again by, behind `INLINE`.
     """
     word = str(interaction.get("status") or "").lower()
-    if word not in _ENDS:
+    if not is_over(interaction):
         return Progress("queued" if word == "queued" else "running", detail=word)
     if outputs := outputs_of(interaction, ref):
         code, words = words_of(interaction)
@@ -74,6 +74,11 @@ def standing(provider: Hosted, interaction: Mapping[str, Any], remote_id: str, r
 
 
 _ENDS = frozenset({"completed", "failed", "cancelled", "incomplete", "budget_exceeded", "requires_action"})
+
+
+def is_over(interaction: Mapping[str, Any]) -> bool:
+    """Whether nothing is done for it any more; a status that nobody knows is no end."""
+    return str(interaction.get("status") or "").lower() in _ENDS
 
 
 def outputs_of(interaction: Mapping[str, Any], remote_id: str) -> tuple[Output, ...]:

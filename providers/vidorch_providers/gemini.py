@@ -113,7 +113,7 @@ class Gemini(Hosted):
             if error.code == "NOT_FOUND":
                 return False
             raise
-        if not wire.status_of(interaction):
+        if not wire.is_over(interaction):
             raise self.still_at_work(accepted.remote_id)
         path = f"v1/interactions/{accepted.remote_id}"
         return (await self.ask(context, "DELETE", path, well=(404,))).ok
