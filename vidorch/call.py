@@ -55,12 +55,13 @@ class EstimateOptions(RequestOptions, total=False):
 
     model: ModelChoice
     max_cost: str | int | Decimal
+    route: Literal["cheapest", "fastest"]
 
 
 class Options(EstimateOptions, total=False):
     """Options of `generate` and `submit`. See `Call` for what each one does.
 
-    `until` and `route` are reserved names: giving one raises `Unsupported` before anything is sent.
+    `until` is a reserved name: giving it raises `Unsupported` before anything is sent.
     """
 
     scope: str
@@ -74,7 +75,6 @@ class Options(EstimateOptions, total=False):
     spread: bool
     refill: int
     until: float
-    route: Literal["cheapest", "fastest"]
     on_unknown: Literal["stop", "next"]
     fallback_on_refusal: bool
     retry_refused: int
@@ -87,9 +87,10 @@ class Options(EstimateOptions, total=False):
 CALL_FIELDS = (
     "model", "max_cost", "scope", "tags", "output", "overwrite", "timeout", "on_progress", "key", "select", "spread",
     "refill", "on_unknown", "fallback_on_refusal", "retry_refused", "retries", "allow_unpriced", "detach",
-    "webhook",
+    "webhook", "route",
 )  # fmt: skip
-NOT_OPEN = ("until", "route")
+NOT_OPEN = ("until",)
+ROUTES = ("cheapest", "fastest")
 MOST_AGAIN = 100
 SELECTORS = ("first", "consistency")
 _REQUEST_FIELDS = tuple(RequestOptions.__annotations__)
@@ -102,7 +103,10 @@ class Call:
     """How one request is to be carried out.
 
     Attributes:
-        models: in order of preference; empty means the built-in model alone.
+        models: in order of preference; empty means the built-in model alone, or with `route` every hosted model and every one of
+            your own hardware.
+        route: which of the models that can serve the request is taken: the "cheapest" by expected cost, or the "fastest" by
+            how long such clips took here, else by the catalog. The others come after it, should it reject the submit.
         max_cost: USD that this call may cost at most; None means the default cap.
         scope: whose credentials and budgets. tags: kept with the run. output: file, folder or fsspec URL to publish to.
         timeout: seconds to wait; the job goes on after that. on_progress: called from a worker thread.
@@ -121,6 +125,7 @@ class Call:
     """
 
     models: tuple[str | Choice, ...] = ()
+    route: Literal["cheapest", "fastest"] | None = None
     max_cost: Decimal | None = None
     scope: str = "default"
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -203,6 +208,10 @@ def _call(options: Mapping[str, Any]) -> Call:
         if given["on_unknown"] not in ("stop", "next"):
             raise _bad("on_unknown", given["on_unknown"], "'stop' or 'next'")
         call["on_unknown"] = given["on_unknown"]
+    if "route" in given:
+        if given["route"] not in ROUTES:
+            raise _bad("route", given["route"], "'cheapest' or 'fastest'")
+        call["route"] = given["route"]
     if "webhook" in given:
         call["webhook"] = _webhook(given["webhook"])
     if "select" in given:

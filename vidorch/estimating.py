@@ -41,6 +41,7 @@ class EstimateLine:
     Attributes:
         asked: the settings that the caller gave. bought: those that would be sent. billed_seconds: per clip.
         unit_price: in words. cost: USD for all candidates. seconds: for all of them; None when nobody knows.
+        seconds_seen: of how many clips made here that comes; 0 where it is the catalog's range.
         price_source, price_as_of, confirmed: where the price comes from, when it was read, is it sure.
         needs: what is missing to run it, such as `"FAL_KEY"`.
         notes: what differs from what was asked, or is not sure.
@@ -50,6 +51,7 @@ class EstimateLine:
     task: str
     cost: Range[Decimal]
     seconds: Range[float] | None = None
+    seconds_seen: int = 0
     asked: Mapping[str, Any] = field(default_factory=dict)
     bought: Mapping[str, Any] = field(default_factory=dict)
     billed_seconds: Decimal = Decimal(0)
@@ -67,6 +69,7 @@ class EstimateLine:
             "task": self.task,
             "cost": _money(self.cost),
             "seconds": _seconds(self.seconds),
+            "seconds_seen": self.seconds_seen,
             "asked": dict(self.asked),
             "bought": dict(self.bought),
             "billed_seconds": _text(self.billed_seconds),
@@ -88,6 +91,7 @@ class EstimateLine:
             seconds=Range(*(float(data["seconds"][key]) for key in ("low", "expected", "high")))
             if data["seconds"]
             else None,
+            seconds_seen=data.get("seconds_seen", 0),
             asked=dict(data["asked"]),
             bought=dict(data["bought"]),
             billed_seconds=Decimal(data["billed_seconds"]),

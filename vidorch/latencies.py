@@ -12,8 +12,10 @@ from itertools import accumulate, pairwise
 from math import exp, inf, log, sqrt
 from typing import NamedTuple
 
-__all__ = ["Law", "Took", "law_of"]
+__all__ = ["SEEN_LATE", "Law", "Took", "law_of"]
 
+SEEN_LATE = 60.0
+"""Seconds after the look that was due: a job that is seen done later than that was done while nobody looked."""
 FADES = 0.97
 """Weight of a job against the one after it: vendors change their machines, so the last thirty count most."""
 MOST = 120

@@ -20,6 +20,10 @@ __all__ = ["NOT_HERE", "Plan", "PlannedOffer", "estimate_of", "settings_of"]
 NOT_HERE = "provider not in this version"
 """What `needs` says where the code that speaks to an offer is not installed."""
 
+_TOLD = 8
+"""Reasons that an error says; a route has a whole market of them."""
+_WRITTEN = 20
+"""Offers left out that the ledger keeps with a run."""
 _SETTINGS = (
     "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "negative_prompt", "camera", "loras",
     "steps", "guidance", "fit", "extra",
@@ -34,13 +38,14 @@ class PlannedOffer:
         asked: the request that this offer was to serve (with the overrides of its `Choice`).
         request: as bought: every setting filled that the route has. A seed not asked for is drawn later.
         billed_seconds, cost, seconds: for one clip; `seconds` is None when nobody knows how long it takes.
+        seconds_seen: of how many clips made here `seconds` comes; 0 where it is the catalog's range.
         needs: what is missing to run it; empty in a plan that is to run. notes: for people.
         samples: how many clips one submit yields.
         at_once: how many jobs its endpoint takes at once; None for any number.
         trim_to: seconds to cut the clip to after it was made; None to leave it.
         priced: with the price row that was used. unpriced: nobody knows what it costs; `cost` is zero then.
-        choice: which item of the caller's list of models it serves, counted from 0. alias: the name that the caller gave, where
-            that stands for this model by configuration; else empty.
+        choice: which model of the caller's list it serves, aliases taken apart, counted from 0; with a route all are one.
+        alias: the name that the caller gave, where that stands for this model by configuration; else empty.
     """
 
     offer: Offer
@@ -58,6 +63,7 @@ class PlannedOffer:
     trim_to: float | None = None
     unpriced: bool = False
     choice: int = 0
+    seconds_seen: int = 0
     alias: str = ""
 
     def line(self) -> EstimateLine:
@@ -69,6 +75,7 @@ class PlannedOffer:
             task=self.route.task,
             cost=self.cost.times(candidates),
             seconds=self.seconds.times(rounds) if self.seconds else None,
+            seconds_seen=self.seconds_seen,
             asked=settings_of(self.asked),
             bought=settings_of(self.request),
             billed_seconds=self.billed_seconds,
@@ -126,7 +133,13 @@ class Plan:
         if self.entries:
             return self.entries
         reasons = {one.offer_name: one.reason for one in self.left_out}
-        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        told = [f"{name}: {reason}" for name, reason in reasons.items()]
+        more = (
+            [f"and {len(told) - _TOLD} others, which `vidorch estimate --compare` tells"]
+            if len(told) > _TOLD
+            else []
+        )
+        said = "; ".join((*told[:_TOLD], *more))
         for one in self.left_out:
             if one.kinds == {"credentials"}:
                 raise MissingCredentials(
@@ -171,7 +184,8 @@ class Plan:
             "asked": self.request.describe() if request is None else request,
             "candidates": self.candidates,
             "entries": [entry.describe(line) for entry, line in zip(self.entries, lines, strict=True)],
-            "left_out": [one.describe() for one in self.left_out],
+            "left_out": [one.describe() for one in self.left_out[:_WRITTEN]],
+            "left_out_more": max(len(self.left_out) - _WRITTEN, 0),
             "notes": list(self.notes),
             "catalog_as_of": str(self.catalog_as_of) if self.catalog_as_of else None,
         }

@@ -6,13 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
+from math import inf
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from vidorch.catalog import Catalog
 from vidorch.contract import Admission, Endpoint
 from vidorch.errors import BadMedia, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.estimating import LeftOut
+from vidorch.experience import Seen
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
 from vidorch.frozen import changed
 from vidorch.inputs import Kind, Media, without_secrets
@@ -146,6 +148,7 @@ class _Planner:
     allow_unpriced: bool = False
     max_cost: Decimal | None = None
     length: MediaLength | None = None
+    took: Callable[[Offer, Request, str], Seen | None] | None = None
 
     def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
         """Plan one offer, or say everything that speaks against it."""
@@ -193,6 +196,9 @@ class _Planner:
             reason = "; ".join(reason for _, reason in against)
             return LeftOut(offer.name, reason, frozenset(kind for kind, _ in against), offer.variables)
         notes += self._cautions(offer, priced)
+        seen = self.took(offer, fitted.request, route.task) if self.took is not None else None
+        if seen is None and offer.latency.high and not offer.latency.confirmed:
+            notes.append(f"time not confirmed: {offer.latency.source}")
         endpoint = self.endpoints.get(offer.endpoint)
         return PlannedOffer(
             offer=offer,
@@ -203,7 +209,8 @@ class _Planner:
             cost=cost,
             unpriced=priced.cost is None and cost == FREE,  # what max_cost holds is bounded
             billed_seconds=priced.billed_seconds,
-            seconds=_seconds(offer, fitted),
+            seconds=_seconds(offer, fitted) if seen is None else seen.seconds,
+            seconds_seen=0 if seen is None else seen.clips,
             needs=tuple(needs),
             notes=tuple(notes),
             at_once=endpoint.concurrency if endpoint else None,
@@ -247,8 +254,6 @@ class _Planner:
         if priced.row is not None and not priced.row.confirmed:
             note = f"price not confirmed: {priced.row.source}, {priced.row.as_of}. {offer.price.note}"
             said.append(note.rstrip(". "))
-        if offer.latency.high and not offer.latency.confirmed:
-            said.append(f"time not confirmed: {offer.latency.source}")
         life = offer.lifecycle
         if self.reported_gone(offer):
             when = f" on {life.retires}" if life.retires else ""
@@ -272,6 +277,8 @@ def make_plan(
     request: Request,
     models: Sequence[str | Choice],
     *,
+    route: Literal["cheapest", "fastest"] | None = None,
+    took: Callable[[Offer, Request, str], Seen | None] | None = None,
     aliases: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     catalog: Catalog,
     endpoints: Mapping[str, Endpoint],
@@ -290,7 +297,8 @@ def make_plan(
     Args:
         models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its
             endpoints, cheapest first; `"fal:owner/name"` is one that the catalog does not list; empty means the
-            built-in model alone.
+            built-in model alone, or with `route` every other.
+        route: an order over all of them, instead of the caller's. took: how long such clips took here.
         aliases: other names of models, each for one or several in order of preference.
         endpoints: the configured ones, by name. installed: names of the providers that are here.
         has_credentials: whether an offer's key is there.
@@ -319,14 +327,17 @@ def make_plan(
         allow_unpriced,
         max_cost,
         _once_each(length),
+        took,
     )
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
     seen: dict[str, list[Request]] = {}
-    for item, one in enumerate(models or (BUILT_IN,)):
+    item = -1
+    for one in models or ((BUILT_IN,) if route is None else _market(offers)):
         choice = one if isinstance(one, Choice) else Choice(one)
         asked = choice.applied_to(request)
         for model in resolve(choice.model):
+            item += 0 if route else 1
             group: list[PlannedOffer] = []
             alias = "" if model == choice.model else choice.model
             for offer in _named(model, offers):
@@ -339,8 +350,10 @@ def make_plan(
                     left_out[offer.name] = considered
                 else:
                     notes = (*considered.notes, *([f"{alias} stands for {model} here"] if alias else []))
-                    group.append(changed(considered, choice=item, alias=alias, notes=notes))
+                    group.append(changed(considered, choice=max(item, 0), alias=alias, notes=notes))
             entries += sorted(group, key=_by_cost)
+    if route is not None:
+        entries.sort(key=_by_cost if route == "cheapest" else _by_time)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
     hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
     advised = () if entries else _alternatives(planner, request, offers, left_out)
@@ -450,6 +463,16 @@ def _alternatives(
 
 def _by_cost(entry: PlannedOffer) -> tuple[Decimal, Decimal, str]:
     return entry.cost.expected, entry.cost.high, entry.offer.name
+
+
+def _by_time(entry: PlannedOffer) -> tuple[float, Decimal, str]:
+    seconds = inf if entry.seconds is None else entry.seconds.expected
+    return seconds, entry.cost.expected, entry.offer.name
+
+
+def _market(offers: Sequence[Offer]) -> list[str]:
+    """Every offer there is to choose from by itself: not the built-in model, and none that stands for others."""
+    return [offer.name for offer in offers if offer.name != BUILT_IN and offer.model != ANY]
 
 
 def _advised(entry: PlannedOffer) -> str:

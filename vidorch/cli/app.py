@@ -30,6 +30,7 @@ from vidorch.cli.options import (
     Prompt,
     Reference,
     Resolution,
+    Route,
     Seed,
     Size,
     Steps,
@@ -67,6 +68,7 @@ def generate(
         ),
     ] = None,
     model: Model = None,
+    route: Route = None,
     task: Task = None,
     image: Image = None,
     last_image: LastImage = None,
@@ -161,8 +163,9 @@ def generate(
     from vidorch.cli.generate import generate as command
 
     options = given(
-        model=model, task=task, image=image, last_image=last_image, reference=reference, video=video, audio_track=audio_track,
-        duration=duration, resolution=resolution, aspect_ratio=aspect_ratio, size=size, audio=audio, seed=seed,
+        model=model, route=route, task=task, image=image, last_image=last_image, reference=reference, video=video,
+        audio_track=audio_track, duration=duration, resolution=resolution, aspect_ratio=aspect_ratio, size=size,
+        audio=audio, seed=seed,
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
         select=select, spread=spread or None, max_cost=max_cost, key=key, retries=retries, refill=refill,
         retry_refused=retry_refused, on_unknown=on_unknown, fallback_on_refusal=fallback_on_refusal or None,
@@ -176,6 +179,7 @@ def generate(
 def estimate(
     prompt: Prompt,
     model: Model = None,
+    route: Route = None,
     task: Task = None,
     image: Image = None,
     last_image: LastImage = None,
@@ -204,8 +208,9 @@ def estimate(
     from vidorch.cli.estimate import estimate as command
 
     options = given(
-        model=model, task=task, image=image, last_image=last_image, reference=reference, video=video, audio_track=audio_track,
-        duration=duration, resolution=resolution, aspect_ratio=aspect_ratio, size=size, audio=audio, seed=seed,
+        model=model, route=route, task=task, image=image, last_image=last_image, reference=reference, video=video,
+        audio_track=audio_track, duration=duration, resolution=resolution, aspect_ratio=aspect_ratio, size=size,
+        audio=audio, seed=seed,
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
         max_cost=max_cost,
     )  # fmt: skip

@@ -11,9 +11,8 @@ from vidorch.errors import InvalidRequest
 
 __all__ = [
     "AspectRatio", "Audio", "AudioTrack", "Camera", "Candidates", "Duration", "Fit", "Guidance", "Image", "Json", "LastImage",
-    "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Seed", "Size", "Steps", "Task", "Video", "Yes",
-    "given",
-    "tags_of",
+    "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Route", "Seed", "Size", "Steps", "Task", "Video",
+    "Yes", "given", "tags_of",
 ]  # fmt: skip
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to show.")]
@@ -24,6 +23,12 @@ Model = Annotated[
         "-m",
         metavar="M",
         help="Model or endpoint/model; repeat for an order. Default: the built-in model.",
+    ),
+]
+Route = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW", help="cheapest or fastest: which of the models that can do it. Without -m, of all."
     ),
 ]
 Task = Annotated[

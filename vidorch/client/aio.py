@@ -30,6 +30,7 @@ from vidorch.errors import (
 from vidorch.estimating import Estimate
 from vidorch.home import home_folder, ledger_path
 from vidorch.http import Http
+from vidorch.ledger.glance import finished_jobs
 from vidorch.offloop import awaited, in_thread
 from vidorch.planning import Plan
 from vidorch.registry import Registry
@@ -119,7 +120,7 @@ class AsyncClient(Weighing, Asking, Books):
         self._market = Market(
             catalog, registry=self._registry, credentials=credentials, clock=self._clock, world=world, endpoints=endpoints,
             inputs=AllowedInputs.of(local_inputs, config.input_urls if input_urls is None else input_urls), config=config,
-            stored=stored_keys if world is None else dict,
+            stored=stored_keys if world is None else dict, finished=lambda: finished_jobs(self._ledger_path),
         )  # fmt: skip
         self._ids = Ids(self._clock)
         self._credentials = credentials

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,6 +20,7 @@ from vidorch.client.configured import configured_endpoints, found_in, with_defau
 from vidorch.config import Config, EndpointSettings
 from vidorch.contract import Admission, Clock, Endpoint
 from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError, shown
+from vidorch.experience import Experience, Past
 from vidorch.inputs import without_query
 from vidorch.offer import Offer
 from vidorch.planning import Plan
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Credentials", "Market"]
 
+FRESH_FOR = 60.0
+"""Seconds that what the ledger knew of latencies is good for."""
 Credentials = Callable[[str, str], "str | None"]
 """(scope, endpoint) -> secret, asked at use and never stored."""
 
@@ -43,14 +46,17 @@ class Market:
     Args:
         argument: the caller's own catalog layer. inputs: which media may be used here. world: the mock, where there is one.
         endpoints: the caller's own, by name. config: what holds where nobody says anything. stored: gives the user's kept keys.
+        finished: gives the ledger's finished jobs, newest first.
     """
 
     def __init__(
         self, argument: Any, *, registry: Registry, credentials: Credentials | None, inputs: AllowedInputs, clock: Clock,
         world: Surroundings | None, endpoints: Mapping[str, Endpoint] | None = None, config: Config | None = None,
-        stored: Callable[[], Mapping[str, str]] = dict,
+        stored: Callable[[], Mapping[str, str]] = dict, finished: Callable[[], Sequence[Past]] = tuple,
     ) -> None:  # fmt: skip
         self._config = config or Config()
+        self._finished = finished
+        self._known: tuple[float, Experience] | None = None
         self._stored = stored
         self._endpoints = endpoints_of(endpoints)
         self._argument = argument
@@ -114,6 +120,8 @@ class Market:
         plan = make_plan(
             request,
             call.models or self._config.models,
+            route=call.route or (self._config.route if not (call.models or self._config.models) else None),
+            took=self._experience().of,
             aliases=self._config.aliases,
             catalog=catalog,
             endpoints=self.endpoints,
@@ -130,6 +138,13 @@ class Market:
         if catalog.warnings:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
         return plan
+
+    def _experience(self) -> Experience:
+        """What the ledger knows of latencies, as of less than a minute ago."""
+        now = self._clock.monotonic()
+        if self._known is None or now - self._known[0] > FRESH_FOR:
+            self._known = now, Experience(self._finished)
+        return self._known[1]
 
     def _admit(self, offer: Offer, request: Request) -> Admission:
         if offer.provider not in self._registry.names():

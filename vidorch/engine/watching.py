@@ -9,9 +9,8 @@ from vidorch.contract import Done, Failed, Progress
 from vidorch.engine.answers import polled_of
 from vidorch.engine.errand import Errand
 from vidorch.errors import TimedOut, VidorchError
-from vidorch.latencies import Took
+from vidorch.latencies import SEEN_LATE, Took
 from vidorch.ledger.moves import State
-from vidorch.ledger.reading import SEEN_LATE
 from vidorch.polling import Schedule, after_lost_poll, deadline_after, next_poll
 
 __all__ = ["Lookout"]

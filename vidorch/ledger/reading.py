@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select
 
 from vidorch.budget import BudgetState
-from vidorch.latencies import Took
+from vidorch.latencies import SEEN_LATE, Took
 from vidorch.ledger.accounts import states_of
 from vidorch.ledger.moves import ENDS, State
 from vidorch.ledger.rows import job_of, run_of
@@ -21,10 +21,8 @@ from vidorch.ledger.store import Store
 from vidorch.money import from_micros
 from vidorch.result import Event, Job
 
-__all__ = ["SEEN_LATE", "Reader", "Reserved", "Spent", "job_row"]
+__all__ = ["Reader", "Reserved", "Spent", "job_row"]
 
-SEEN_LATE = 60.0
-"""Seconds after the look that was due: a job that is seen done later than that was done while nobody looked."""
 
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
