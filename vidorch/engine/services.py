@@ -69,6 +69,7 @@ class Services:
     mock: bool = False
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _known: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
+    _reading: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
 
     def endpoint(self, name: str, provider: str) -> Endpoint:
         """The endpoint of that name; one that nobody configured has its provider's defaults."""
@@ -114,17 +115,24 @@ class Services:
 
     async def _experience(self, offer: Offer, task: str) -> Experience:
         what = offer.endpoint, offer.model, task
+        if (known := self._fresh(what)) is not None:
+            return known
+        # Of many jobs that begin together one reads, and the others wait for that.
+        async with self._reading.setdefault(what, asyncio.Lock()):
+            if (known := self._fresh(what)) is not None:
+                return known
+            took = await in_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
+            now, before = self.clock.now(), self._known.get(what)
+            if before is None:
+                before = self._known[what] = _Known(Experience(took), now)
+            else:
+                before.experience.reread(took)
+                before.read_at = now
+            return before.experience
+
+    def _fresh(self, what: tuple[str, str, str]) -> Experience | None:
         known = self._known.get(what)
-        if known is not None and self.clock.now() <= known.read_at + FRESH_FOR:
-            return known.experience
-        took = await in_thread(self.ledger.latencies, offer.endpoint, offer.model, task=task)
-        now, known = self.clock.now(), self._known.get(what)
-        if known is None:
-            known = self._known[what] = _Known(Experience(took), now)
-        elif now > known.read_at + FRESH_FOR:  # of many jobs that began together one was quicker
-            known.experience.reread(took)
-            known.read_at = now
-        return known.experience
+        return None if known is None or self.clock.now() > known.read_at + FRESH_FOR else known.experience
 
     def took(self, offer: Offer, task: str, took: Took) -> None:
         """Learn from a job that has just finished."""
