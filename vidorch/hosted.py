@@ -152,7 +152,7 @@ class Hosted(Provider):
             job_id=context.job_id,
             webhook=context.webhook,
         )
-        if not self.sends_files:
+        if media and not self.sends_files:
             await self.tidy(context)
         return Prepared(request, offer, body)
 

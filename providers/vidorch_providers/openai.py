@@ -176,7 +176,8 @@ class Openai(Hosted):
             else:
                 reply = await self.send(context, path, parts=list(_parts(body)))
         finally:
-            await self.tidy(context)
+            if any(prepared.request.media()):
+                await self.tidy(context)
         video = reply.json()
         remote_id = self.id_in(video.get("id") if isinstance(video, dict) else None)
         return Accepted(remote_id, details={"path": "videos"})
