@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidorch.media.probing import describe
-from vidorch.media.read import closing_frame
+from vidorch.media.probing import look
+from vidorch.media.read import closing_frame, indexed_end
 from vidorch.media.source import Source, opened
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from vidorch.media.types import MediaInfo, MediaSource
 
 _AGAIN = "Fetch or export it again."
@@ -38,7 +40,7 @@ def verify(
         BadMedia: says which of the checks failed, and how.
     """
     with opened(source) as media:
-        info = describe(media)
+        info, first = look(media)
         if info.kind == "audio":
             raise media.bad("is sound without pictures.", "A video was expected.")
         if size is not None and info.size != size:
@@ -51,18 +53,22 @@ def verify(
             raise media.bad("has no length: its frames carry no times.", _AGAIN)
         if duration is not None and abs(info.duration - duration) > tolerance:
             raise media.bad(f"lasts {info.duration:.2f} s, not {duration:g} s (± {tolerance:g} s).")
-    with opened(source) as media:  # a fresh decoder: the first one has read to the end
-        _first_and_last(media)
+        stream = media.picture_stream()
+        assert stream is not None
+        _must_be_whole(media, first, "first")
+        if (last := indexed_end(media, stream)) is not None:
+            _must_be_whole(media, last, "last")
+            return info
+    with opened(source) as media:  # a fresh decoder: nobody finds the way back in a file without an index
+        stream = media.picture_stream()
+        assert stream is not None
+        _must_be_whole(media, next(media.decode(stream), None), "first")
+        _must_be_whole(media, closing_frame(media, stream), "last")
     return info
 
 
-def _first_and_last(media: Source) -> None:
-    stream = media.picture_stream()
-    assert stream is not None
-    first = next(media.decode(stream), None)
-    if first is None:
-        raise media.bad("its first frame does not decode.", _AGAIN)
-    if first.is_corrupt:
-        raise media.bad("its first frame is damaged.", _AGAIN)
-    if closing_frame(media, stream).is_corrupt:
-        raise media.bad("its last frame is damaged.", _AGAIN)
+def _must_be_whole(media: Source, frame: VideoFrame | None, which: str) -> None:
+    if frame is None:
+        raise media.bad(f"its {which} frame does not decode.", _AGAIN)
+    if frame.is_corrupt:
+        raise media.bad(f"its {which} frame is damaged.", _AGAIN)

@@ -76,6 +76,11 @@ def probe(source: MediaSource) -> MediaInfo:
 
 def describe(media: Source) -> MediaInfo:
     """Do what `probe` does with a file that is open; it is read to its end."""
+    return look(media)[0]
+
+
+def look(media: Source) -> tuple[MediaInfo, VideoFrame | None]:
+    """Do what `describe` does, and give the first frame beside it; None where there is only sound."""
     video, audio = media.picture_stream(), _sound(media)
     if video is None and audio is None:
         raise media.bad("has neither pictures nor sound.", "Give a video, a picture or a sound file.")
@@ -84,9 +89,10 @@ def describe(media: Source) -> MediaInfo:
     _refuse_early_end(media, tracks)
     if video is None:
         assert audio is not None
-        return MediaInfo(
+        info = MediaInfo(
             **_file(media), kind="audio", duration=_length(media, audio, tracks), **_heard(audio)
         )
+        return info, None
     if frame is None:
         what = "picture" if media.is_still else "video track"
         raise media.bad(
@@ -100,7 +106,7 @@ def describe(media: Source) -> MediaInfo:
     fps = None if still else _rate(video, track)
     # Frames over rate is exact where a container counts in milliseconds: WebM ends a clip of 1 s after 0.999.
     length = float(count / fps) if fps and track and count else _length(media, video, tracks)
-    return MediaInfo(
+    info = MediaInfo(
         **_file(media),
         kind=kind,
         duration=0.0 if still else length,
@@ -117,6 +123,7 @@ def describe(media: Source) -> MediaInfo:
         color_transfer=TRANSFERS.get(frame.color_trc),
         **_heard(audio),
     )
+    return info, frame
 
 
 def _sound(media: Source) -> AudioStream | None:

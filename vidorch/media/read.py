@@ -176,19 +176,26 @@ def last_frame(source: MediaSource) -> Picture:
 
 def closing_frame(media: Source, stream: VideoStream) -> VideoFrame:
     """Return the last frame shown, as decoded."""
-    last: VideoFrame | None = None
-    if media.indexed and _found(media, stream, _LATEST):
-        for frame in media.decode(stream):
-            # Nothing counts before a key frame: what is shown earlier may lack the frames it is made from.
-            if last is not None or frame.key_frame:
-                last = frame
-        if last is None:
-            _found(media, stream, _EARLIEST)
+    last = indexed_end(media, stream)
     if last is None:
         for last in media.decode(stream):  # noqa: B007
             pass
     if last is None:
         raise media.bad("has no frame that decodes.", "Fetch or export it again.")
+    return last
+
+
+def indexed_end(media: Source, stream: VideoStream) -> VideoFrame | None:
+    """Return the last frame shown by the container's own list of key frames, wherever it was read to before; None without one."""
+    if not media.indexed or not _found(media, stream, _LATEST):
+        return None
+    last: VideoFrame | None = None
+    for frame in media.decode(stream):
+        # Nothing counts before a key frame: what is shown earlier may lack the frames it is made from.
+        if last is not None or frame.key_frame:
+            last = frame
+    if last is None:
+        _found(media, stream, _EARLIEST)
     return last
 
 
