@@ -5,6 +5,7 @@ is `kill -9` of a process whose submit is on its way; another process takes the 
 a line that makes it again, and the command exits with 1.
 
 Usage: python -m benchmarks.faults [--storms 975] [--kills 25] [--processes N] [PROVIDER ...]
+       python -m benchmarks.faults --packages [PROVIDER ...]    the vendors' own packages at the same servers instead
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 os.environ["VIDORCH_LIVE"] = "1"
 
+from benchmarks import faults_packages
 from tests.providers.kills import kill
 from tests.providers.storms import Passed, ride
 from tests.providers.test_storms import CASES
@@ -123,7 +125,13 @@ def main() -> None:
     parser.add_argument("--storms", type=int, default=975)
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--packages", action="store_true", help="the vendors' own packages instead, installed for it"
+    )
     asked = parser.parse_args()
+    if asked.packages:
+        faults_packages.table(line, asked.providers)
+        return
     broken = table(asked.providers or sorted(CASES), asked.storms, asked.kills, asked.processes)
     print("", *broken, sep="\n")
     sys.exit(1 if broken else 0)

@@ -3,19 +3,23 @@
 One job is a submit on a connection of its own, one poll, and the download of a 64 KB clip to a file; the server (the
 `/v1/videos` protocol on the loopback) is another process. Side by side in one run:
 
-    vidorch            AsyncClient.generate: plan, ledger on disk, check and publish; the media check also by itself
-    adapter            vidorch's adapter and sockets alone, without engine and ledger
-    aiohttp            the same three calls by hand, a fresh connection for each submit
-    httpx              the same by hand
-    openai             the openai package (with --peers; in an environment of its own)
+    raw aiohttp        the three calls by hand: a pool that keeps nothing for the submits, one that keeps for the rest
+    vidorch, sockets   vidorch's adapter and sockets alone, without engine and ledger
+    vidorch, whole     AsyncClient.generate: plan, ledger on disk, hash and publish; but for the check of the clip, which depends
+                       on the clip and is measured apart
+    raw httpx          the same by hand
+    openai, genblaze, litellm   (with --peers; each in an environment of its own)
 
-Usage: python -m benchmarks.overhead [JOBS] [--rounds N] [--peers]
+All take turns, round after round. A job without its whole clip is a failure.
+
+Usage: python -m benchmarks.overhead [JOBS] [--rounds N] [--peers] [--only NAME ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import datetime as dt
 import gc
 import json
@@ -26,13 +30,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["VIDORCH_LIVE"] = "1"
 
 KEY = "test-key"
+SIZE = 65_536
+"""Bytes of a clip."""
 LAYER: dict[str, Any] = {
     "family": "bench",
     "offer": [
@@ -55,11 +61,7 @@ def serve() -> None:
     from vidorch.testing.clips import clip_bytes
 
     clip = clip_bytes((128, 72), 4, sound=True)
-    clip += (
-        (65_536 - len(clip)).to_bytes(4, "big") + b"free" + bytes(65_528 - len(clip))
-        if len(clip) < 65_528
-        else b""
-    )
+    clip += (SIZE - len(clip)).to_bytes(4, "big") + b"free" + bytes(SIZE - 8 - len(clip))
 
     def answer(body: bytes, kind: str = "application/json") -> bytes:
         return (
@@ -79,7 +81,7 @@ def serve() -> None:
             if not end or len(rest) < length:
                 return
             self.seen = b""
-            path = head.split(b" ", 2)[1]
+            path = head.split(b" ", 2)[1].partition(b"?")[0]
             if path.endswith(b"/content"):
                 reply = content
             else:
@@ -147,22 +149,20 @@ async def by_aiohttp(url: str, jobs: int, folder: Path) -> int:
     import aiohttp
 
     headers = {"authorization": f"Bearer {KEY}"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as pooled:
+    asked = {"prompt": "x", "seconds": "4", "size": "1280x720", "model": "sora-2"}
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as pooled,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True), headers=headers
+        ) as fresh,
+    ):
 
         async def one(number: int) -> None:
-            async with aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True), headers=headers
-            ) as fresh:
-                form = aiohttp.MultipartWriter("form-data")
-                for name, value in (
-                    ("prompt", "x"),
-                    ("seconds", "4"),
-                    ("size", "1280x720"),
-                    ("model", "sora-2"),
-                ):
-                    form.append(value).set_content_disposition("form-data", name=name)
-                async with fresh.post(f"{url}/v1/videos", data=form) as reply:
-                    job = await reply.json()
+            form = aiohttp.MultipartWriter("form-data")
+            for name, value in asked.items():
+                form.append(value).set_content_disposition("form-data", name=name)
+            async with fresh.post(f"{url}/v1/videos", data=form) as reply:
+                job = await reply.json()
             async with pooled.get(f"{url}/v1/videos/{job['id']}") as reply:
                 assert (await reply.json())["status"] == "completed"
             async with pooled.get(f"{url}/v1/videos/{job['id']}/content") as reply:
@@ -178,17 +178,21 @@ async def by_httpx(url: str, jobs: int, folder: Path) -> int:
     import httpx
 
     headers = {"authorization": f"Bearer {KEY}"}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=1000)
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=600) as pooled:
+    asked = {
+        "prompt": (None, "x"),
+        "seconds": (None, "4"),
+        "size": (None, "1280x720"),
+        "model": (None, "sora-2"),
+    }
+    kept = httpx.Limits(max_connections=None, max_keepalive_connections=1000)
+    closed = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    async with (
+        httpx.AsyncClient(headers=headers, limits=kept, timeout=600) as pooled,
+        httpx.AsyncClient(headers=headers, limits=closed, timeout=600) as fresh,
+    ):
 
         async def one(number: int) -> None:
-            async with httpx.AsyncClient(headers=headers, timeout=600) as fresh:
-                data = {"prompt": "x", "seconds": "4", "size": "1280x720", "model": "sora-2"}
-                job = (
-                    await fresh.post(
-                        f"{url}/v1/videos", files={name: (None, value) for name, value in data.items()}
-                    )
-                ).json()
+            job = (await fresh.post(f"{url}/v1/videos", files=asked)).json()
             assert (await pooled.get(f"{url}/v1/videos/{job['id']}")).json()["status"] == "completed"
             async with pooled.stream("GET", f"{url}/v1/videos/{job['id']}/content") as reply:
                 with (folder / f"{number}.mp4").open("wb") as file:
@@ -199,30 +203,19 @@ async def by_httpx(url: str, jobs: int, folder: Path) -> int:
     return sum(isinstance(one, BaseException) for one in results)
 
 
-OPENAI = """
-import asyncio, json, os, time, resource
-from openai import AsyncOpenAI
-jobs, url, folder = int(os.environ["JOBS"]), os.environ["URL"], os.environ["FOLDER"]
-async def go():
-    client = AsyncOpenAI(base_url=url + "/v1", api_key="test-key", max_retries=0, timeout=600)
-    async def one(n):
-        video = await client.videos.create(prompt="x", seconds="4", size="1280x720", model="sora-2")
-        await client.videos.retrieve(video.id)
-        content = await client.videos.download_content(video.id)
-        content.write_to_file(f"{folder}/{n}.mp4")
-    await one(0)
-    began = time.process_time()
-    results = await asyncio.gather(*(one(n) for n in range(jobs)), return_exceptions=True)
-    print(json.dumps([(time.process_time() - began) / jobs * 1000, sum(isinstance(r, BaseException) for r in results)]))
-asyncio.run(go())
-"""
-WAYS: dict[str, Callable[[str, int, Path], Awaitable[int]]] = {
-    "vidorch": by_vidorch, "adapter": by_adapter, "aiohttp": by_aiohttp, "httpx": by_httpx,
-}  # fmt: skip
+WAYS: dict[str, tuple[str, Callable[[str, int, Path], Awaitable[int]]]] = {
+    "raw aiohttp": ("the three calls by hand", by_aiohttp),
+    "vidorch, sockets": ("the adapter over `vidorch.http`, no engine, no ledger", by_adapter),
+    "vidorch, whole": ("`AsyncClient.generate`: plan, ledger on disk, hash, publish", by_vidorch),
+    "raw httpx": ("the three calls by hand", by_httpx),
+}
+"""What is measured here: what it was given to do, and how."""
+Measured = tuple[float, int, float]
+"""Milliseconds of CPU a job, failures, and growth of memory in KB a job."""
 
 
-def measured(way: str, url: str, jobs: int) -> tuple[float, int, float]:
-    """Milliseconds of CPU a job, failures, and growth of memory in KB a job, in a process of its own."""
+def measured(way: str, url: str, jobs: int) -> Measured:
+    """One way, in a process of its own."""
     code = f"import benchmarks.overhead as b; b.child({way!r}, {url!r}, {jobs})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -231,19 +224,44 @@ def measured(way: str, url: str, jobs: int) -> tuple[float, int, float]:
 
 
 def child(way: str, url: str, jobs: int) -> None:
+    _, made = WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(WAYS[way](url, 8, Path(folder)))  # imports and first connections are not a job's
-        gc.collect()
-        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        with tempfile.TemporaryDirectory() as other:
-            failures = asyncio.run(WAYS[way](url, jobs, Path(other)))
-        cpu = (time.process_time() - began) / jobs * 1000
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / jobs
-    print(json.dumps([cpu, failures, grown]))
+        asyncio.run(made(url, 8, Path(folder)))  # imports and first connections are not a job's
+        with unchecked(Path(folder) / "example.mp4") as taken, tempfile.TemporaryDirectory() as other:
+            gc.collect()
+            before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+            failures = asyncio.run(made(url, jobs, Path(other)))
+            cpu = (time.process_time() - began) / jobs * 1000
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / jobs
+            whole = sum(path.stat().st_size == SIZE for path in Path(other).rglob("*.mp4"))
+        if made is by_vidorch:
+            assert len(taken) == jobs - failures, f"{len(taken)} checks were left out of {jobs - failures}"
+    print(json.dumps([cpu, max(failures, jobs - whole), grown]))
 
 
-def checks(jobs: int) -> float:
-    """Milliseconds of CPU that checking one such clip takes: header, first and last frame, hash."""
+@contextlib.contextmanager
+def unchecked(example: Path) -> Iterator[list[None]]:
+    """Inside, every clip is taken for the whole one that it is; gives how often that was done."""
+    from vidorch import media
+    from vidorch.testing.clips import clip_bytes
+
+    example.write_bytes(clip_bytes((128, 72), 4, sound=True))
+    real, taken = media.verify, list[None]()
+    info = real(example, duration=4)
+
+    def take(*_: object, **__: object) -> media.MediaInfo:
+        taken.append(None)
+        return info
+
+    media.verify = take
+    try:
+        yield taken
+    finally:
+        media.verify = real
+
+
+def checks(count: int) -> float:
+    """Milliseconds of CPU that checking one such clip takes: header, first and last frame, length."""
     from vidorch import media
     from vidorch.testing.clips import clip_bytes
 
@@ -252,17 +270,51 @@ def checks(jobs: int) -> float:
         path.write_bytes(clip_bytes((128, 72), 4, sound=True))
         media.verify(path, duration=4)
         began = time.process_time()
-        for _ in range(min(jobs, 300)):
+        for _ in range(count):
             media.verify(path, duration=4)
-        return (time.process_time() - began) / min(jobs, 300) * 1000
+        return (time.process_time() - began) / count * 1000
+
+
+def table(rows: dict[str, tuple[str, list[Measured]]], check: list[float]) -> None:
+    """Print it, with what was measured in each round as medians, and the fastest round beside."""
+    raw = rows.get("raw aiohttp", ("", []))[1]
+    print(
+        "| | what it was given to do | ms of CPU a job: median | fastest | times raw aiohttp | KB a job | failures |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, (given, row) in rows.items():
+        cpu = [one[0] for one in row]
+        if not cpu:
+            print(f"| {name} | {given} | could not be run | | | | |")
+            continue
+        times = (
+            f"{statistics.median(mine / one[0] for mine, one in zip(cpu, raw, strict=False)):.2f}"
+            if raw
+            else ""
+        )
+        memory, failures = statistics.median(one[2] for one in row), sum(one[1] for one in row)
+        print(
+            f"| {name} | {given} | {statistics.median(cpu):.2f} | {min(cpu):.2f} | {times} | {memory:.0f} | {failures} |"
+        )
+    print(
+        f"| the check of a clip, apart | `media.verify` | {statistics.median(check):.2f} | {min(check):.2f} | | | |"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("jobs", nargs="?", type=int, default=1000)
+    from benchmarks import overhead_peers as peers
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("jobs", nargs="?", type=int, default=1000, help="in flight at once")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose name begins so")
     asked = parser.parse_args()
+    names = [*WAYS, *(peers.PEERS if asked.peers else ())]
+    if asked.only:
+        names = [name for name in names if name.startswith(tuple(asked.only))]
     server = subprocess.Popen(
         [sys.executable, "-c", "import benchmarks.overhead as b; b.serve()"],
         stdout=subprocess.PIPE,
@@ -271,36 +323,23 @@ def main() -> None:
     try:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        rows: dict[str, list[tuple[float, int, float]]] = {name: [] for name in WAYS}
+        given = {name: WAYS[name][0] if name in WAYS else peers.PEERS[name].given for name in names}
+        rows: dict[str, tuple[str, list[Measured]]] = {name: (given[name], []) for name in names}
+        check = []
         for _ in range(asked.rounds):
-            for way, row in rows.items():
-                row.append(measured(way, url, asked.jobs))
-        if asked.peers:
-            from tests.servers.packages import run
-
-            with tempfile.TemporaryDirectory() as folder:
-                told = [
-                    run(
-                        "openai==3.54.0",
-                        code=OPENAI,
-                        URL=url,
-                        JOBS=str(asked.jobs),
-                        FOLDER=folder,
-                        timeout=600,
-                    )
-                    for _ in range(asked.rounds)
-                ]
-            rows["openai"] = [(cpu, failures, float("nan")) for cpu, failures in told]
-        check = checks(asked.jobs)
-        base = statistics.median(cpu for cpu, _, _ in rows["aiohttp"])
-        print(f"{asked.jobs} jobs in flight, medians of {asked.rounds}")
-        print(f"{'':10} {'ms CPU a job':>14} {'x aiohttp':>10} {'failures':>9} {'KB a job':>9}")
-        for name, row in rows.items():
-            cpu, memory = statistics.median(one[0] for one in row), statistics.median(one[2] for one in row)
-            print(f"{name:10} {cpu:14.2f} {cpu / base:10.2f} {sum(one[1] for one in row):9} {memory:9.1f}")
-        print(f"checking a clip takes {check:.2f} ms of vidorch's")
+            for name, (_, row) in rows.items():
+                if name in WAYS:
+                    row.append(measured(name, url, asked.jobs))
+                    continue
+                try:
+                    row.append(peers.measured(peers.PEERS[name], url, asked.jobs))
+                except (AssertionError, subprocess.SubprocessError) as error:
+                    print(f"{name}: {error}", file=sys.stderr)
+            check.append(checks(min(asked.jobs, 100)))
     finally:
         server.kill()
+    print(f"{asked.jobs} jobs in flight, {asked.rounds} rounds")
+    table(rows, check)
 
 
 if __name__ == "__main__":
