@@ -309,6 +309,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=["engine", "memory", "media", []])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--alone", type=int, default=ALONE, help="jobs of the row of one after the other")
     asked = parser.parse_args()
     parts = asked.parts or ["engine", "memory", "media"]
     print("| | median | least | most | asked: at most |")
@@ -321,7 +322,7 @@ def main() -> None:
             row(f"CPU, ms a job: {asked.jobs:,} in flight", many, ASKED["engine at 1,000 in flight"]),
             flush=True,
         )
-        one = [elsewhere(f"alone({ALONE}, %d)", seed) - own for seed in range(asked.runs)]
+        one = [elsewhere(f"alone({asked.alone}, %d)", seed) - own for seed in range(asked.runs)]
         print(row("CPU, ms a job: alone, one after the other", one, ASKED["engine, alone"]), flush=True)
         few = [elsewhere(f"crowd({asked.jobs}, %d, polls=2)", seed) - own for seed in range(asked.runs)]
         print(row(f"the same, {asked.jobs:,} in flight, two looks instead of ten", few), flush=True)

@@ -1,6 +1,6 @@
 """What `import vidorch` costs, beside `import httpx` and a bare interpreter: CPU seconds and memory of fresh processes.
 
-    python benchmarks/import_cost.py [RUNS]
+    python benchmarks/import_cost.py [RUNS] [--no-limits]
 
 The three take turns, so that whatever else the machine does hits all alike; medians are reported. CPU is user and system time
 of the whole process, memory its peak resident size, "net" what is left after the bare interpreter.
@@ -11,6 +11,7 @@ started it, and everything smaller than that looks the same.
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
@@ -44,7 +45,11 @@ def measure(code: str) -> dict[str, float]:
 
 def main() -> int:
     """Print the table; exit code 1 when a target is missed."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--no-limits", action="store_true", help="exit with 0 when a target is missed, too")
+    asked = parser.parse_args()
+    runs = asked.runs
     seen: dict[str, list[dict[str, float]]] = {name: [] for name in CODES}
     for code in CODES.values():
         measure(code)  # warms the file cache and writes bytecode; not counted
@@ -65,7 +70,7 @@ def main() -> int:
     grown = rss["import vidorch"] - bare_rss
     print(f"\nCPU of vidorch over httpx, net: {share:.3f} (at most {MOST_OF_HTTPX})")
     print(f"Memory of vidorch over the bare interpreter: {grown:.1f} MB (at most {MOST_MEGABYTES:.0f})")
-    return 0 if share <= MOST_OF_HTTPX and grown <= MOST_MEGABYTES else 1
+    return 0 if asked.no_limits or (share <= MOST_OF_HTTPX and grown <= MOST_MEGABYTES) else 1
 
 
 if __name__ == "__main__":

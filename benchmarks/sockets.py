@@ -1,11 +1,12 @@
 """What the sockets cost: CPU of one job (submit on a connection of its own, one poll, a 64 KB download to a file).
 
 `Http` beside raw aiohttp and raw httpx that do the same: a fresh connection for each submit, pooled ones for the rest. The server
-is another process on the loopback. Usage: sockets.py [ROUNDS]
+is another process on the loopback. Usage: sockets.py [ROUNDS] [--most JOBS]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import statistics
@@ -134,7 +135,7 @@ CONTENDERS = {"raw aiohttp": OfAiohttp, "vidorch.http": OfVidorch, "raw httpx": 
 
 
 async def measure(
-    contender: type[OfVidorch | OfAiohttp | OfHttpx], at_once: int, base: str, folder: Path
+    contender: type[OfVidorch | OfAiohttp | OfHttpx], at_once: int, jobs: int, base: str, folder: Path
 ) -> float:
     """Milliseconds of CPU of this process for one job, after a warm-up."""
     async with contender() as job:
@@ -146,18 +147,25 @@ async def measure(
                 await job(base, folder / str(number % at_once))
 
         began = time.process_time()
-        await asyncio.gather(*(one(number) for number in range(JOBS[at_once])))
-        return (time.process_time() - began) / JOBS[at_once] * 1000
+        await asyncio.gather(*(one(number) for number in range(jobs)))
+        return (time.process_time() - began) / jobs * 1000
 
 
-def child(name: str, at_once: int, base: str) -> None:
+def child(name: str, at_once: int, jobs: int, base: str) -> None:
     """One measurement in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        print(asyncio.run(measure(CONTENDERS[name], at_once, base, Path(folder))))
+        print(asyncio.run(measure(CONTENDERS[name], at_once, jobs, base, Path(folder))))
 
 
-def main(rounds: int) -> None:
+def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    parser.add_argument(
+        "--most", type=int, default=1000, metavar="JOBS", help="in one measurement, for a quick look"
+    )
+    asked = parser.parse_args()
+    rounds = asked.rounds
     with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         base = f"http://127.0.0.1:{int(server.stdout.readline())}"
@@ -169,7 +177,7 @@ def main(rounds: int) -> None:
                         if name == "raw httpx" and number:
                             continue  # once: it takes minutes, and its figure is far from the others
                         done = subprocess.run(
-                            [sys.executable, __file__, "child", name, str(at_once), base],
+                            [sys.executable, __file__, "child", name, str(at_once), str(min(JOBS[at_once], asked.most)), base],
                             capture_output=True, text=True, check=True,
                         )  # fmt: skip
                         found.setdefault((name, at_once), []).append(float(done.stdout))
@@ -194,6 +202,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         serve()
     elif sys.argv[1:2] == ["child"]:
-        child(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+        child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+        main()

@@ -1,6 +1,6 @@
 """What the test kit costs: entering it, jobs of three minutes one after the other and side by side, and pytest's start.
 
-    python benchmarks/testkit.py [RUNS]
+    python benchmarks/testkit.py [RUNS] [--alone 20] [--crowds 100 1000]
 
 Real seconds on the wall and of CPU (all threads), medians over RUNS. Every job takes 180 s on the mock's clock, with its plan,
 ledger on disk, polls, and a 720p clip that is fetched, verified and published; the first clip of a process is encoded outside the
@@ -9,6 +9,7 @@ measurement. pytest's start is a run without tests, with the plugin and without,
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import subprocess
@@ -39,11 +40,11 @@ def enter() -> float:
         return 0.0
 
 
-def alone() -> float:
+def alone(count: int) -> float:
     """One job after the other."""
     with mock() as m:
         start = m.now
-        for number in range(ALONE):
+        for number in range(count):
             vidorch.generate(f"{number}", model="test/slow", seed=1)
         return m.now - start
 
@@ -83,14 +84,19 @@ def starts(runs: int) -> tuple[float, float]:
 
 def main() -> None:
     """Print the table."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
-    alone()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--alone", type=int, default=ALONE, help="jobs, one after the other")
+    parser.add_argument("--crowds", type=int, nargs="+", default=CROWDS, help="jobs, all at once")
+    asked = parser.parse_args()
+    runs = asked.runs
+    alone(1)
     print("| | jobs | wall, ms a job | CPU, ms a job | virtual, s in all |\n|---|---|---|---|---|")
     cases: list[tuple[str, int, Callable[[], float]]] = [
         ("enter and leave", 1, enter),
-        ("one after the other", ALONE, alone),
+        ("one after the other", asked.alone, lambda: alone(asked.alone)),
     ]
-    cases += [(f"{count:,} at once", count, lambda count=count: crowd(count)) for count in CROWDS]  # type: ignore[misc]
+    cases += [(f"{count:,} at once", count, lambda count=count: crowd(count)) for count in asked.crowds]  # type: ignore[misc]
     for name, jobs, work in cases:
         found = [timed(work) for _ in range(runs)]
         wall, cpu, virtual = (statistics.median(one[column] for one in found) for column in range(3))

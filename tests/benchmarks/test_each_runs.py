@@ -1,0 +1,73 @@
+"""Every benchmark still runs, at its smallest size. What it measures is nobody's business here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = {"faults_packages", "overhead_peers"}
+"""Belong to others, and need packages that are installed for them."""
+QUICK = {
+    "import_cost": "1 --no-limits",
+    "mini": "--n 1 --steps 1 --held-only --backgrounds 0",
+    "polling": "--seeds 1 --jobs 2 --learned 1",
+    "selection": "1",
+}
+SLOW = {
+    "cold_start": "1 --only estimate\\ --json --no-limits",
+    "engine": "--runs 1 --jobs 2 --alone 1",
+    "faults": "--storms 2 --kills 1 --processes 1 replicate",
+    "histories": "--count 1 --processes 1",
+    "ledger": "--moves 8 --jobs 1001",
+    "overhead": "2 --rounds 1",
+    "sockets": "1 --most 2",
+    "spending": "--processes 1 --reservations 2",
+    "testkit": "1 --alone 1 --crowds 2",
+}
+SIZES = [*QUICK.items(), *(pytest.param(*size, marks=pytest.mark.slow) for size in SLOW.items())]
+"""The smallest size of each, as one would type it."""
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_it_runs_and_prints_a_table(name: str, size: str) -> None:
+    """`python -m benchmarks.NAME` ends well, and what it found is on stdout."""
+    arguments = [word.replace("\\ ", " ") for word in re.split(r"(?<!\\) ", size)]
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=110,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|") or re.search(r"\d", line)]
+    assert len(rows) >= 2, done.stdout
+
+
+def test_none_is_left_out() -> None:
+    """Whoever adds a benchmark gives it a size here."""
+    there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__"}
+    assert there == PARTS | set(QUICK) | set(SLOW)
+
+
+class TestPackages:
+    """What is run where the packages of others are can at least be read."""
+
+    def test_the_peers_of_the_overhead(self) -> None:
+        """Each is a program."""
+        from benchmarks import overhead_peers
+
+        for peer in overhead_peers.PEERS.values():
+            compile(overhead_peers.HEAD + peer.code + overhead_peers.FOOT, peer.given, "exec")
+
+    def test_the_packages_of_the_faults(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each is a program, and pinned."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+        from benchmarks import faults_packages
+
+        for package in faults_packages.PACKAGES:
+            compile(faults_packages.HEAD + package.code, package.name, "exec")
+            assert all("==" in pin for pin in package.pins), package.name
