@@ -5,7 +5,13 @@ endpoint's `base_url` (with or without `/v1` at its end) and a catalog row of on
 
 One adapter serves all dialects by sending what the openai package sends, which every server of the protocol has to take: a
 multipart form, in which an integer and a string are the same. `options={"body": "json"}` of an endpoint sends JSON to
-gateways that take nothing else; the types are then those of the route's field maps.
+gateways that take nothing else; the types are then those of the route's field maps. Everything else is told by the replies:
+failed jobs as HTTP errors, jobs that come finished, `url`, `urls` or `data[].url` in place of `/content`, and redirects.
+
+vLLM-Omni also has `/v1/videos/sync`, which holds the connection until the clip is made and answers with its bytes. It is not
+used: such a reply has no id, so that a connection that is lost a second before the end loses what was paid for, and nobody
+can look how far it is or cancel it. The asynchronous way gives the same clip. NVIDIA Dynamo answers `/v1/videos` itself in
+that way; its link is taken from the reply, and a reply that is lost stays unknown.
 
 Sources: the openai 3.54.0 package (resources/videos.py); vLLM-Omni 0.30.0 (entrypoints/openai); SGLang diffusion 0.5.23
 (runtime/entrypoints/openai/video_api.py); LiteLLM 1.109.1, all read 2026-11-22. What is not confirmed: whether a failed job
@@ -14,10 +20,8 @@ was billed, and whether an unlisted error proves that nothing was accepted; both
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,21 +44,16 @@ from vidorch.contract import (
 )
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, data_uri, is_public
-from vidorch.http import Part, Reply
-from vidorch.inputs import Media
-from vidorch.mapping import prompt_of
+from vidorch.http import Reply
+from vidorch.inputs import Media, without_query
+from vidorch_providers import _videos as wire
 
 __all__ = ["Openai"]
 
 _PACKAGE = "openai 3.54.0, _exceptions.py and types/video_create_error.py"
 _FASTAPI = "vLLM-Omni 0.30.0 and SGLang 0.5.23: FastAPI's {'detail': ...}"
-_SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "video/mp4": "mp4",
-             "video/quicktime": "mov", "video/webm": "webm", "audio/mpeg": "mp3", "audio/wav": "wav"}  # fmt: skip
-_QUEUED = frozenset({"queued", "pending", "submitted", "not_started", "starting"})
-_RUNNING = frozenset({"in_progress", "processing", "running"})
-_DONE = frozenset({"completed", "succeeded", "success", "succeed", "done"})
-_FAILED = frozenset({"failed", "failure", "error", "expired"})
-_CANCELLED = frozenset({"cancelled", "canceled"})
+_AT_ONCE = "at-once-"
+"""Begins the ids of jobs that came finished in the reply to their submit and have none of their server's."""
 GONE_AFTER = 60.0
 """Seconds for which a server has to say that it knows no such job before that is believed."""
 
@@ -96,6 +95,15 @@ class Openai(Hosted):
         ),
         ErrorRow("400", "InvalidRequest", True, False, False, _PACKAGE),
         ErrorRow("422", "InvalidRequest", True, False, False, _FASTAPI),
+        ErrorRow(
+            "415",
+            "Unsupported",
+            True,
+            False,
+            False,
+            "RFC 9110, 15.5.16",
+            hint='The server takes no form: give its endpoint options={"body": "json"}.',
+        ),
         ErrorRow("429", "Throttled", True, False, True, _PACKAGE),
         ErrorRow("409", "ProviderFailed", False, None, True, _PACKAGE),
         ErrorRow("5*", "ProviderFailed", False, None, True, _PACKAGE),
@@ -105,6 +113,7 @@ class Openai(Hosted):
 
     def __init__(self) -> None:
         self._deleted: set[str] = set()
+        self._at_once: dict[str, list[str]] = {}
         self._missing: dict[str, float] = {}
 
     # -- the wire -----------------------------------------------------------------------------------------------------
@@ -157,37 +166,55 @@ class Openai(Hosted):
         if context.endpoint.options.get("body") == "json":
             link = media.url if is_public(media) else await data_uri(await self.bring(context, media), media)
             return {f"{media.kind}_url": link}
-        return _File(await self.bring(context, media), media.media_type or f"{media.kind}/*", field)
+        return wire.File(await self.bring(context, media), media.media_type or f"{media.kind}/*", field)
 
     def by_id(self, context: Context, remote_id: str) -> Any:
         """`{"id": ...}`, which a form writes as `video[id]`."""
-        return {"id": remote_id} if context.endpoint.options.get("body") == "json" else _Job(remote_id)
+        return (
+            {"id": remote_id}
+            if context.endpoint.options.get("body") == "json"
+            else wire.EarlierJob(remote_id)
+        )
 
     async def submit(self, context: Context, prepared: Prepared) -> Accepted:
         """POST the form, once."""
         assert context.route is not None
         path, body = self._path(context, prepared.body)
         of_a_job = (
-            path.count("/") > 1
-        )  # what is done with an earlier job takes JSON alone, as the openai package has it
+            "{" in context.route.path
+        )  # there the openai package sends JSON, and a form everywhere else
         try:
             if of_a_job or context.endpoint.options.get("body") == "json":
                 reply = await self.send(context, path, json=body)
             else:
-                reply = await self.send(context, path, parts=list(_parts(body)))
+                reply = await self.send(context, path, parts=list(wire.parts_of(body)))
         finally:
             if any(prepared.request.media()):
                 await self.tidy(context)
         video = reply.json()
+        if (
+            isinstance(video, dict)
+            and not video.get("id")
+            and wire.word_of(video) in wire.DONE
+            and (links := wire.links_of(video))
+        ):
+            remote_id = f"{_AT_ONCE}{context.job_id}"
+            self._at_once[remote_id] = links
+            return Accepted(
+                remote_id, details={"path": "videos", "links": [without_query(link) for link in links]}
+            )
         remote_id = self.id_in(video.get("id") if isinstance(video, dict) else None)
         return Accepted(remote_id, details={"path": "videos"})
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the job. vLLM-Omni answers for a failed one with an HTTP error whose body is the job."""
+        if accepted.remote_id.startswith(_AT_ONCE):  # the reply to the submit was all that there is
+            links = self._at_once.get(accepted.remote_id) or accepted.details.get("links") or ()
+            return Done(tuple(Output(number, link) for number, link in enumerate(links)))
         reply = await context.http.request(
             "GET", self.at(context, f"videos/{accepted.remote_id}"), headers=self.signed(context)
         )
-        video = _video(reply)
+        video = wire.video_in(reply)
         if video is not None and not reply.ok and str(video["id"]) != accepted.remote_id:
             video = None  # an error that has an id and a status of its own
         if video is None:
@@ -196,11 +223,11 @@ class Openai(Hosted):
                 return self._gone(accepted, error)
             raise error
         self._missing.pop(accepted.remote_id, None)
-        status = str(video.get("status") or "").lower()
-        if status in _DONE:
-            return Done(tuple(self._outputs(context, accepted, video)), timings=_timings(video))
-        if status in _FAILED or status in _CANCELLED:
-            return self._failed(accepted, video, cancelled=status in _CANCELLED)
+        status = wire.word_of(video)
+        if status in wire.DONE:
+            return Done(tuple(self._outputs(context, accepted, video)), timings=wire.timings_of(video))
+        if status in wire.FAILED or status in wire.CANCELLED:
+            return self._failed(accepted, video, cancelled=status in wire.CANCELLED)
         percent = video.get("progress")
         fraction = (
             float(percent) / 100
@@ -208,7 +235,10 @@ class Openai(Hosted):
             else None
         )
         return Progress(
-            "queued" if status in _QUEUED else "running", fraction, detail=status, poll_after=_after(reply)
+            "queued" if status in wire.QUEUED else "running",
+            fraction,
+            detail=status,
+            poll_after=wire.wanted_pause(reply),
         )
 
     async def fetch(self, context: Context, output: Output, path: Path) -> None:
@@ -225,9 +255,10 @@ class Openai(Hosted):
             return await super().cancel(context, accepted)
         if isinstance(await self.poll(context, accepted), Done | Failed):
             return Cancelled(False, None)
-        await self.ask(context, "DELETE", f"videos/{accepted.remote_id}")
+        # 409 is vLLM-Omni's word for an end that takes longer than it waits: the job is seen to end, or not.
+        reply = await self.ask(context, "DELETE", f"videos/{accepted.remote_id}", well=(409,))
         self._deleted.add(accepted.remote_id)
-        return Cancelled(True, None)
+        return Cancelled(reply.ok, None)
 
     async def find(self, context: Context, job: LookFor) -> list[FoundJob]:
         """Read the list, the newest first, back to a minute before the submit."""
@@ -236,7 +267,7 @@ class Openai(Hosted):
             created = video.get("created_at")
             if isinstance(created, (int, float)) and created < job.sent_at - 60:
                 break
-            if _is_like(video, job):
+            if wire.is_like(video, job):
                 found.append(FoundJob(Accepted(str(video["id"]), details={"path": "videos"}), created))
         return found
 
@@ -257,7 +288,7 @@ class Openai(Hosted):
         """The list, page after page."""
         found: list[RemoteJob] = []
         async for video in self._listed(context, min(limit, 100)):
-            found.append(_listed(video))
+            found.append(wire.listed(video))
             if len(found) >= limit:
                 break
         return found
@@ -266,12 +297,12 @@ class Openai(Hosted):
         """DELETE, once it is seen to be over: vLLM-Omni would end what runs."""
         path = f"videos/{accepted.remote_id}"
         reply = await context.http.request("GET", self.at(context, path), headers=self.signed(context))
-        video = _video(reply)
+        video = wire.video_in(reply)
         if video is None or str(video["id"]) != accepted.remote_id:
             if reply.status == 404 and self.said(reply) is not None:
                 return False
             raise self.wrong(reply)
-        if str(video.get("status") or "").lower() not in _DONE | _FAILED | _CANCELLED:
+        if wire.word_of(video) not in wire.DONE | wire.FAILED | wire.CANCELLED:
             raise self.still_at_work(accepted.remote_id)
         return (await self.ask(context, "DELETE", path, well=(404,))).ok
 
@@ -293,10 +324,9 @@ class Openai(Hosted):
         return re.sub(r"\{(\w+)\}", lambda name: quote(str(body.pop(name[1], "")), safe=""), path), body
 
     def _outputs(self, context: Context, accepted: Accepted, video: Mapping[str, Any]) -> list[Output]:
-        links = video.get("urls") or ([video["url"]] if video.get("url") else [])
         expires = video.get("expires_at")
         until = float(expires) if isinstance(expires, (int, float)) else None
-        links = [link for link in links if isinstance(link, str) and link.startswith(("https://", "http://"))]
+        links = wire.links_of(video)
         if not links:
             content = self.at(context, f"videos/{accepted.remote_id}/content")
             count = video.get("num_outputs") or 1
@@ -344,101 +374,3 @@ class Openai(Hosted):
             ),
             cancelled=cancelled,
         )
-
-
-class _File:
-    """A file that becomes a part of the form."""
-
-    def __init__(self, content: Path | bytes, media_type: str, field: str) -> None:
-        self.content = content
-        self.media_type = media_type
-        self.name = f"{field}.{_SUFFIXES.get(media_type, 'bin')}"
-
-
-class _Job:
-    """An earlier job, named where a file could stand."""
-
-    def __init__(self, remote_id: str) -> None:
-        self.remote_id = remote_id
-
-
-def _parts(body: Mapping[str, Any]) -> list[Part]:
-    """A body as the fields of a form: what is nested is written as JSON."""
-    parts = []
-    for name, value in body.items():
-        for one in value if isinstance(value, list) and value and isinstance(value[0], _File) else [value]:
-            if isinstance(one, _File):
-                parts.append(Part(name, one.content, one.name, one.media_type))
-            elif isinstance(one, _Job):
-                parts.append(Part(f"{name}[id]", one.remote_id))
-            elif isinstance(one, bool):
-                parts.append(Part(name, "true" if one else "false"))
-            elif isinstance(one, (dict, list)):
-                parts.append(Part(name, json.dumps(one)))
-            elif one is not None:
-                parts.append(Part(name, str(one)))
-    return parts
-
-
-def _video(reply: Reply) -> dict[str, Any] | None:
-    """The job in a reply, whatever its status; None where it holds none."""
-    try:
-        body = reply.json()
-    except VidorchError:
-        return None
-    return body if isinstance(body, dict) and "status" in body and "id" in body else None
-
-
-def _listed(video: Mapping[str, Any]) -> RemoteJob:
-    word = str(video.get("status") or "").lower()
-    states = {
-        "queued": _QUEUED,
-        "running": _RUNNING,
-        "done": _DONE,
-        "failed": _FAILED,
-        "cancelled": _CANCELLED,
-    }
-    created, expires = video.get("created_at"), video.get("expires_at")
-    return RemoteJob(
-        str(video["id"]), word, next((state for state, words in states.items() if word in words), ""),
-        float(created) if isinstance(created, (int, float)) else None,
-        float(expires) if isinstance(expires, (int, float)) else None,
-        str(video.get("model") or ""), str(video.get("prompt") or ""),
-    )  # fmt: skip
-
-
-def _after(reply: Reply) -> float | None:
-    try:
-        return max(float(reply.headers["openai-poll-after-ms"]) / 1000, 0.0)
-    except (KeyError, ValueError):
-        return reply.retry_after
-
-
-def _timings(video: Mapping[str, Any]) -> dict[str, float]:
-    seconds = video.get("inference_time_s")
-    return (
-        {"run": float(seconds)} if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else {}
-    )
-
-
-def _is_like(video: Mapping[str, Any], job: LookFor) -> bool:
-    """Whether a job of the list may be the one: equal in whatever both sides name."""
-    prompt, size = video.get("prompt"), video.get("size")
-    route = job.offer.routes.get(str(job.settings.get("task")))
-    source = (job.settings.get("made_from") or {}).get("video")
-    told = video.get("remixed_from_video_id")
-    if (told or (route is not None and route.path.endswith("/remix"))) and told != source:
-        return False
-    if isinstance(prompt, str) and prompt != prompt_of(job.settings, route):
-        return False
-    if video.get("model") and job.offer.vendor_model and video["model"] != job.offer.vendor_model:
-        return False
-    wanted = job.settings.get("size")
-    if isinstance(size, str) and wanted and size != "x".join(map(str, wanted)):
-        return False
-    try:
-        seconds = Decimal(str(video.get("seconds") or video.get("duration_s")))
-    except InvalidOperation:
-        return True
-    asked = job.settings.get("duration")
-    return asked is None or seconds == Decimal(str(asked))
