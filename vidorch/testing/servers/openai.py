@@ -14,7 +14,7 @@ from vidorch.testing.servers.checks import Check, Problem, problems
 
 __all__ = ["Dialect", "Openai"]
 
-Dialect = Literal["openai", "vllm", "sglang"]
+Dialect = Literal["openai", "vllm", "sglang", "dynamo"]
 
 _REFERENCE = Check("object", fields={"file_id": Check(), "image_url": Check()})
 _FIELDS: dict[str, dict[str, Check]] = {
@@ -58,6 +58,10 @@ _FIELDS: dict[str, dict[str, Check]] = {
         **{name: Check("number") for name in ("guidance_scale", "guidance_scale_2", "true_cfg_scale", "flow_shift")},
         "diffusers_kwargs": Check("object"), "extra_body": Check("object"), "extra_json": Check("object"),
     },
+    "dynamo": {
+        "prompt": Check(required=True, least=1), "model": Check(), "seconds": Check("any"), "size": Check(),
+        "response_format": Check(choices=("url", "b64_json")), "nvext": Check("object"),
+    },
 }  # fmt: skip
 _CODES = {
     400: "invalid_request_error", 401: "invalid_api_key", 403: "permission_denied", 404: "not_found", 408: "request_timeout",
@@ -69,8 +73,9 @@ class Openai(ProtocolServer):
     """`/v1/videos`: create, retrieve, list, delete, content, and what only OpenAI had: remix, edits, extensions.
 
     Args:
-        dialect: "openai", "vllm" (form only; a failed job answers GET with its error's status; DELETE cancels) or "sglang"
-            (integer seconds; no code in errors; `/content` may be elsewhere).
+        dialect: "openai", "vllm" (form only; a failed job answers GET with its error's status; DELETE cancels), "sglang"
+            (integer seconds; no code in errors; `/content` may be elsewhere) or "dynamo" (NVIDIA Dynamo: JSON only, the reply is
+            the finished job without an id, and there is nothing else).
         redirects: whether `/content` sends to another host instead of giving the bytes. links: whether the job names a `url`
             and there is no `/content` (400), as with cloud storage behind SGLang. instant: whether a job is done at once.
     """
@@ -116,9 +121,17 @@ class Openai(ProtocolServer):
         if "input_reference" not in body and any(part.name == "input_reference" for part in files):
             body["input_reference"] = "(file)"
         job = self.take(ask, body, job_id=self._job_id(), files=files)
-        if self.instant:
+        if self.instant or self.dialect == "dynamo":
             self.end(job, job.fate.ending)
-        return Answer(json=self._video(job))
+        return self._whole(job) if self.dialect == "dynamo" else Answer(json=self._video(job))
+
+    def _whole(self, job: RemoteJob) -> Answer:
+        if job.state != "done":
+            raise VendorError(500, "", job.fate.message or "The worker failed.")
+        return Answer(json={
+            "object": "video", "model": job.body.get("model"), "status": "completed", "created": int(job.created),
+            "data": [{"url": url} for url in job.outputs],
+        })  # fmt: skip
 
     @on("POST", "/v1/videos/edits", "edit")
     def edit(self, ask: Ask) -> Answer:
@@ -170,6 +183,8 @@ class Openai(ProtocolServer):
     @on("GET", "/v1/videos", "find")
     def listing(self, ask: Ask) -> Answer:
         """Jobs, the newest first."""
+        if self.dialect == "dynamo":
+            raise VendorError(404, "", "Not Found")
         jobs = [job for job in self.jobs if job.id not in self._gone]
         jobs.sort(key=lambda job: job.created, reverse=ask.query.get("order", "desc") == "desc")
         after = ask.query.get("after")
@@ -257,7 +272,7 @@ class Openai(ProtocolServer):
     # -- reading --------------------------------------------------------------------------------------------------------
 
     def _read(self, ask: Ask) -> tuple[dict[str, Any], list[FormPart]]:
-        if ask.media_type == "multipart/form-data":
+        if ask.media_type == "multipart/form-data" and self.dialect != "dynamo":
             parts = ask.form()
             body: dict[str, Any] = {}
             for part in parts:
@@ -312,7 +327,7 @@ class Openai(ProtocolServer):
         return self._known(ask.params["id"])
 
     def _known(self, job_id: str) -> RemoteJob:
-        job = self.find(job_id)
+        job = None if self.dialect == "dynamo" else self.find(job_id)
         if job is None or job_id in self._gone:
             raise VendorError(404, "not_found", f"Video with id '{job_id}' not found.")
         return job
