@@ -43,14 +43,15 @@ AGAIN_AFTER = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A vendor's own, structured error.
+    """A vendor's own, structured error: a body of the shape that it gives its errors, and nobody in front of it.
 
     Attributes:
-        code: what the table of errors is read by. message: the vendor's words. shown: the code as people know it, if another.
+        code: the vendor's own, by which the table of errors is read; empty where it names none.
+        message: the vendor's words. shown: the code as people know it, if another.
         retryable: where the reply itself says so. retry_after: seconds, likewise.
     """
 
-    code: str
+    code: str = ""
     message: str = ""
     shown: str = ""
     request_id: str | None = None
@@ -238,10 +239,20 @@ class Hosted(Provider):
         lines = [row for row in self.errors if row.covers(code)]
         return max(lines, key=lambda row: (not row.code.endswith("*"), len(row.code)), default=None)
 
+    def line(self, said: Said, reply: Reply | None) -> ErrorRow | None:
+        """The line of the table that is about an error: by the vendor's code, wherever that is listed.
+
+        Where it is not, or the vendor names none, the status of the reply counts, if the table has a line for it: the body is the
+        vendor's own all the same, and the page that the line names says what its errors of this status are. Of a page by somebody
+        else (`said` gives None) the status proves nothing.
+        """
+        row = self.row(said.code) if said.code else None
+        return self.row(str(reply.status)) if row is None and reply is not None else row
+
     def thrown_back(self, reply: Reply) -> VidorchError:
         """What a submit raises whose reply is no success: `Rejected` only where the table says that this proves it."""
         said = self.said(reply)
-        row = None if said is None else self.row(said.code)
+        row = None if said is None else self.line(said, reply)
         if said is None:
             return ProviderFailed(
                 f"{self.title} answered the submit with {reply.status} and not in its own words, as a gateway in front of it "
@@ -253,7 +264,7 @@ class Hosted(Provider):
         ):  # a 5xx proves nothing, whatever word is in it
             return ProviderFailed(
                 f"{self.title} answered the submit with {_words(said, reply)}. Whether it was accepted is not certain.",
-                charged=None, provider=self.name, code=said.shown or said.code, request_id=said.request_id,
+                charged=None, provider=self.name, code=_named(said, reply), request_id=said.request_id,
             )  # fmt: skip
         error = self.typed(said, reply, charged=False)
         wait = said.retry_after if said.retry_after is not None else reply.retry_after
@@ -274,15 +285,15 @@ class Hosted(Provider):
     def typed(
         self, said: Said, reply: Reply | None = None, *, charged: bool | str | None = "table"
     ) -> VidorchError:
-        """The typed error for a vendor's own, by the table; an unlisted code is `ProviderFailed`."""
-        row = self.row(said.code)
+        """The typed error for a vendor's own, by the table; what that does not list is `ProviderFailed`."""
+        row = self.line(said, reply)
         kind = ProviderFailed if row is None else getattr(errors, row.error)
         retryable = (
             said.retryable if said.retryable is not None else row.retryable if row is not None else False
         )
         taken = (None if row is None else row.charged) if charged == "table" else charged
         more: dict[str, Any] = {
-            "provider": self.name, "code": said.shown or said.code, "request_id": said.request_id, "charged": taken,
+            "provider": self.name, "code": _named(said, reply), "request_id": said.request_id, "charged": taken,
             "retryable": retryable, "hint": "" if row is None else row.hint,
         }  # fmt: skip
         if kind is Refused:
@@ -352,8 +363,12 @@ async def data_uri(content: Path | bytes, media: Media) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def _named(said: Said, reply: Reply | None) -> str:
+    return said.shown or said.code or (str(reply.status) if reply is not None else "")
+
+
 def _words(said: Said, reply: Reply | None) -> str:
     status = f"{reply.status} " if reply is not None else ""
     code = said.shown or said.code
     message = " ".join(said.message.split())[:500].rstrip(".")
-    return f"{status}{code}: {message}" if message and code else f"{status}{message or code}"
+    return f"{status}{': '.join(filter(None, (code, message)))}".strip()

@@ -13,10 +13,11 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.contract import Done, ErrorRow, Failed, Output, Polled, Progress
-from vidorch.errors import ProviderFailed, Refused
+from vidorch.errors import ProviderFailed, Refused, VidorchError
 from vidorch.hosted import Hosted, Said
+from vidorch.http import Reply
 
-__all__ = ["ERRORS", "INLINE", "POLICY", "inline_of", "standing"]
+__all__ = ["ERRORS", "INLINE", "POLICY", "inline_of", "said", "standing"]
 
 INLINE = "inline:"
 """Begins the reference of a clip that comes inside the resource itself."""
@@ -40,6 +41,40 @@ ERRORS = (
     ErrorRow("filtered", "Refused", False, False, False, "charged only on success (gh:70909750555)", stage="output"),
     ErrorRow("budget_exceeded", "OverBudget", False, None, False, _SOURCE),
 )  # fmt: skip
+
+
+_STATUSES = {
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+    "invalid_request": "INVALID_ARGUMENT", "conflict": "ABORTED", "rate_limit_exceeded": "RESOURCE_EXHAUSTED",
+    "timeout": "DEADLINE_EXCEEDED",
+}  # fmt: skip
+"""What the `code` in an error's body means where no `status` stands beside it: a number, or a word of the Interactions API's,
+of which "invalid_request" alone was seen."""
+
+
+def said(reply: Reply) -> Said | None:
+    """Google's own error: by its `status`, else by the code in it; one that has neither is not Google's."""
+    try:
+        body = reply.json()
+    except VidorchError:
+        return None
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return None
+    words, code = str(error.get("message") or ""), error.get("code")
+    status = error.get("status")
+    if not isinstance(status, str) and isinstance(code, (int, str)):
+        status = _STATUSES.get(code, str(code).upper())
+    if not isinstance(status, str) or not status:
+        return None
+    if status == "INVALID_ARGUMENT" and "api key not valid" in words.lower():
+        return Said("UNAUTHENTICATED", words)
+    if status == "INVALID_ARGUMENT" and POLICY.search(words):
+        return Said("refused", words, status)
+    return Said(status, words)
 
 
 def standing(provider: Hosted, interaction: Mapping[str, Any], remote_id: str, ref: str) -> Polled:

@@ -121,12 +121,10 @@ class Fal(Hosted):
         retryable = {"true": True, "false": False}.get(word)
         kind = str(body.get("error_type") or reply.headers.get("x-fal-error-type") or "")
         if isinstance(detail, list):
-            return _of_details(detail, reply.status, request_id, retryable)
+            return _of_details(detail, request_id, retryable)
         if reply.status == 403 and any(word in detail.lower() for word in ("balance", "locked", "exhausted")):
             return Said("locked", detail, kind, request_id, retryable)
-        return Said(
-            kind if kind and self.row(kind) else str(reply.status), detail, kind, request_id, retryable
-        )
+        return Said(kind, detail, "", request_id, retryable)
 
     def platform(self, context: Context, host: str) -> str:
         """Base URL of another of fal's hosts: the same one where the endpoint has a base URL of its own."""
@@ -234,7 +232,9 @@ class Fal(Hosted):
         if failed:
             kind = str(status.get("error_type") or "")
             queue = Said(kind if self.row(kind) else "internal_error", str(status.get("error") or kind), kind)
-            return self._failed(accepted, said if said is not None and self.row(said.code) else queue, billed)
+            if said is not None and self.line(said, reply) is not None:
+                return self._failed(accepted, said, reply, billed)
+            return self._failed(accepted, queue, None, billed)
         if reply.status == 404 and said is not None:
             raise ProviderFailed(
                 f"fal names no result of {accepted.remote_id}, which is over: it keeps them for an hour, large ones 6 minutes.",
@@ -242,10 +242,10 @@ class Fal(Hosted):
             )  # fmt: skip
         if said is None or not _is_final(said, reply):
             raise self.wrong(reply)  # a look that was lost: the result is asked for again
-        return self._failed(accepted, said, billed)
+        return self._failed(accepted, said, reply, billed)
 
-    def _failed(self, accepted: Accepted, said: Said, billed: Billed | None) -> Failed:
-        error = self.typed(said)
+    def _failed(self, accepted: Accepted, said: Said, reply: Reply | None, billed: Billed | None) -> Failed:
+        error = self.typed(said, reply)
         error.remote_id = accepted.remote_id
         return Failed(error, cancelled=said.code == "client_cancelled", cost=billed)
 
@@ -366,16 +366,14 @@ def _app(path: str) -> str:
     return "/".join(segments[: 3 if segments[0] in ("workflows", "comfy") else 2])
 
 
-def _of_details(details: list[Any], status: int, request_id: str | None, retryable: bool | None) -> Said:
+def _of_details(details: list[Any], request_id: str | None, retryable: bool | None) -> Said:
     lines = [one for one in details if isinstance(one, dict)]
     kinds = [str(one.get("type") or "") for one in lines]
     first = next(
         (kind for kind in kinds if kind in ("content_policy_violation", "no_media_generated")),
         kinds[0] if kinds else "",
     )
-    words = "; ".join(map(_in_words, lines))
-    known = any(row.covers(first) for row in Fal.errors)
-    return Said(first if first and known else str(status), words, first, request_id, retryable)
+    return Said(first, "; ".join(map(_in_words, lines)), "", request_id, retryable)
 
 
 def _in_words(detail: Mapping[str, Any]) -> str:

@@ -52,20 +52,7 @@ class Gemini(Hosted):
 
     def said(self, reply: Reply) -> Said | None:
         """`{"error": {"code", "message", "status"}}`."""
-        try:
-            body = reply.json()
-        except VidorchError:
-            return None
-        error = body.get("error") if isinstance(body, dict) else None
-        if not isinstance(error, dict):
-            return None
-        words = str(error.get("message") or "")
-        status = str(error.get("status") or "") or _STATUSES.get(reply.status, str(reply.status))
-        if status == "INVALID_ARGUMENT" and "api key not valid" in words.lower():
-            status = "UNAUTHENTICATED"
-        if status == "INVALID_ARGUMENT" and wire.POLICY.search(words):
-            return Said("refused", words, status)
-        return Said(status, words)
+        return wire.said(reply)
 
     async def hand_over(self, context: Context, media: Media, field: str) -> Any:
         """A part of the input: the content itself as base64."""
@@ -163,7 +150,3 @@ class Gemini(Hosted):
         if not isinstance(interaction, dict):
             raise ProviderFailed("Google's reply is no interaction.", charged=None, provider=self.name)
         return interaction
-
-
-_STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
-             429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}  # fmt: skip

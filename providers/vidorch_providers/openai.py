@@ -146,18 +146,18 @@ class Openai(Hosted):
         request_id = reply.headers.get("x-request-id")
         if isinstance(error, dict):
             code, kind = (str(error.get(name) or "") for name in ("code", "type"))
-            known = next(
-                (word for word in (code, kind) if word and not word.isdigit() and self.row(word)), None
-            )
-            return Said(known or str(reply.status), str(error.get("message") or ""), code or kind, request_id)
+            words = sorted((code, kind), key=str.isdigit)  # some servers repeat the status as their code
+            known = next((word for word in words if word and self.row(word)), "")
+            return Said(known, str(error.get("message") or ""), code or kind, request_id)
         if isinstance(error, list):
             lines = [
                 f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
                 for one in error
                 if isinstance(one, dict)
             ]
-            return Said(str(reply.status), "; ".join(lines), "", request_id)
-        return Said(str(reply.status), error, "", request_id) if isinstance(error, str) else None
+            return Said("", "; ".join(lines), "", request_id)
+        own = isinstance(error, str) and "error" not in body  # that word with a text is a gateway's
+        return Said("", str(error), "", request_id) if own else None
 
     # -- one job's life -------------------------------------------------------------------------------------------------
 

@@ -143,9 +143,7 @@ class Replicate(Hosted):
         wait = _SECONDS.search(body["detail"])
         seconds = float(wait[1]) if wait else None
         title = str(body.get("title") or "")
-        return Said(
-            str(reply.status), body["detail"], title, reply.headers.get("x-request-id"), retry_after=seconds
-        )
+        return Said("", body["detail"], title, reply.headers.get("x-request-id"), retry_after=seconds)
 
     async def hand_over(self, context: Context, media: Media, field: str) -> Any:
         """A public URL as it is; everything else goes up to Replicate's files, which only this account can read."""

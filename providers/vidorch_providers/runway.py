@@ -86,23 +86,19 @@ class Runway(Hosted):
         return {"authorization": f"Bearer {self.secret(context)}", "x-runway-version": VERSION}
 
     def said(self, reply: Reply) -> Said | None:
-        """`{"error": "...", "issues": [...]}`, as far as it is known."""
+        """`{"error": "...", "issues": [...]}`, as far as it is known. A `message` alone is what Amazon's gateway says."""
         try:
             body = reply.json()
         except VidorchError:
             return None
-        if (
-            not isinstance(body, dict)
-            or not isinstance(body.get("error", body.get("message")), str)
-            or reply.status >= 500
-        ):
+        if not isinstance(body, dict) or not isinstance(body.get("error"), str) or reply.status >= 500:
             return None
-        words = str(body.get("error", body.get("message")))
+        words = str(body["error"])
         issues = body.get("issues")
         if isinstance(issues, list) and issues:
             words = f"{words}: {'; '.join(_issue(one) for one in issues[:5])}"
         poor = reply.status in (400, 402, 403) and _POOR.search(words)
-        return Said("credits" if poor else str(reply.status), words, "", reply.headers.get("x-request-id"))
+        return Said("credits" if poor else "", words, "", reply.headers.get("x-request-id"))
 
     def admit(self, request: Request, offer: Offer) -> Admission:
         """Runway counts a prompt in UTF-16 units."""

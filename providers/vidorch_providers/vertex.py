@@ -118,20 +118,8 @@ class Vertex(Hosted):
         return Path(folder, "application_default_credentials.json").is_file()
 
     def said(self, reply: Reply) -> Said | None:
-        """`{"error": {"code", "message", "status"}}`."""
-        try:
-            body = reply.json()
-        except VidorchError:
-            return None
-        if isinstance(body, list) and body:
-            body = body[0]
-        error = body.get("error") if isinstance(body, dict) else None
-        if not isinstance(error, dict):
-            return None
-        words, status = str(error.get("message") or ""), str(error.get("status") or reply.status)
-        return Said(
-            "refused" if status == "INVALID_ARGUMENT" and wire.POLICY.search(words) else status, words, status
-        )
+        """`{"error": {"code", "message", "status"}}`, sometimes as the only item of a list."""
+        return wire.said(reply)
 
     async def _ready(self, context: Context) -> None:
         """Have a token that is good now.
