@@ -275,6 +275,48 @@ class TestDuration:
         assert reason(plan("vertex/veo-3.1", duration=6, reference_images=[PNG])) == "duration 6 s: makes 8"
 
 
+class TestWhatGoesTogether:
+    """A length that is made in some resolutions alone."""
+
+    @pytest.mark.parametrize(
+        ("model", "given", "bought"),
+        [
+            ("replicate/veo-3.1-lite", {"resolution": "1080p"}, (8, "1080p")),
+            (
+                "replicate/veo-3.1-lite",
+                {"resolution": "1080p", "duration": 5, "fit": "nearest"},
+                (8, "1080p"),
+            ),
+            ("replicate/veo-3.1-lite", {}, (6, "720p")),
+            ("replicate/hailuo-2.3", {"duration": 10}, (10, "768p")),
+            ("replicate/hailuo-2.3", {"resolution": "1080p"}, (6, "1080p")),
+            ("fal/ltx-2.3-fast", {"duration": 14}, (14, "1080p")),
+        ],
+    )
+    def test_what_was_not_given_is_filled_with_what_fits(
+        self, model: str, given: dict[str, Any], bought: tuple[float, str]
+    ) -> None:
+        """The nearest that is made together with what was given."""
+        request = only(plan(model, **given)).request
+        assert bought == (request.duration, request.resolution)
+
+    def test_what_was_given_and_does_not_fit_is_said(self) -> None:
+        """With what would."""
+        assert "duration 6 s: makes 8 in 1080p" in reason(
+            plan("replicate/veo-3.1-lite", resolution="1080p", duration=6)
+        )
+
+    def test_every_resolution_of_every_offer_can_be_asked_for_alone(self) -> None:
+        """Vidorch fills the length so that there is a price for it."""
+        for offer in shipped().offers:
+            route = offer.routes.get("text-to-video")
+            if route is None or offer.price.rule != "table" or offer.lifecycle.dead_on(TODAY):
+                continue
+            for resolution in route.capabilities.resolutions:
+                made = plan(offer.name, catalog=shipped(), resolution=resolution, installed=[*ALL, "gemini"])
+                assert not made.left_out or "duration" not in reason(made), (offer.name, resolution)
+
+
 class TestShape:
     """Resolution, aspect ratio and size."""
 

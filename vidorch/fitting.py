@@ -8,7 +8,7 @@ in any case, so that a provider can be asked about it even when something else a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import Any
@@ -18,6 +18,7 @@ from vidorch.frozen import changed
 from vidorch.inputs import Media
 from vidorch.mapping import goes_by_its_job
 from vidorch.offer import Capabilities, Durations, Limits, Offer, Route
+from vidorch.price import is_sold, resolution_of
 from vidorch.request import RESOLUTIONS, Request, parse_ratio
 
 __all__ = ["Fitted", "ImageSize", "either", "fit", "own_extra", "route_for"]
@@ -68,8 +69,10 @@ def fit(request: Request, offer: Offer, route: Route, image_size: ImageSize | No
     """
     made = Fitted(request)
     able = route.capabilities
-    seconds = _duration(request, able.durations, made)
-    shape = _shape(request, able, made, image_size)
+    named = resolution_of(request, route)
+    sold = _sold_lengths(offer, route, named)
+    seconds = _duration(request, sold, made, narrowed=named if sold != able.durations else None)
+    shape = _shape(request, able, _sold_shapes(offer, route, named, seconds), made, image_size)
     settings: dict[str, Any] = {
         "duration": None if seconds is None else float(seconds),
         "audio": _audio(request, able, made),
@@ -82,10 +85,27 @@ def fit(request: Request, offer: Offer, route: Route, image_size: ImageSize | No
     return made
 
 
+# What goes together --------------------------------------------------------------------------------------------
+
+
+def _sold_lengths(offer: Offer, route: Route, resolution: str | None) -> Durations:
+    """The lengths that are made in a resolution: all, unless the price names those it is for."""
+    legal = route.capabilities.durations
+    sold = tuple(choice for choice in legal.choices if is_sold(offer, route, resolution, choice))
+    return replace(legal, choices=sold) if resolution is not None and sold else legal
+
+
+def _sold_shapes(offer: Offer, route: Route, asked: str | None, seconds: Decimal | None) -> list[_Shape]:
+    """The formats of a route; where no resolution was asked for, those that are made in this length."""
+    shapes = _shapes(route.capabilities)
+    sold = [shape for shape in shapes if is_sold(offer, route, shape.resolution, seconds)]
+    return sold if asked is None and sold else shapes
+
+
 # Duration ---------------------------------------------------------------------------------------------------
 
 
-def _duration(request: Request, legal: Durations, made: Fitted) -> Decimal | None:
+def _duration(request: Request, legal: Durations, made: Fitted, *, narrowed: str | None) -> Decimal | None:
     asked = None if request.duration is None else Decimal(repr(request.duration))
     if not legal.choices and legal.least is None:
         if asked is not None:
@@ -94,7 +114,10 @@ def _duration(request: Request, legal: Durations, made: Fitted) -> Decimal | Non
     nearest = _nearest(legal, _USUAL_SECONDS if asked is None else asked)
     if asked is None or nearest == asked:
         return nearest
-    what, makes = f"duration {_plain(asked)} s", f"makes {_lengths(legal)}"
+    what, makes = (
+        f"duration {_plain(asked)} s",
+        f"makes {_lengths(legal)}{f' in {narrowed}' if narrowed else ''}",
+    )
     if request.fit == "exact":
         longer = _next_longer(legal, asked)
         if longer is None:
@@ -156,11 +179,10 @@ class _Shape:
 
 
 def _shape(
-    request: Request, able: Capabilities, made: Fitted, image_size: ImageSize | None
+    request: Request, able: Capabilities, shapes: list[_Shape], made: Fitted, image_size: ImageSize | None
 ) -> dict[str, Any]:
     """Resolution, aspect ratio and size to buy."""
     image = _ratio_of_input(request, image_size)
-    shapes = _shapes(able)
     legal = [shape for shape in shapes if _is_asked(request, shape, image)]
     if not legal:
         for what, makes in _against(request, able, shapes, image):

@@ -11,7 +11,7 @@ from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow, Route
 from vidorch.request import RESOLUTIONS, Request
 
-__all__ = ["FREE", "Priced", "Range", "price_of", "rate_of", "resolution_of"]
+__all__ = ["FREE", "Priced", "Range", "is_sold", "price_of", "rate_of", "resolution_of"]
 
 N = TypeVar("N", Decimal, float)
 
@@ -156,6 +156,19 @@ def _row(offer: Offer, facts: Mapping[str, Any]) -> PriceRow | None:
         row for row in offer.price.rows if all(facts.get(key) in values for key, values in row.when.items())
     ]
     return max(rows, key=lambda row: len(row.when), default=None)
+
+
+def is_sold(offer: Offer, route: Route, resolution: str | None, seconds: Decimal | None) -> bool:
+    """Whether the price has a row for this resolution in this length, whatever else it depends on; None stands for any.
+
+    Vendors that make some lengths in some resolutions alone are known by it. What has no table of prices sells everything.
+    """
+    known = {"task": route.task, "resolution": resolution, "duration": seconds}
+    given = {key: value for key, value in known.items() if value is not None}
+    rows = offer.price.rows if offer.price.rule == "table" else ()
+    return not rows or any(
+        all(value in row.when[key] for key, value in given.items() if key in row.when) for row in rows
+    )
 
 
 def _facts(request: Request, route: Route, seconds: Decimal | None) -> dict[str, Any]:
