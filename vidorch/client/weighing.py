@@ -83,7 +83,13 @@ class Weighing(Opening):
             self._world.planned(plan)
         _look_inside(request)
         # A taken name is said before anybody is asked to pay; the run of a key may have put its own clip there.
-        target_of(call.output, call.overwrite, self._home, again=call.key is not None)
+        target_of(
+            call.output,
+            call.overwrite,
+            self._home,
+            again=call.key is not None,
+            stills=request.task == "image",
+        )
         return plan, estimate_of(plan)
 
     async def _planned(self, request: Request, call: Call) -> tuple[Plan, Estimate]:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Brought", "Porter"]
 
 TRIES = 5
+_KINDS = {
+    "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "mkv": "video/x-matroska", "png": "image/png",
+    "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,12 @@ class Porter:
 
     def _finish(self, job: Job, output: Output, number: int, temporary: Path, strict: bool) -> Brought:
         seen, unlike = self._look(output, temporary, strict)
-        published = self._put(job, number, temporary, SUFFIXES.get(output.media_type, MADE)[0])
+        published = self._put(job, number, temporary, SUFFIXES.get(seen["media_type"], MADE)[0])
         if unlike:
             published = replace(published, note=f"{published.note} {unlike}".strip())
         row = {
             "id": self.new_id("out"), "run_id": job.run_id, "job_id": job.id, "number": output.index, "state": "published",
-            "uri": published.uri, "ref": None, "media_type": output.media_type, **seen,
+            "uri": published.uri, "ref": None, **seen,
             "seed": output.seed if output.seed is not None else job.seed, "cost": 0, "scores": None, "reason": None,
             "expires_at": output.expires_at, "created_at": 0.0,
         }  # fmt: skip
@@ -114,6 +118,7 @@ class Porter:
         has_audio = False
         if output.media_type.startswith("image/"):
             height, width = media.load_still(temporary).shape[:2]
+            container = media.probe(temporary).container
         else:
             length = _length(purchase)
             if strict:
@@ -123,11 +128,13 @@ class Porter:
                 unlike = _unlike(info, length, purchase.size)
             if purchase.trim_to is not None:
                 info = _trim(temporary, purchase.trim_to)
+            container = info.container
             width, height, frames, has_audio = info.width, info.height, info.frames, info.has_audio
             fps, duration = None if info.fps is None else str(info.fps), float(info.duration)
         return {
             "size": temporary.stat().st_size, "sha256": _hash(temporary), "width": width, "height": height, "frames": frames,
             "fps": fps, "duration": duration, "has_audio": int(has_audio),
+            "media_type": _KINDS.get(container, output.media_type),  # by what is in it, whatever the vendor calls it
         }, unlike  # fmt: skip
 
     def _put(self, job: Job, number: int, temporary: Path, suffix: str) -> Published:

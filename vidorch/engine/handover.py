@@ -90,7 +90,8 @@ def target_again(run: dict[str, Any]) -> Target | None:
         return None
     own = run_folder(Path(run["home"]), run["id"], run["created_at"])
     try:
-        target = target_of(run["output"], False, own, again=True)
+        stills = (run.get("request") or {}).get("task") == "image"
+        target = target_of(run["output"], False, own, again=True, stills=stills)
     except InvalidRequest:  # what was a folder then is a file now
         return None
     return replace(target, overwrite=bool((run.get("options") or {}).get("overwrite")))

@@ -163,7 +163,9 @@ class Joined:
         if call.output is None:
             return None
         own = run_folder(self.services.home, self.run["id"], self.run["created_at"])
-        return target_of(call.output, call.overwrite, own, again=True)
+        return target_of(
+            call.output, call.overwrite, own, again=True, stills=self.asked.request.task == "image"
+        )
 
     def _is_the_runs_own(self, target: Target) -> bool:
         return bool(target.written(self.asked.call.output) == self.run["output"])

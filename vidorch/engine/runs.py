@@ -115,7 +115,9 @@ class Engine:
             must_be_payable(purchase, self._services)
         run_id = services.ids.new("run")
         refuge = Target(run_folder(services.home, run_id, now), None, False)
-        target = target_of(asked.call.output, asked.call.overwrite, refuge.folder)
+        target = target_of(
+            asked.call.output, asked.call.overwrite, refuge.folder, stills=asked.request.task == "image"
+        )
         if asked.call.output is not None or not self._can_write:
             await in_thread(target.check, asked.request.candidates)
             self._can_write = True
@@ -220,7 +222,13 @@ class Engine:
         A call that joins it and wants its clips elsewhere gets copies.
         """
         if asked is not None and asked.call.output is not None:
-            target = target_of(asked.call.output, asked.call.overwrite, refuge.folder, again=True)
+            target = target_of(
+                asked.call.output,
+                asked.call.overwrite,
+                refuge.folder,
+                again=True,
+                stills=asked.request.task == "image",
+            )
             if target.written(asked.call.output) == row["output"]:
                 return target
         here = row["home"] == str(self._services.home) or (row["output"] or "").partition("://")[1]

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -23,6 +23,8 @@ __all__ = ["Published", "Target", "target_of"]
 
 MADE = SUFFIXES["video/mp4"]
 """What a named file may end in: models make MP4, and nothing here turns one container into another."""
+STILLS = tuple(suffix for kind, many in SUFFIXES.items() if kind.startswith("image/") for suffix in many)
+"""The same for stills, of which only the vendor knows in which of these ways it writes them."""
 _MEDIA_TYPES = {suffix: media_type for media_type, many in SUFFIXES.items() for suffix in many}
 
 
@@ -143,10 +145,14 @@ class Target:
             FileExistsError: other content is there, and `beside` is False.
             OSError: the disk said no. VidorchError: the store did. `temporary` is still there.
         """
-        place = self.place(candidate, candidates, endpoint, model, suffix)
-        if storage.is_url(place):
-            return _publish_there(temporary, place, job_id if beside else None, self.overwrite)
-        return _publish_here(temporary, Path(place), job_id if beside else None, self.overwrite)
+        asked = self.place(candidate, candidates, endpoint, model, suffix)
+        place = _ending_in(asked, suffix)
+        publish = _publish_there if storage.is_url(place) else _publish_here
+        published = publish(temporary, place, job_id if beside else None, self.overwrite)
+        if place == asked:
+            return published
+        note = f"The vendor made {suffix[1:].upper()}, so the clip is not called {asked}: it is at {published.uri}."
+        return replace(published, note=f"{note} {published.note}".strip())
 
     def withdraw(self, published: Published) -> None:
         """Remove what `publish` put there, unless it was there before: somebody else's copy is the one that counts.
@@ -162,19 +168,23 @@ class Target:
             storage.remove(published.uri)
 
 
-def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: bool = False) -> Target:
-    """Read `output=`: a file ending in .mp4, an existing folder, or a new folder written with a slash at its end; or a URL.
+def target_of(
+    output: str | None, overwrite: bool, own_folder: Path, *, again: bool = False, stills: bool = False
+) -> Target:
+    """Read `output=`: a file that ends as what is made does, an existing folder, a new one with a slash at its end; or a URL.
 
     Args:
         own_folder: of the run, where clips go that are not asked for elsewhere.
-        again: the run goes on, so a file that is there may be its own.
+        again: the run goes on, so a file that is there may be its own. stills: what is made are pictures, and no clips.
 
     Raises:
         InvalidRequest: none of these, or a file that is there already. (A URL is looked at by `Target.check`.)
     """
     if output is None:
         return Target(own_folder, None, overwrite)
-    allowed = "a file ending in .mp4, an existing folder, or a new folder written with a slash at its end"
+    made = STILLS if stills else MADE
+    file = f"a file ending in {'.png, .jpg or .webp' if stills else '.mp4'}"
+    allowed = f"{file}, an existing folder, or a new folder written with a slash at its end"
 
     def wrong(why: str, hint: str = "") -> InvalidRequest:
         return InvalidRequest(
@@ -185,13 +195,14 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: b
         if not path.suffix:
             return wrong(f"cannot be used. Allowed is {allowed}.")
         return wrong(
-            f"ends in {path.suffix}, and what is made is MP4. Nothing was made. Allowed is {allowed}.",
-            hint=f"Call it {path.with_suffix(MADE[0]).name}.",
+            f"ends in {path.suffix}, and what is made is {'a still' if stills else 'MP4'}. Nothing was made. "
+            f"Allowed is {allowed}.",
+            hint=f"Call it {path.with_suffix(made[0]).name}.",
         )
 
     if storage.is_url(output):
         url = storage.usable_url(output)
-        if not url.endswith("/") and Path(url).suffix.lower() not in MADE:
+        if not url.endswith("/") and Path(url).suffix.lower() not in made:
             raise not_a_video(
                 Path(url.partition("://")[2].partition("/")[2])
             )  # a dot in a bucket is no suffix
@@ -201,7 +212,7 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: b
         if path.exists() and not path.is_dir():
             raise wrong("is a file, not a folder.")
         return Target(path.absolute(), None, overwrite)
-    if path.suffix.lower() not in MADE:
+    if path.suffix.lower() not in made:
         raise not_a_video(path)
     if path.exists() and not overwrite and not again:
         raise InvalidRequest(
@@ -213,9 +224,10 @@ def target_of(output: str | None, overwrite: bool, own_folder: Path, *, again: b
     return Target(own_folder, path.absolute(), overwrite)
 
 
-def _publish_here(temporary: Path, first: Path, job_id: str | None, overwrite: bool) -> Published:
+def _publish_here(temporary: Path, place: str, job_id: str | None, overwrite: bool) -> Published:
     from vidorch import media
 
+    first = Path(place)
     first.parent.mkdir(parents=True, exist_ok=True)
     with _beside(temporary, first) as near:
         for name in _names(first.stem, first.suffix, job_id):
@@ -247,6 +259,13 @@ def _publish_there(temporary: Path, first: str, job_id: str | None, overwrite: b
         temporary.unlink(missing_ok=True)
         return Published(url, None, _note(first, url), ours)
     raise FileExistsError(errno.EEXIST, "exists already", first)
+
+
+def _ending_in(place: str, suffix: str) -> str:
+    """A place under a name that says what is in it: its own, unless that says something else."""
+    own = Path(place).suffix
+    kinds = [many for many in SUFFIXES.values() if suffix in many]
+    return place if any(own.lower() in many for many in kinds) else f"{place.removesuffix(own)}{suffix}"
 
 
 def _names(stem: str, suffix: str, job_id: str | None) -> Iterator[str]:

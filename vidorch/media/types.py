@@ -21,9 +21,11 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "video/mp4": (".mp4", ".m4v"),
     "video/quicktime": (".mov",),
     "video/webm": (".webm",),
+    "video/x-matroska": (".mkv",),
     "image/png": (".png",),
     "image/jpeg": (".jpg", ".jpeg"),
     "image/webp": (".webp",),
+    "image/gif": (".gif",),
 }
 """What the name of a file ends in, by what is in it: a player goes by one, a program by the other. The first is what we give."""
 
