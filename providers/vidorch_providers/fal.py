@@ -6,7 +6,9 @@ What decides the design: there is no FAILED status (COMPLETED means over, well o
 requests do.
 
 Sources: fal-client 1.0.3 (client.py); fal.ai/docs (queue, errors.md, request-errors, pricing.md, webhooks), read 2026-11-22.
-Not confirmed: how long results are kept, what a cancelled running job costs, and the listing of requests by endpoint, which
+Not confirmed: whether `x-fal-billable-units` of a clip with sound are its seconds, or more of them, weighted by what sound costs
+(fal's API of prices has one price for each endpoint): either is read, and the cost is called computed, not reported; how long
+results are kept, what a cancelled running job costs, and the listing of requests by endpoint, which
 is read defensively and only ever used to look for a submit whose reply was lost.
 """
 

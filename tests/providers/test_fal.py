@@ -117,6 +117,13 @@ class TestFal(HostedConformance):
         assert outcome.result is not None
         assert Decimal(cost) == outcome.result.cost
 
+    @pytest.mark.parametrize(("units", "cost"), [(5, "0.63"), (7.5, "0.63"), (6, "0.756"), (None, "0.63")])
+    def test_sound_is_not_paid_for_twice(self, tmp_path: Path, units: float | None, cost: str) -> None:
+        """5 s with sound at 0.126 instead of 0.084: fal may count 5 s, or 7.5 of the plain ones. Either way it is computed."""
+        outcome, _ = self.call(tmp_path, lambda server: server.next(more={"units": units}), audio=True)
+        assert outcome.result is not None
+        assert (Decimal(cost), "computed") == (outcome.result.cost, outcome.result.clip.cost_basis)
+
     def test_an_extension_may_come_with_its_source(self, tmp_path: Path) -> None:
         """What is paid for is 7 s more; the file may hold what went before, too."""
         whole = clip_bytes((64, 36), 12)

@@ -92,7 +92,23 @@ def _reported(purchase: Purchase, reported: Decimal | Billed | None) -> Cost | N
     if reported.unit not in ("", "second", "clip"):
         return None
     rate = rate_of(purchase.offer, purchase.route, purchase.settings, reported.unit)
-    return None if rate is None else Cost(reported.amount * rate, "computed", reported.amount > 0)
+    if rate is None:
+        return None
+    if not reported.unit and _is_weighted(purchase, reported.amount, rate):
+        return Cost(purchase.expected, "computed", True)
+    return Cost(reported.amount * rate, "computed", reported.amount > 0)
+
+
+def _is_weighted(purchase: Purchase, amount: Decimal, rate: Decimal) -> bool:
+    """Whether a number without a unit counts what makes a clip dearer already: more units instead of a dearer one.
+
+    A vendor with one price for each endpoint (fal) can only bill sound so. Told by what it comes to at the price of the same
+    clip without sound: what was expected, to a tenth.
+    """
+    plain = rate_of(purchase.offer, purchase.route, {**purchase.settings, "audio": False})
+    if plain is None or plain == rate or not purchase.expected:
+        return False
+    return abs(amount * plain - purchase.expected) * 10 <= purchase.expected
 
 
 def _counts_something_else(purchase: Purchase, reported: Decimal | Billed | None, said: Cost) -> bool:
