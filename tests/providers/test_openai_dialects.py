@@ -62,7 +62,7 @@ class Studio:
     def client(self) -> Client:
         """A client of its own on one ledger: as another process has it."""
         where = Endpoint(
-            "studio", "openai", base_url=self.server.url, options={"submit_timeout": 1.0, **self._options}
+            "studio", "openai", base_url=self.server.url, options={"submit_timeout": 60.0, **self._options}
         )
         self._opened.append(
             Client(home=self._home, catalog=self._layer, endpoints={"studio": where}, clock=self._clock,

@@ -81,7 +81,7 @@ def make(server: ProtocolServer, clock: VirtualClock, tmp_path: Path) -> Iterato
     def make(**options: Any) -> Client:
         where = server.url
         endpoints = {
-            name: Endpoint(name, "openai", base_url=where, options={"submit_timeout": 1.0, **options})
+            name: Endpoint(name, "openai", base_url=where, options={"submit_timeout": 60.0, **options})
             for name in ("studio", "elsewhere")
         }
         client = Client(home=tmp_path / "home", catalog=LAYER, endpoints=endpoints, clock=clock,

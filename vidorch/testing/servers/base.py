@@ -319,6 +319,11 @@ class ProtocolServer:
         with self.lock:
             return len(self._faults.get(op, ()))
 
+    def keeps_silent(self, op: str) -> bool:
+        """Whether one of the faults of `op` that have not happened yet leaves its caller without a whole reply."""
+        with self.lock:
+            return any(fault.kind in ("silent", "drip") for fault in self._faults.get(op, ()))
+
     def heal(self) -> None:
         """Forget all faults that have not happened yet."""
         with self.lock:
