@@ -6,17 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert
-
 from vidorch.ledger.reading import job_row
 from vidorch.ledger.refusals import MovedMeanwhile
 from vidorch.ledger.schema import events
 from vidorch.ledger.session import Session
 from vidorch.result import Job
 
-__all__ = ["NEW_EVENT", "add_event", "event_row", "moved_meanwhile"]
-
-NEW_EVENT = insert(events).inline()
+__all__ = ["add_event", "event_row", "moved_meanwhile"]
 
 
 def moved_meanwhile(db: Session, job: Job) -> MovedMeanwhile:
@@ -38,7 +34,7 @@ def add_event(
     data: Mapping[str, Any] | None,
 ) -> None:  # fmt: skip
     """Write down what happened to a job, inside a transaction."""
-    db.run(NEW_EVENT, event_row(at, job.run_id, job.id, kind, source, target, version, data))
+    db.later(events, event_row(at, job.run_id, job.id, kind, source, target, version, data))
 
 
 def event_row(

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from vidorch.budget import Budget
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.accounts import book, put_budget, remove_budget, reserve
-from vidorch.ledger.history import NEW_EVENT, add_event, event_row, moved_meanwhile
+from vidorch.ledger.history import add_event, event_row, moved_meanwhile
 from vidorch.ledger.mail import Mail
 from vidorch.ledger.moves import ENDS, State, find_move
 from vidorch.ledger.owning import Owning
@@ -26,7 +26,7 @@ from vidorch.ledger.pruning import Pruned, prune
 from vidorch.ledger.reading import Reader, Spent, job_row
 from vidorch.ledger.refusals import Claimed, IllegalMove, KeyTaken, MovedMeanwhile, NotOurs
 from vidorch.ledger.rows import column_values, job_of, job_with
-from vidorch.ledger.schema import jobs, outputs, runs
+from vidorch.ledger.schema import events, jobs, outputs, runs
 from vidorch.ledger.session import Session
 from vidorch.ledger.store import BUSY_SECONDS, Store
 from vidorch.money import from_micros, to_micros
@@ -366,7 +366,7 @@ class Ledger(Reader, Owning, Mail):
     def note(self, run_id: str, job_id: str | None, at: float, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event that is not a move; rides with the next commit."""
         row = event_row(at, run_id, job_id, kind, None, None, None, data)
-        self._store.ride(lambda db: db.run(NEW_EVENT, row))
+        self._store.ride(lambda db: db.later(events, row))
 
     def flush(self) -> None:
         """Wait until everything written so far is on disk."""

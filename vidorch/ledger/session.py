@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Dialect, Executable
+from sqlalchemy import Dialect, Executable, Table, bindparam, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = ["Row", "Session", "Values"]
@@ -21,6 +21,8 @@ Values = Mapping[str, Any]
 
 WHERE = "b_"
 """What the names of values begin with that are not columns to write."""
+TOGETHER = (64, 8, 1)
+"""Rows of one INSERT. The driver hands the interpreter over at each statement, so that few and long ones cost least."""
 
 
 class Session:
@@ -39,6 +41,10 @@ class Session:
         self._execute = raw.cursor().execute
         self.integrity_error: type[Exception] = dialect.loaded_dbapi.IntegrityError
         """What the driver raises for a row that breaks a constraint."""
+        self.known: dict[Any, Any] = {}
+        """What was read in this transaction, by those who see to it that it stays true."""
+        self._later: list[tuple[Table, Values]] = []
+        self._tables: set[str] = set()
 
     def run(self, statement: Executable, values: Values | None = None) -> int:
         """Carry out a statement. Returns how many rows it changed."""
@@ -58,6 +64,42 @@ class Session:
             return None
         return dict(zip((column[0] for column in cursor.description), found, strict=True))
 
+    def later(self, table: Table, row: Values) -> None:
+        """Insert a row that no statement needs, together with others like it: before anybody reads the table, or at the end.
+
+        Args:
+            row: all columns that are written; every row of a table has the same.
+        """
+        self._later.append((table, row))
+        self._tables.add(table.name)
+
+    @property
+    def held(self) -> int:
+        """Rows that wait, for `forget`."""
+        return len(self._later)
+
+    def forget(self, held: int = 0) -> None:
+        """Drop the rows that came after so many of them, and what was read: their writer failed, or a transaction begins."""
+        del self._later[held:]
+        self.known.clear()
+
+    def flush(self) -> None:
+        """Insert the rows that wait."""
+        waiting, self._later = self._later, []
+        self._tables.clear()
+        tables: dict[Table, list[Values]] = {}
+        for table, row in waiting:
+            tables.setdefault(table, []).append(row)
+        for table, rows in tables.items():
+            names = tuple(rows[0])
+            done = 0
+            for count in TOGETHER:
+                while done + count <= len(rows):
+                    part = rows[done : done + count]
+                    values = {f"{name}_{i}": row[name] for i, row in enumerate(part) for name in names}
+                    self._execute(_insertion(self._dialect, table, names, count), values)
+                    done += count
+
     @contextmanager
     def savepoint(self, name: str = "inner") -> Iterator[None]:
         """What fails inside is taken back alone."""
@@ -65,6 +107,7 @@ class Session:
         try:
             yield
         except BaseException:
+            self.known.clear()
             self._execute(f"ROLLBACK TO SAVEPOINT {name}")
             self._execute(f"RELEASE SAVEPOINT {name}")
             raise
@@ -72,6 +115,8 @@ class Session:
 
     def _cursor(self, statement: Executable, values: Values) -> Any:
         sql, constants = _compiled(self._dialect, statement, tuple(values))
+        if self._later and any(name in sql for name in self._tables):
+            self.flush()
         return self._execute(sql, {**constants, **values} if constants else values)
 
 
@@ -87,3 +132,9 @@ def _compiled(dialect: Dialect, statement: Any, names: tuple[str, ...]) -> tuple
     ]:
         raise TypeError(f"No value was given for {', '.join(missing)} in: {compiled}")
     return str(compiled), constants
+
+
+@lru_cache(maxsize=64)
+def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...], count: int) -> str:
+    rows: list[dict[str, Any]] = [{name: bindparam(f"{name}_{i}") for name in names} for i in range(count)]
+    return str(insert(table).values(rows).compile(dialect=dialect))

@@ -288,27 +288,38 @@ def _tidy(raw: Any) -> None:
 def _carry_out(session: Session, batch: list[_Waiting]) -> list[_Outcome] | None:
     """What comes of each write. None: one of them failed half-way, and nothing of this transaction can be kept."""
     raw = session.raw
+    session.forget()
     outcomes: list[_Outcome] = []
     for work, future in batch:
-        before = raw.total_changes
+        before, held = raw.total_changes, session.held
         try:
             outcomes.append((future, work(session), None))
         except Exception as error:
             _must_be_the_callers(error, raw)
             if raw.total_changes != before:
                 return None
+            session.forget(held)
             outcomes.append((future, None, error))  # it changed nothing: the batch goes on without it
+    try:
+        session.flush()
+    except Exception as error:
+        _must_be_the_callers(error, raw)
+        return None
     return outcomes
 
 
 def _carry_out_apart(session: Session, batch: list[_Waiting]) -> list[_Outcome]:
     """The same, each write inside a savepoint, so that what failed half-way is taken back alone."""
+    session.forget()
     outcomes: list[_Outcome] = []
     for work, future in batch:
         try:
             with session.savepoint():
-                outcomes.append((future, work(session), None))
+                value = work(session)
+                session.flush()
+            outcomes.append((future, value, None))
         except Exception as error:
+            session.forget()
             _must_be_the_callers(error, session.raw)
             outcomes.append((future, None, error))
     return outcomes
