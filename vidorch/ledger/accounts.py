@@ -82,12 +82,14 @@ def reserve(
     cap: Decimal | None,
     client: Sequence[Budget],
     at: float,
+    begins: bool = False,
 ) -> None:
     """Hold the high estimates of all billed `jobs` together, or none.
 
     Args:
         root: the outermost run of the call. cap: USD for the whole call; None for no limit of its own, or for
             `DEFAULT_CAP` where no budget applies. client: budgets of the caller's own, which are written down too.
+        begins: whether the call begins in this transaction, so that nothing was ever held for it.
 
     Raises:
         OverBudget: they do not fit; names what they do not fit into.
@@ -95,12 +97,13 @@ def reserve(
     billed = [job for job in jobs if job["billed"]]
     if not billed:
         return
-    db.row(_LOCK_ROOT, {"b_root": root})
-    applying = db.rows(_BUDGETS_OF, {"b_scope": scope})
+    if not begins:
+        db.row(_LOCK_ROOT, {"b_root": root})
+    applying = _applying(db, scope)
     if _put_missing(db, client, applying, at):
-        applying = db.rows(_BUDGETS_OF, {"b_scope": scope})
+        applying = _applying(db, scope)
     needed = sum(job["estimate_high"] for job in billed)
-    _must_fit(db, root, needed, cap, applying, at)
+    _must_fit(db, None if begins else root, needed, cap, applying, at)
     accounts = [(root, None), *((row["id"], row["id"]) for row in applying)]
     day = day_of(at)
     for job in billed:
@@ -114,7 +117,19 @@ def reserve(
                 },
             )  # fmt: skip
     for account, _ in accounts:
-        _add_to_balance(db, account, day, held=needed, settled=0)
+        if begins and account == root and needed:
+            db.run(_NEW_BALANCE, {"account": root, "day": day, "held": needed, "settled": 0})
+        else:
+            _add_to_balance(db, account, day, held=needed, settled=0)
+
+
+def _applying(db: Session, scope: str) -> list[dict[str, Any]]:
+    """The budgets of a scope; nobody else changes them while we write, so they are read once in a transaction."""
+    key = "budgets", scope
+    if key not in db.known:
+        db.known[key] = db.rows(_BUDGETS_OF, {"b_scope": scope})
+    found: list[dict[str, Any]] = db.known[key]
+    return found
 
 
 def _put_missing(db: Session, client: Sequence[Budget], known: Iterable[Row], at: float) -> bool:
@@ -129,10 +144,11 @@ def _put_missing(db: Session, client: Sequence[Budget], known: Iterable[Row], at
 
 
 def _must_fit(
-    db: Session, root: str, needed: int, cap: Decimal | None, applying: Iterable[Row], at: float
+    db: Session, root: str | None, needed: int, cap: Decimal | None, applying: Iterable[Row], at: float
 ) -> None:
+    """`root` is None where the call begins."""
     by_default = cap is None and not applying
-    limits: list[tuple[str, str, int, str]] = []  # name, account, millionths, per
+    limits: list[tuple[str, str | None, int, str]] = []  # name, account, millionths, per
     if cap is not None or by_default:
         limits.append(("max_cost", root, to_micros(DEFAULT_CAP if cap is None else cap), "call"))
     limits += [
@@ -141,7 +157,7 @@ def _must_fit(
     ]
     over: list[tuple[int, str, int, str]] = []
     for name, account, limit, per in limits:
-        held, settled = _used(db, account, per, at)
+        held, settled = (0, 0) if account is None else _used(db, account, per, at)
         left = limit - held - settled
         if needed > left or limit == 0:
             over.append((max(left, 0), name, limit, per))
@@ -242,6 +258,7 @@ def put_budget(db: Session, budget: Budget, at: float) -> None:
     scope = _stored(budget.scope)
     budget_id = _budget_id(scope, budget.name)
     amount = to_micros(budget.amount)
+    db.known.clear()
     known = db.row(_ONE_BUDGET, {"b_id": budget_id})
     if known is None:
         row = {
@@ -255,6 +272,7 @@ def put_budget(db: Session, budget: Budget, at: float) -> None:
 
 def remove_budget(db: Session, name: str, scope: str | None) -> bool:
     """Take a budget away. What was spent under it is kept, should it come again. False: there was none."""
+    db.known.clear()
     return bool(db.run(_REMOVE_BUDGET, {"b_id": _budget_id(_stored(scope), name)}))
 
 

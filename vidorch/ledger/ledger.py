@@ -54,12 +54,11 @@ _SCORE = update(outputs).where(outputs.c.id == bindparam("b_id")).values(scores=
 _RUN_BY_ID = update(runs).where(runs.c.id == bindparam("b_id"))
 _OPEN_RUN = _RUN_BY_ID.where(_IS_OPEN).values(version=runs.c.version + 1)
 _OPEN_RUN_OF = _OPEN_RUN.where(runs.c.owner == bindparam("b_owner"))
+_ADDED = {name: {runs.c[name]: runs.c[name] + bindparam("b_added")} for name in ("cost", "imputed")}
 _ADD_TO_RUN = {
-    name: _RUN_BY_ID.values(
-        {runs.c[name]: runs.c[name] + bindparam("b_added"), runs.c.updated_at: bindparam("b_at")}
-    )
-    for name in ("cost", "imputed")
+    name: _RUN_BY_ID.values({**added, runs.c.updated_at: bindparam("b_at")}) for name, added in _ADDED.items()
 }
+_END_RUN = {name: _OPEN_RUN.values(added) for name, added in _ADDED.items()}
 
 
 class Ledger(Reader, Owning, Mail):
@@ -117,8 +116,9 @@ class Ledger(Reader, Owning, Mail):
             if run.get("key") is not None:
                 _must_be_free(db, run)
             # What refuses goes before what writes: then nothing has to be taken back.
-            root = run.get("parent_id") or run["id"]
-            reserve(db, root=root, scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at)
+            parent = run.get("parent_id")
+            reserve(db, root=parent or run["id"], scope=run["scope"], jobs=new_jobs, cap=cap, client=budgets, at=at,
+                    begins=parent is None)  # fmt: skip
             self._insert_run(db, run)
             return _insert_jobs(db, new_jobs, at)
 
@@ -256,8 +256,8 @@ class Ledger(Reader, Owning, Mail):
             for row in rows:
                 db.run(_NEW_OUTPUT, row)
             if target in ENDS:
-                _settle(db, after, job.cost, micros, at)
-            if ending is not None:
+                _settle(db, after, job.cost, micros, at, ending)
+            elif ending is not None:
                 _change_open_run(db, job.run_id, None, ending)
             return after
 
@@ -405,17 +405,21 @@ def _ending(state: str, columns: Mapping[str, Any], at: float) -> dict[str, Any]
     return column_values(columns) | ended
 
 
-def _settle(db: Session, job: Job, before: Decimal | None, cost: int | None, at: float) -> None:
-    """Book what an ended job cost, over what was booked `before`: in its reservations and in its run."""
+def _settle(
+    db: Session, job: Job, before: Decimal | None, cost: int | None, at: float, ending: Mapping[str, Any] | None = None
+) -> None:  # fmt: skip
+    """Book what an ended job cost, over what was booked `before`: in its reservations and in its run, which may end with it."""
     if job.billed:
         reserved = book(db, job.id, cost, job.cost_basis, at)
         if cost is not None and cost > reserved:
             said = {"reserved": str(from_micros(reserved)), "cost": str(from_micros(cost))}
             add_event(db, at, job, "overrun", None, None, job.version, said)
     added = (cost or 0) - (0 if before is None else to_micros(before))
+    column = "cost" if job.billed else "imputed"
+    if ending is not None and db.run(_END_RUN[column], {**ending, "b_id": job.run_id, "b_added": added}):
+        return
     if added:
-        statement = _ADD_TO_RUN["cost" if job.billed else "imputed"]
-        db.run(statement, {"b_id": job.run_id, "b_added": added, "b_at": at})
+        db.run(_ADD_TO_RUN[column], {"b_id": job.run_id, "b_added": added, "b_at": at})
 
 
 def _broke(error: Exception, name: str, columns: str) -> bool:
