@@ -57,7 +57,6 @@ _ADD_TO_BALANCE = (
     .values(held=balances.c.held + bindparam("b_held"), settled=balances.c.settled + bindparam("b_settled"))
 )
 _NEW_BALANCE = insert(balances).inline()
-_NEW_RESERVATION = insert(reservations).inline()
 _RESERVED_FOR = select(reservations).where(reservations.c.job_id == bindparam("b_job"))
 _CLOSE_RESERVATION = (
     update(reservations)
@@ -108,8 +107,8 @@ def reserve(
     day = day_of(at)
     for job in billed:
         for _, budget_id in accounts:
-            db.run(
-                _NEW_RESERVATION,
+            db.later(
+                reservations,
                 {
                     "id": f"{job['id']}/{budget_id or 'call'}", "run_id": job["run_id"], "root_id": root, "job_id": job["id"],
                     "budget_id": budget_id, "scope": scope, "state": "held", "amount": job["estimate_high"], "settled": None,
@@ -118,7 +117,7 @@ def reserve(
             )  # fmt: skip
     for account, _ in accounts:
         if begins and account == root and needed:
-            db.run(_NEW_BALANCE, {"account": root, "day": day, "held": needed, "settled": 0})
+            db.later(balances, {"account": root, "day": day, "held": needed, "settled": 0})
         else:
             _add_to_balance(db, account, day, held=needed, settled=0)
 

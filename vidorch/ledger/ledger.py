@@ -43,7 +43,7 @@ _IS_OPEN = or_(runs.c.state == "open", runs.c.state == "waiting")
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _LOCKED_RUN = _RUN.with_for_update()
 _KEY_OWNER = select(runs.c.id).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
-_NEW_RUN, _NEW_JOB, _NEW_OUTPUT = (insert(table).inline() for table in (runs, jobs, outputs))
+_NEW_RUN, _NEW_JOB = (insert(table).inline() for table in (runs, jobs))
 _MOVE = update(jobs).where(
     jobs.c.id == bindparam("b_id"),
     jobs.c.state == bindparam("b_state"),
@@ -254,7 +254,7 @@ class Ledger(Reader, Owning, Mail):
             after = job_with(job, values)
             add_event(db, at, job, "move", job.state, target.value, after.version, note)
             for row in rows:
-                db.run(_NEW_OUTPUT, row)
+                db.later(outputs, row)
             if target in ENDS:
                 _settle(db, after, job.cost, micros, at, ending)
             elif ending is not None:

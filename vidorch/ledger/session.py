@@ -65,11 +65,7 @@ class Session:
         return dict(zip((column[0] for column in cursor.description), found, strict=True))
 
     def later(self, table: Table, row: Values) -> None:
-        """Insert a row that no statement needs, together with others like it: before anybody reads the table, or at the end.
-
-        Args:
-            row: all columns that are written; every row of a table has the same.
-        """
+        """Insert a row together with others like it: before another statement names the table, or at the transaction's end."""
         self._later.append((table, row))
         self._tables.add(table.name)
 
@@ -87,11 +83,10 @@ class Session:
         """Insert the rows that wait."""
         waiting, self._later = self._later, []
         self._tables.clear()
-        tables: dict[Table, list[Values]] = {}
+        alike: dict[tuple[Table, tuple[str, ...]], list[Values]] = {}
         for table, row in waiting:
-            tables.setdefault(table, []).append(row)
-        for table, rows in tables.items():
-            names = tuple(rows[0])
+            alike.setdefault((table, tuple(row)), []).append(row)
+        for (table, names), rows in alike.items():
             done = 0
             for count in TOGETHER:
                 while done + count <= len(rows):
