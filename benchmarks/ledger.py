@@ -145,8 +145,8 @@ def _bare_writer(path: Path, number: int, commits: int, ready: Any, results: Any
     results.put((seen, troubles))
 
 
-def processes(moves: int, count: int = 8) -> None:
-    """Eight of them, each writing as fast as it can."""
+def processes(moves: int, count: int) -> None:
+    """Several of them, each writing as fast as it can."""
     print(f"\n## {count} processes at once\n\n| ms | p50 | p99 | longest | n |\n|---|---|---|---|---|")
     for name, writer, turns in (
         ("a step of a job, until it is on disk", _writer, moves // 4),
@@ -313,13 +313,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=["commit", "processes", "size", []])
     parser.add_argument("--moves", type=int, default=1_000, help="waited writes of each process")
+    parser.add_argument("--processes", type=int, default=8, help="that write at once")
     parser.add_argument("--jobs", type=int, default=100_000)
     arguments = parser.parse_args()
     parts = arguments.parts or ["commit", "processes", "size"]
     if "commit" in parts:
         commits(arguments.moves)
     if "processes" in parts:
-        processes(arguments.moves)
+        processes(arguments.moves, arguments.processes)
     if "size" in parts:
         size(arguments.jobs)
 
