@@ -273,15 +273,43 @@ def mock_server(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OP=FAULT", help="What goes wrong once, such as submit=reset-after or poll=gateway-502."
+            metavar="[OP=]FAULT[xN]",
+            help="What goes wrong with the next request for something, or the next N: submit=reset-after, poll=gateway-502x3. "
+            "A bare status is the vendor's own error at the submit: 503x2.",
+        ),
+    ] = None,
+    ending: Annotated[
+        str,
+        typer.Option(
+            metavar="WORD",
+            help="Of every job: done, failed, refused (withheld after it was made), cancelled, slow (never over) or rejected "
+            "(the submit is not taken).",
+        ),
+    ] = "done",
+    after: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.0, help="How long every job takes. Default: two looks.")
+    ] = 0.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Let a quarter of all requests go wrong by chance, the same each time for the same N.",
+        ),
+    ] = None,
+    forward_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Post webhooks here instead of to where submits say; their query is kept."
         ),
     ] = None,
     json_: Json = False,
 ) -> None:
     """Serve a vendor's wire on this machine, strict and with faults, to develop against without a key and without paying."""
+    from vidorch.cli.mockserver import Behaviour
     from vidorch.cli.mockserver import mock_server as command
 
-    command(provider, port=port, faults=fault or [], as_document=json_)
+    behaviour = Behaviour(ending, after, tuple(fault or ()), seed, forward_to)
+    command(provider, behaviour, port=port, as_document=json_)
 
 
 def _version(wanted: bool) -> None:

@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import sys
 import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vidorch.cli.say import as_json
 from vidorch.client.market import base_url_variable
 from vidorch.errors import InvalidRequest, shown
 
-__all__ = ["mock_server"]
+if TYPE_CHECKING:
+    from vidorch.testing.servers import Fate, ProtocolServer
+
+__all__ = ["ENDINGS", "Behaviour", "mock_server", "prepared"]
+
+ENDINGS = ("done", "failed", "refused", "cancelled", "slow", "rejected")
+_FAULT = re.compile(r"(?:(?P<op>[^=]*)=)?(?P<name>.*?)(?:x(?P<times>[0-9]{1,4}))?")
 
 
-def mock_server(provider: str, *, port: int, faults: list[str], as_document: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a server was told to do.
+
+    Attributes:
+        ending: of every job: "done"; "failed"; "refused" (withheld after it was made); "cancelled"; "slow" (unfinished as long as
+            the server runs); "rejected" (not taken: the submit is answered with the vendor's own refusal).
+        after: seconds that every job takes, looked at or not. faults: `"submit=reset-after"`: what goes wrong with the first
+            request for something, and so on; `"503"` is `"submit=error-503"`, and `"503x3"` the first three. seed: of what
+            goes wrong by chance with everything else; nothing does without one.
+        forward_to: where webhooks are posted to instead of to where submits say.
+    """
+
+    ending: str = "done"
+    after: float = 0.0
+    faults: tuple[str, ...] = ()
+    seed: int | None = None
+    forward_to: str | None = None
+
+
+def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: bool) -> None:
     """Serve until interrupted.
 
-    Args:
-        faults: `"submit=reset-after"`: what goes wrong with the first request for something, and so on.
-
     Raises:
-        InvalidRequest: there is no such provider, request or fault, or the port is taken.
+        InvalidRequest: there is no such provider, ending, request or fault, or the port is taken.
     """
-    from vidorch.testing.servers import serve
+    from vidorch.testing.servers.postman import Postman
 
-    server = serve(provider, port=port)
-    for given in faults:
-        op, equals, name = given.partition("=")
-        if not equals:
-            allowed = "OP=FAULT, such as submit=reset-after"
-            raise InvalidRequest(f"--fault {shown(given)} cannot be used. Allowed is {allowed}.", field="fault", value=given,
-                                 allowed=allowed)  # fmt: skip
-        server.fail(op, name)
+    server, closing = prepared(provider, behaviour, port=port), threading.Event()
+    postman = None
+    if server.sends_webhooks or behaviour.forward_to:
+        postman = Postman(
+            server, forward_to=behaviour.forward_to, tell=lambda line: print(line, file=sys.stderr)
+        )
     with contextlib.ExitStack() as serving:
         try:
             serving.enter_context(server)
@@ -55,4 +80,48 @@ def mock_server(provider: str, *, port: int, faults: list[str], as_document: boo
                 "Jobs there cost nothing but are written down as paid: give them a VIDORCH_HOME of their own, or they count "
                 "in your budgets."
             )
-        threading.Event().wait()
+        if postman is None:
+            closing.wait()
+        else:
+            postman.serve(closing)
+
+
+def prepared(provider: str, behaviour: Behaviour, *, port: int = 0) -> ProtocolServer:
+    """The server, told what to do; it serves inside `with`.
+
+    Raises:
+        InvalidRequest: as for `mock_server`.
+    """
+    from vidorch.testing.servers import serve
+    from vidorch.testing.servers.faults import by_chance
+
+    server = serve(provider, port=port)
+    server.default = _fate(provider, behaviour)
+    if behaviour.seed is not None:
+        server.weather = by_chance(behaviour.seed)
+    for given in behaviour.faults:
+        found = _FAULT.fullmatch(given)
+        if found is None or not found["name"] or found["op"] == "":
+            allowed = "[OP=]FAULT[xTIMES], such as 503, 503x3 or submit=reset-after"
+            raise InvalidRequest(f"--fault {shown(given)} cannot be used. Allowed is {allowed}.", field="fault", value=given,
+                                 allowed=allowed)  # fmt: skip
+        name = f"error-{found['name']}" if found["name"].isdecimal() else found["name"]
+        server.fail(found["op"] or "submit", name, times=int(found["times"] or 1))
+    return server
+
+
+def _fate(provider: str, behaviour: Behaviour) -> Fate:
+    from vidorch.testing.servers import Fate
+    from vidorch.testing.servers.refusals import refusal_of
+
+    if behaviour.ending not in ENDINGS:
+        allowed = ", ".join(ENDINGS)
+        raise InvalidRequest(
+            f"--ending {shown(behaviour.ending)} is not known. Allowed is one of {allowed}.", field="ending",
+            value=behaviour.ending, allowed=allowed,
+        )  # fmt: skip
+    if behaviour.ending == "rejected":
+        return Fate(rejected=refusal_of(provider))
+    if behaviour.ending == "slow":
+        return Fate(seconds=float("inf"))
+    return Fate(ending=behaviour.ending, seconds=behaviour.after)

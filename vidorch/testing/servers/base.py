@@ -49,6 +49,8 @@ class ProtocolServer(Jobs):
     default_key: ClassVar[str] = "test-key"
     key_variable: ClassVar[str] = ""
     """The environment variable that the vendor's customers keep their key in."""
+    sends_webhooks: ClassVar[bool] = False
+    """Whether `deliver` posts to the URL that a submit named."""
     fetches_from_itself: bool = False
     """Whether finished files come from the API itself ("result") rather than from another host ("download")."""
 
@@ -107,6 +109,19 @@ class ProtocolServer(Jobs):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(closing.set)
             thread.join(10)
+
+    def webhook_of(self, job: RemoteJob) -> str | None:
+        """Where the submit asked for a webhook to."""
+        url = job.more.get("webhook")
+        return None if url is None else str(url)
+
+    def deliver(self, job: RemoteJob, url: str | None = None) -> int:
+        """POST the webhook of a job to `url`, or to where the submit said; gives the status of the reply.
+
+        Raises:
+            OSError: nobody answered.
+        """
+        raise NotImplementedError
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """Send a webhook as vendors do, past every proxy; gives the status of the reply.

@@ -63,6 +63,7 @@ class Fal(FalStorage):
     """
 
     provider: ClassVar[str] = "fal"
+    sends_webhooks: ClassVar[bool] = True
     key_variable: ClassVar[str] = "FAL_KEY"
     default_key: ClassVar[str] = "test-key-id:test-key-secret"
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Literal
 
 from vidorch.errors import InvalidRequest, shown
 
-__all__ = ["FAULTS", "Fault", "fault_of"]
+__all__ = ["FAULTS", "Fault", "by_chance", "fault_of"]
 
 Kind = Literal[
     "error", "gateway", "reset-before", "reset-after", "cut", "silent", "not-json", "redirect", "endless", "drip", "answer"
 ]  # fmt: skip
 STATUSES = (500, 502, 503, 504, 408, 409, 429)
+_CHANCES = {
+    "submit": ("reset-after", "gateway-503-taken", "gateway-502", "cut", "error-503", "error-429-after"),
+    "poll": ("error-500", "gateway-502", "error-503", "error-429-after", "reset-before", "cut", "not-json"),
+    "result": ("gateway-503", "reset-after", "cut"),
+    "download": ("gateway-503", "reset-after", "cut"),
+}
 _AFTER_THE_WORK = frozenset({"reset-after", "cut", "silent", "not-json", "drip"})
 
 
@@ -88,3 +96,17 @@ def fault_of(given: str | Fault) -> Fault:
             field="fault", value=given, allowed=", ".join(FAULTS),
         )  # fmt: skip
     return FAULTS[given]
+
+
+def by_chance(seed: int, part: float = 0.25) -> Callable[[str], Fault | None]:
+    """Bad weather for `server.weather`: this part of submits, polls and fetches goes wrong, each in a way of its kind.
+
+    The same for the same seed, as long as requests come in the same order.
+    """
+    dice = Random(seed)  # noqa: S311  (weather, no secret)
+
+    def weather(op: str) -> Fault | None:
+        names = _CHANCES.get(op, ())
+        return FAULTS[dice.choice(names)] if names and dice.random() < part else None
+
+    return weather

@@ -210,7 +210,8 @@ class Jobs:
 
     Attributes:
         jobs: every job that was taken, in order. requests: every request that came whole.
-        default: what becomes of a job unless `next` says otherwise. leaks: requests for finished files that carried a
+        default: what becomes of a job unless `next` says otherwise. weather: what goes wrong with a request for
+            something (such as "submit") unless `fail` says so. leaks: requests for finished files that carried a
             credential.
     """
 
@@ -226,6 +227,7 @@ class Jobs:
         self.default = Fate()
         self.now = clock
         self.lock = threading.RLock()
+        self.weather: Callable[[str], Fault | None] = lambda op: None
         self._fates: deque[Fate] = deque()
         self._faults: dict[str, deque[Fault]] = {}
         self._files: dict[str, tuple[bytes, str, float | None]] = {}
@@ -455,4 +457,4 @@ class Jobs:
     def _fault(self, op: str) -> Fault | None:
         with self.lock:
             line = self._faults.get(op)
-            return line.popleft() if line else None
+            return line.popleft() if line else self.weather(op)

@@ -83,6 +83,7 @@ class Kling(ProtocolServer):
     """
 
     provider: ClassVar[str] = "kling"
+    sends_webhooks: ClassVar[bool] = True
     key_variable: ClassVar[str] = "KLINGAI_API_KEY"
 
     def __init__(
@@ -376,6 +377,11 @@ class Kling(ProtocolServer):
         return task
 
     # -- callbacks ----------------------------------------------------------------------------------------------------
+
+    def webhook_of(self, job: RemoteJob) -> str | None:
+        """Where the task was asked to be told to."""
+        url = job.more.get("callback_url")
+        return None if url is None else str(url)
 
     def callback(self, job: RemoteJob) -> dict[str, Any]:
         """What is posted to a callback URL when a task changes: the task as it stands. Nothing signs it."""

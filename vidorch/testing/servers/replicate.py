@@ -69,6 +69,7 @@ class Replicate(ProtocolServer):
     """
 
     provider: ClassVar[str] = "replicate"
+    sends_webhooks: ClassVar[bool] = True
     key_variable: ClassVar[str] = "REPLICATE_API_TOKEN"
     default_key: ClassVar[str] = "r8_test-key"
 
