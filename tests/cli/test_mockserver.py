@@ -2,22 +2,134 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import working
-from vidorch.cli.mockserver import mock_server
-from vidorch.errors import InvalidRequest
+from tests.providers.test_storms import CASES
+from tests.servers.plain import send
+from vidorch.cli.mockserver import Behaviour, mock_server, prepared
+from vidorch.errors import InvalidRequest, ProviderFailed, Refused, TimedOut, VidorchError
+from vidorch.testing import VirtualClock
+from vidorch.testing.servers import ProtocolServer
+
+WIRES = sorted(set(CASES) - {"openai"})
+"""Whose offers are what the server serves by default; openai's in the tests is a server of vLLM's."""
+FAL = "fal-ai/kling-video/v3/pro/text-to-video"
 
 
-class TestMockServer:
-    """What it prints, and what it takes."""
+def called(
+    server: ProtocolServer, home: Path, monkeypatch: pytest.MonkeyPatch, **asks: Any
+) -> VidorchError | None:
+    """What a call over the wire ends with; None for a clip."""
+    monkeypatch.setenv("VIDORCH_LIVE", "1")
+    case = CASES[server.provider]()
+    if server.provider == "runway":
+        server.size = (1280, 720)  # exactly what is asked for is asked of the file there
 
-    def test_a_fault_without_its_name_is_refused(self) -> None:
+    async def go() -> VidorchError | None:
+        async with case.client(server, home, VirtualClock(), key=server.key) as client:
+            try:
+                await client.generate(**{**case.asks, "model": case.model, **asks})
+            except VidorchError as error:
+                return error
+            return None
+
+    with server:
+        return asyncio.run(go())
+
+
+class TestEndings:
+    """`--ending` holds for every job."""
+
+    @pytest.mark.parametrize("provider", WIRES)
+    @pytest.mark.parametrize(
+        ("ending", "error"), [("done", type(None)), ("failed", ProviderFailed), ("refused", Refused)]
+    )
+    def test_a_job_ends_so(
+        self, provider: str, ending: str, error: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the vendor's own words, which vidorch understands."""
+        server = prepared(provider, Behaviour(ending))
+        assert error is type(called(server, tmp_path, monkeypatch))
+        assert 1 == len(server.jobs)
+
+    @pytest.mark.parametrize("provider", WIRES)
+    def test_a_rejected_submit_costs_nothing(
+        self, provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is the vendor's own refusal: nothing is made, and vidorch says so."""
+        server = prepared(provider, Behaviour("rejected"))
+        error = called(server, tmp_path, monkeypatch)
+        assert isinstance(error, Refused | InvalidRequest), error
+        assert (False, []) == (error.charged, server.jobs)
+
+    def test_a_slow_one_never_ends(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever waits gets the time out that is theirs."""
+        server = prepared("fal", Behaviour("slow"))
+        assert isinstance(called(server, tmp_path, monkeypatch, timeout=60), TimedOut)
+
+    def test_a_job_takes_its_time(self) -> None:
+        """`--after`, by the server's clock, however often it is looked at."""
+        server = prepared("fal", Behaviour(after=30))
+        server.now = lambda: 1_000.0
+        with server:
+            said = send("POST", f"{server.url}/{FAL}", {"prompt": "x"}, key=f"Key {server.key}").json()
+            look = lambda: send("GET", said["status_url"], key=f"Key {server.key}").json()["status"]  # noqa: E731
+            early = [look() for _ in range(5)][-1]
+            server.now = lambda: 1_030.0
+            assert ("IN_PROGRESS", "COMPLETED") == (early, look())
+
+    def test_another_word_is_refused(self) -> None:
+        """The message lists what there is."""
+        with pytest.raises(InvalidRequest, match="Allowed is one of done, failed, refused"):
+            prepared("fal", Behaviour("lost"))
+
+
+class TestFaults:
+    """`--fault` and `--seed`."""
+
+    def statuses(self, server: ProtocolServer, count: int) -> list[int]:
+        with server:
+            where, key = f"{server.url}/{FAL}", f"Key {server.key}"
+            return [send("POST", where, {"prompt": "x"}, key=key).status for _ in range(count)]
+
+    def test_a_bare_status_is_an_error_of_the_vendors_at_the_submit(self) -> None:
+        """So many times, and then all is well."""
+        assert [503, 503, 200] == self.statuses(prepared("fal", Behaviour(faults=("503x2",))), 3)
+
+    def test_faults_happen_in_the_order_they_are_given(self) -> None:
+        """Each once, unless it says more."""
+        server = prepared("fal", Behaviour(faults=("submit=gateway-502", "500")))
+        assert [502, 500, 200] == self.statuses(server, 3)
+
+    @pytest.mark.parametrize("fault", ["", "=503", "submit=", "x3"])
+    def test_what_names_no_fault_is_refused(self, fault: str) -> None:
         """The message shows the form."""
-        with pytest.raises(InvalidRequest, match="Allowed is OP=FAULT, such as submit=reset-after"):
-            mock_server("fal", port=0, faults=["submit"], as_document=False)
+        with pytest.raises(InvalidRequest, match=r"Allowed is \[OP=\]FAULT\[xTIMES\], such as 503"):
+            mock_server("fal", Behaviour(faults=(fault,)), port=0, as_document=False)
+
+    def test_chance_is_the_same_for_the_same_seed(self) -> None:
+        """A quarter of the requests, more or less, each in a way of its kind."""
+        weathers = [prepared("fal", Behaviour(seed=seed)).weather for seed in (7, 7, 8)]
+        one, again, other = ([weather("poll") for _ in range(200)] for weather in weathers)
+        assert (one, True) == (again, one != other)
+        assert 25 < sum(fault is not None for fault in one) < 75
+
+    def test_without_a_seed_nothing_goes_wrong_by_chance(self) -> None:
+        """As ever."""
+        assert [200] * 8 == self.statuses(prepared("fal", Behaviour()), 8)
+
+
+class TestTheCommand:
+    """What it prints, and what it takes."""
 
     def test_it_says_whose_ledger_its_jobs_are_written_into(self) -> None:
         """What was bought there would count in the user's own budgets."""
@@ -26,3 +138,40 @@ class TestMockServer:
             said = [next(child.process.stdout) for _ in range(5)]
             child.send(signal.SIGINT)
         assert "VIDORCH_HOME" in said[-1]
+
+    def test_a_webhook_comes_by_itself(self) -> None:
+        """From a process that serves Kling's wire, to a socket here."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(60)
+            hook = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+            words = (
+                "mock-server",
+                "--provider",
+                "kling",
+                "--json",
+                "--ending",
+                "failed",
+                "--forward-to",
+                hook,
+            )
+            with working(*words) as child:
+                assert child.process.stdout is not None
+                lines = iter(child.process.stdout)
+                text = ""
+                while not text.endswith("}\n") or text.count("{") != text.count("}"):
+                    text += next(lines)
+                document = json.loads(text)
+                sent = threading.Thread(target=self.submit, args=(document,))
+                sent.start()
+                connection, _ = listening.accept()
+                with connection, connection.makefile("rb") as reading:
+                    assert b"POST /hook?token=abc HTTP/1.1\r\n" == reading.readline()
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                sent.join()
+                child.send(signal.SIGINT)
+
+    def submit(self, document: dict[str, Any]) -> None:
+        body = {"prompt": "a red ball", "options": {"callback_url": "https://example.com/away?token=abc"}}
+        key = document["environment"]["KLING_API_KEY"]
+        reply = send("POST", f"{document['url']}/text-to-video/kling-3.0", body, key=f"Bearer {key}")
+        assert reply.status == 200, reply.body
