@@ -68,7 +68,7 @@ def _install(python: Path, wanted: str) -> None:
     if importlib.util.find_spec("uv"):
         uv = [sys.executable, "-m", "uv"]
         of = ["--quiet", "--python", python]
-        world = {**os.environ, "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "copy"), **_settings_of_pip()}
+        world = {**os.environ, **_settings_of_pip()}
         _run([*uv, "venv", "--quiet", "--python", sys.executable, environment], world)
         _run([*uv, "pip", "install", *of, *held, wanted], world)
         _run([*uv, "pip", "check", *of], world)
