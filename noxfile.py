@@ -72,6 +72,15 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
+def extras(session: nox.Session) -> None:
+    """Each extra alone in a fresh environment, doing what it opens; `nox -s extras -- fal storage` takes these only."""
+    _install(session, "uv")
+    folder = session.create_tmp()
+    session.run("pip", "wheel", "--no-deps", "--wheel-dir", folder, ".", external=True)
+    session.run("python", ".ci/check_extras.py", folder, *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Every example of README and docs, executed."""
     _install(session)
