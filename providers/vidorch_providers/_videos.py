@@ -36,11 +36,8 @@ class File:
         self.name = f"{field}.{_SUFFIXES.get(media_type, 'bin')}"
 
 
-class EarlierJob:
+class EarlierJob(dict[str, str]):
     """An earlier job, named where a file could stand."""
-
-    def __init__(self, remote_id: str) -> None:
-        self.remote_id = remote_id
 
 
 def parts_of(body: Mapping[str, Any]) -> list[Part]:
@@ -50,8 +47,6 @@ def parts_of(body: Mapping[str, Any]) -> list[Part]:
         for one in value if isinstance(value, list) and value and isinstance(value[0], File) else [value]:
             if isinstance(one, File):
                 parts.append(Part(name, one.content, one.name, one.media_type))
-            elif isinstance(one, EarlierJob):
-                parts.append(Part(f"{name}[id]", one.remote_id))
             elif isinstance(one, bool):
                 parts.append(Part(name, "true" if one else "false"))
             elif isinstance(one, (dict, list)):
@@ -130,6 +125,8 @@ def is_like(video: Mapping[str, Any], job: LookFor) -> bool:
         return False
     if video.get("model") and job.offer.vendor_model and video["model"] != job.offer.vendor_model:
         return False
+    if route is not None and route.task == "extend":
+        return True  # its seconds are those of the whole, with the source's
     wanted = job.settings.get("size")
     if isinstance(size, str) and wanted and size != "x".join(map(str, wanted)):
         return False

@@ -218,7 +218,7 @@ class TestEdits:
 
     @pytest.mark.parametrize("body", ["form", "json"])
     def test_of_a_clip_made_there_go_by_its_id(self, make: Make, server: ProtocolServer, body: str) -> None:
-        """As `video[id]` in a form, as an object in JSON; nothing goes up."""
+        """In JSON, whatever else the endpoint is sent; nothing goes up."""
         client = make(**({"body": "json"} if body == "json" else {}))
         clip = made(client, "studio/editor")
         client.generate("at night", model="studio/editor", task="edit", video=clip)
@@ -246,6 +246,24 @@ class TestExtensions:
         client.generate("it sails on", model="studio/sora-like", task="extend", video=clip, duration=8)
         body = server.jobs[1].body
         assert ("8", {"id": server.jobs[0].id}) == (body["seconds"], body["video"])
+
+    def test_give_the_whole(self, make: Make) -> None:
+        """What was there and what was added, of which only the latter was asked for and billed."""
+        client = make()
+        result = client.generate(
+            "it sails on", model="studio/sora-like", task="extend", video=made(client), duration=8
+        )
+        assert (12.0, "0.80") == (round(result.clip.duration, 1), f"{result.cost:.2f}")
+
+    def test_whose_reply_is_lost_are_found(self, make: Make, server: ProtocolServer) -> None:
+        """Although the list tells the seconds of the whole."""
+        client = make()
+        clip = made(client)
+        server.fail("extend", "reset-after")
+        result = client.generate(
+            "it sails on", model="studio/sora-like", task="extend", video=clip, duration=8
+        )
+        assert (2, server.jobs[1].id) == (len(server.jobs), client.job(result.clip.job_id).remote_id)
 
     def test_from_another_process_find_the_job_too(
         self, make: Make, server: ProtocolServer, tmp_path: Path

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.servers.packages import run
+from vidorch.testing.clips import clip_bytes
 from vidorch.testing.servers import ProtocolServer, serve
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,37 @@ remix = client.videos.remix(ids[0], prompt="y")
 print(json.dumps([sorted(listed) == sorted(ids), remix.remixed_from_video_id == ids[0], client.videos.delete(ids[0]).deleted]))
 """
     assert [True, True, True] == call(pin, server, code)
+
+
+@PINS
+def test_what_was_deleted_is_gone(pin: str, server: ProtocolServer) -> None:
+    """From the list too; and what is at work is not deleted."""
+    code = """
+import openai
+def error(call, *words):
+    try: call(*words)
+    except openai.APIStatusError as e: return type(e).__name__
+video = client.videos.create(prompt="x")
+early = error(client.videos.delete, video.id)
+for _ in range(3): client.videos.retrieve(video.id)
+client.videos.delete(video.id)
+print(json.dumps([early, error(client.videos.retrieve, video.id), error(client.videos.delete, video.id),
+                  [one.id for one in client.videos.list()]]))
+"""
+    assert ["ConflictError", "NotFoundError", "NotFoundError", []] == call(pin, server, code)
+
+
+def test_a_file_is_edited_and_extended(server: ProtocolServer) -> None:
+    """As a part of a form. (The package cannot send the id that its own types describe; that goes in JSON.)"""
+    code = """
+video = ("a.mp4", bytes.fromhex(os.environ["CLIP"]), "video/mp4")
+edited = client.videos.edit(prompt="y", video=video)
+longer = client.videos.extend(prompt="z", seconds="8", video=video)
+print(json.dumps([edited.seconds, longer.seconds]))
+"""
+    clip = clip_bytes((64, 36), 4)
+    assert ["4", "12"] == call("openai==3.54.0", server, code, CLIP=clip.hex())
+    assert [clip, clip] == [job.files[0].value for job in server.jobs]
 
 
 @PINS

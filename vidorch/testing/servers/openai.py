@@ -1,6 +1,7 @@
 """The `/v1/videos` protocol as OpenAI defined it, and as vLLM-Omni and SGLang speak it.
 
-Sources: the openai 3.54.0 package (resources/videos.py, types/), openai/openai-openapi of 2026-08-21, vLLM-Omni 0.30.0
+Sources: the openai 3.54.0 package (resources/videos.py, types/), developers.openai.com/api/reference (videos: an edit or an
+extension names its source as a file in a form or by its id in JSON), openai/openai-openapi of 2026-08-21, vLLM-Omni 0.30.0
 (entrypoints/openai), SGLang diffusion 0.5.23 (multimodal_gen/runtime/entrypoints/openai/video_api.py), read 2026-11-22.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Literal
 
+from vidorch import media
 from vidorch.testing.servers.base import Answer, Ask, FormPart, ProtocolServer, RemoteJob, VendorError, on
 from vidorch.testing.servers.checks import Check, Problem, problems
 
@@ -142,7 +144,7 @@ class Openai(ProtocolServer):
 
     @on("POST", "/v1/videos/extensions", "extend")
     def extend(self, ask: Ask) -> Answer:
-        """Make a clip longer."""
+        """Make a clip longer: `seconds` are added, and the job's are those of the whole."""
         seconds = Check(required=True, choices=("4", "8", "12", "16", "20"))
         return self._made_of_video(
             ask, {"prompt": Check(required=True), "video": Check("any", required=True), "seconds": seconds}
@@ -154,9 +156,11 @@ class Openai(ProtocolServer):
         if any(part.name == "video" for part in files):
             body["video"] = "(file)"
         self._must_be_right(body, fields)
-        if isinstance(body["video"], dict):
-            self._source(str(body["video"].get("id")))
-        return Answer(json=self._video(self.take(ask, body, job_id=self._job_id(), files=files)))
+        source = self._source(str(body["video"].get("id"))) if isinstance(body["video"], dict) else None
+        job = self.take(ask, body, job_id=self._job_id(), files=files)
+        length = float(media.probe(files[0].value).duration) if source is None else self.seconds(source)
+        job.more["seconds"] = f"{length + float(body.get('seconds', 0)):g}"
+        return Answer(json=self._video(job))
 
     @on("POST", "/v1/videos/{id}/remix", "remix")
     def remix(self, ask: Ask) -> Answer:
@@ -232,7 +236,7 @@ class Openai(ProtocolServer):
     # -- in its own words -----------------------------------------------------------------------------------------------
 
     def seconds(self, job: RemoteJob) -> float:
-        return float(job.body.get("seconds", 4))
+        return float(job.more.get("seconds") or job.body.get("seconds", 4))
 
     def sounds(self, job: RemoteJob) -> bool:
         return self.dialect == "openai"
