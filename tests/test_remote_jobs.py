@@ -14,7 +14,7 @@ from vidorch import Client
 from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown, TimedOut, Unsupported
 from vidorch.result import Clip
 from vidorch.testing import VirtualClock
-from vidorch.testing.servers import ProtocolServer, serve
+from vidorch.testing.servers import Fate, ProtocolServer, serve
 
 MODELS = {"replicate": "replicate/kling-3.0-standard", "runway": "runway/gen4.5"}
 KEYS = {"replicate": "REPLICATE_API_TOKEN", "runway": "RUNWAYML_API_SECRET"}
@@ -268,3 +268,70 @@ class TestJobsDelete:
         clip = bought(make(), server)
         command("jobs", "delete", clip.job_id, "--yes")
         assert f"deleted at the vendor: {server.jobs[0].id}" in command("jobs", "show", clip.job_id).out
+
+
+class TestVideoByItsId:
+    """`--video run_...` or `job_...`: a clip of the ledger, which its vendor may know by an id."""
+
+    LAYER = """
+family = "sora"
+[[offer]]
+model = "sora-like"
+endpoint = "studio"
+provider = "openai"
+title = "Sora in the studio"
+as_of = 2026-11-26
+variables = ["STUDIO_KEY"]
+find = "list"
+path = "/v1/videos"
+min_poll = 0.01
+price = { source = "our server", row = [{ per_second = 0.10 }] }
+capabilities = { durations = { choices = [4] }, resolutions = ["720p"], aspect_ratios = ["16:9"], audio = "on" }
+fields = { prompt = { to = "prompt" }, duration = { to = "seconds" }, size = { to = "size", form = "{}x{}" } }
+[offer.routes.text-to-video]
+fixed = { model = "sora-2" }
+[offer.routes.edit]
+path = "/v1/videos/{video_id}/remix"
+capabilities = { durations = {}, resolutions = [], aspect_ratios = [] }
+fields.video = { to = "video_id", type = "job" }
+"""
+
+    @pytest.fixture
+    def studio(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProtocolServer]:
+        file = tmp_path / "studio.toml"
+        file.write_text(self.LAYER, "utf-8")
+        with serve("openai", key="test-key-0123456789") as server:
+            monkeypatch.setenv("VIDORCH_CATALOG", str(file))
+            monkeypatch.setenv("VIDORCH_STUDIO_BASE_URL", server.url)
+            monkeypatch.setenv("STUDIO_KEY", "test-key-0123456789")
+            monkeypatch.setenv("VIDORCH_LIVE", "1")  # it sends to the loopback alone
+            yield server
+
+    @pytest.fixture
+    def first(self, studio: ProtocolServer, command: Command) -> dict[str, Any]:
+        """A clip of the studio."""
+        studio.default = Fate(looks=0)
+        words = ("generate", "a lighthouse", "-m", "studio/sora-like", "--duration", "4", "--yes", "--json")
+        clip: dict[str, Any] = command(*words).document["clip"]
+        return clip
+
+    @pytest.mark.parametrize("kind", ["run_id", "job_id"])
+    def test_is_edited_there(
+        self, studio: ProtocolServer, first: dict[str, Any], command: Command, kind: str
+    ) -> None:
+        """The vendor is told the id of the earlier job."""
+        words = ("-m", "studio/sora-like", "--task", "edit", "--video", first[kind], "--yes")
+        said = command("generate", "the same at night", *words)
+        assert (0, studio.jobs[0].id) == (said.code, studio.jobs[1].more["remixed_from_video_id"]), said.err
+
+    def test_is_estimated_too(self, first: dict[str, Any], command: Command) -> None:
+        """By its length."""
+        words = ("-m", "studio/sora-like", "--task", "edit", "--video", first["run_id"], "--json")
+        assert "0.40" == command("estimate", "the same at night", *words).document["cost"]["expected"]
+
+    def test_of_a_run_that_is_not_here_says_so(self, studio: ProtocolServer, command: Command) -> None:
+        """And nothing is sent."""
+        words = ("-m", "studio/sora-like", "--task", "edit", "--video", "run_of0another0ledger", "--yes")
+        said = command("generate", "the same at night", *words)
+        assert (2, []) == (said.code, studio.jobs)
+        assert "There is no run or job" in said.err

@@ -160,6 +160,7 @@ def generate(
     json_: Json = False,
 ) -> None:
     """Make a clip. With no --model the built-in one runs: no key, no GPU, no download, no cost."""
+    from vidorch.cli.clips import with_clip
     from vidorch.cli.generate import generate as command
 
     options = given(
@@ -172,7 +173,7 @@ def generate(
         allow_unpriced=allow_unpriced or None, scope=scope, tags=tags_of(tag), timeout=timeout, detach=detach or None,
         overwrite=overwrite or None, output=output,
     )  # fmt: skip
-    command(prompt, options, yes=yes, as_document=json_)
+    command(prompt, with_clip(options), yes=yes, as_document=json_)
 
 
 @app.command()
@@ -205,6 +206,7 @@ def estimate(
     json_: Json = False,
 ) -> None:
     """Say what a clip would cost and how long it would take. Spends nothing, needs no key and no network."""
+    from vidorch.cli.clips import with_clip
     from vidorch.cli.estimate import estimate as command
 
     options = given(
@@ -214,7 +216,7 @@ def estimate(
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
         max_cost=max_cost,
     )  # fmt: skip
-    command(prompt, options, compare=compare, as_document=json_)
+    command(prompt, with_clip(options), compare=compare, as_document=json_)
 
 
 @app.command()

@@ -39,7 +39,10 @@ LastImage = Annotated[str | None, typer.Option(metavar="F", help="Last frame, wi
 Reference = Annotated[
     list[str] | None, typer.Option("--reference", metavar="F", help="Reference image; repeat for more.")
 ]
-Video = Annotated[str | None, typer.Option(metavar="F", help="Source video, with --task.")]
+Video = Annotated[
+    str | None,
+    typer.Option(metavar="F", help="Source video, with --task: a file, a URL, or a run or job by its id."),
+]
 AudioTrack = Annotated[str | None, typer.Option(metavar="F", help="Driving sound.")]
 Duration = Annotated[
     float | None, typer.Option(metavar="S", help="Seconds. Default: the legal length nearest to 5.")
