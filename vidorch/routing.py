@@ -159,6 +159,8 @@ class _Planner:
             return LeftOut(offer.name, f"{request.task}: does {either(offer.routes)}", frozenset({"request"}))
         fitted = fit(request, offer, route, self.image_size)
         against: list[tuple[str, str]] = [("request", reason) for reason in fitted.reasons]
+        if against and is_uncatalogued(offer) and (said := _has_no_words(request, offer, route)):
+            against = [("request", said)]
         seconds, longest = self._source_seconds(offer, fitted.request, route)
         against += [("request", reason) for reason in _too_long_or_short(request, route, seconds)]
         priced = price_of(offer, fitted.request, route, input_seconds=seconds or longest)
@@ -176,7 +178,8 @@ class _Planner:
             notes.append(f"price not known ({priced.reason}): no max_cost and no budget can hold it")
             cost = FREE
         elif cost is None:
-            against.append(("price", priced.reason))
+            hint = "; pass max_cost, all of which is then held for it" if is_uncatalogued(offer) else ""
+            against.append(("price", f"{priced.reason}{hint}"))
         needs: list[str] = []
         if offer.provider not in self.installed:
             needs.append(NOT_HERE)
@@ -425,6 +428,29 @@ def uncatalogued(model: str, offers: Iterable[Offer]) -> Offer | None:
 def is_uncatalogued(offer: Offer) -> bool:
     """Whether an offer was made for this call alone, from its vendor's own id."""
     return offer.family == ANY and offer.model != ANY
+
+
+_SETTINGS = (
+    "duration",
+    "resolution",
+    "aspect_ratio",
+    "size",
+    "audio",
+    "steps",
+    "guidance",
+    "loras",
+    "camera",
+)
+
+
+def _has_no_words(request: Request, offer: Offer, route: Route) -> str:
+    """Why settings cannot be passed on to a model that the catalog does not list: nobody knows what it calls them."""
+    given = request.given()
+    unsaid = [name for name in _SETTINGS if name in given and name not in route.fields]
+    if not unsaid:
+        return ""
+    extra = f"extra={{{offer.endpoint!r}: {{...}}}}"
+    return f"{', '.join(unsaid)}: not in the catalog, so its own name for that has to be passed in {extra}"
 
 
 def _check_owners(

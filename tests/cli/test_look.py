@@ -52,6 +52,25 @@ class TestEstimate:
         assert len(costs) >= 5
         assert "local/mini" in {one["offer"] for one in document["left_out"]}
 
+    def test_compares_no_model_that_stands_for_others(self, command: Command) -> None:
+        """What the catalog does not list has no price to compare."""
+        document = command("estimate", "a boat", "--compare", "--json").document
+        assert not [one for one in document["left_out"] if one["offer"].endswith("/any")]
+
+    def test_of_an_unlisted_model(self, command: Command) -> None:
+        """What is missing is said once: the price, and how a setting is passed on that nobody here knows the name of."""
+        said = command("estimate", "a boat", "-m", "fal:acme/x", "--duration", 5)
+        assert (
+            "fal/acme/x: duration: not in the catalog, so its own name for that has to be passed in extra={'fal': {...}}"
+            in said.err
+        )
+        assert "it is not in the catalog; pass max_cost" in said.err
+
+    def test_of_an_unlisted_model_with_max_cost(self, command: Command) -> None:
+        """Nobody is told to pass what was passed."""
+        said = command("estimate", "a boat", "-m", "fal:acme/x", "--max-cost", "1.00")
+        assert (0, False) == (said.code, "pass max_cost" in said.out)
+
     def test_of_an_unknown_model(self, command: Command) -> None:
         """Exit 2 and the nearest name."""
         said = command("estimate", "x", "-m", "veo-3.1-fats")
@@ -122,6 +141,27 @@ class TestModels:
         ):
             assert words in out
 
+    def test_says_how_what_is_not_listed_is_called(self, command: Command) -> None:
+        """In a line of its own: what stands for the rest is no row."""
+        out = command("models").out
+        assert ("fal/any" in out, "fal:owner/name, replicate:owner/name" in " ".join(out.split())) == (
+            False,
+            True,
+        )
+
+    def test_one_that_is_not_listed(self, command: Command) -> None:
+        """It may be called, and what is not known of it is said."""
+        said = command("models", "fal:acme/x")
+        assert (0, True) == (
+            said.code,
+            "fal:acme/x is not in the catalog. It can be called all the same" in said.out,
+        )
+
+    def test_as_json_names_what_is_not_listed(self, command: Command) -> None:
+        """Beside the offers."""
+        document = command("models", "--json").document
+        assert ["fal:owner/name", "replicate:owner/name"] == document["unlisted"]
+
     def test_one_offer_of_several(self, command: Command) -> None:
         """endpoint/model shows that one alone."""
         out = command("models", "fal/kling-3.0-pro").out
@@ -136,13 +176,15 @@ class TestModels:
         assert {
             offer.name
             for offer in load().offers
-            if "image-to-video" in offer.routes and offer.lifecycle.state != "retired"
+            if offer.model != "any"
+            and "image-to-video" in offer.routes
+            and offer.lifecycle.state != "retired"
         } == named
 
     def test_as_json_is_one_document(self, command: Command) -> None:
         """Each offer with its price rows, their source and day."""
         document = command("models", "--all", "--json").document
-        assert sorted(offer.name for offer in load().offers) == sorted(
+        assert sorted(offer.name for offer in load().offers if offer.model != "any") == sorted(
             offer["name"] for offer in document["offers"]
         )
         assert all(

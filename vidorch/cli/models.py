@@ -15,6 +15,7 @@ from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow
 from vidorch.registry import Registry
 from vidorch.request import TASKS, nearest_name
+from vidorch.routing import ANY, is_uncatalogued, uncatalogued
 
 __all__ = ["models"]
 
@@ -38,12 +39,16 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
         offers = tuple(offer for offer in offers if not offer.lifecycle.dead_on(today))
     if task is not None:
         offers = tuple(offer for offer in offers if task in offer.routes)
+    unlisted = [f"{offer.endpoint}:owner/name" for offer in catalog.offers if offer.model == ANY]
+    if not name:  # they stand for whatever is not listed, and are no models
+        offers = tuple(offer for offer in offers if offer.model != ANY)
     installed = Registry().names()
     if as_document:
         as_json(
             {
                 "as_of": str(catalog.as_of),
                 "offers": [_document(offer, installed) for offer in offers],
+                "unlisted": unlisted,
                 "warnings": list(catalog.warnings),
             }
         )
@@ -63,7 +68,18 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
     out.print(table_of("", ["!offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
     if name:
         for offer in offers:
+            if is_uncatalogued(offer):
+                out.print(
+                    f"{name} is not in the catalog. It can be called all the same, by its vendor's own id and with a --max-cost, "
+                    "all of which is held for it; whether it exists, and what it takes and costs, is not known here.",
+                    markup=False,
+                )  # fmt: skip
             _in_full(out, offer)
+    elif unlisted:
+        out.print(
+            f"What is not listed is called by its vendor's own id, with a --max-cost: {', '.join(unlisted)}",
+            markup=False,
+        )
     for warning in catalog.warnings:
         out.print(f"Warning: {warning}", markup=False)
     if any(offer.provider not in installed for offer in offers):
@@ -80,6 +96,8 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
 
 def _named(catalog: Catalog, name: str) -> tuple[Offer, ...]:
     offers = (one,) if (one := catalog.offer(name)) else catalog.of_model(name)
+    if not offers and (made := uncatalogued(name, catalog.offers)):
+        return (made,)
     if not offers:
         nearest = nearest_name(name, (*catalog.models, *catalog.names()))
         meant = f" Did you mean {nearest}?" if nearest else ""

@@ -15,6 +15,7 @@ from vidorch.money import show_usd
 from vidorch.offloop import in_thread
 from vidorch.planning import Plan, estimate_of
 from vidorch.request import Request
+from vidorch.routing import ANY
 
 __all__ = ["Weighing"]
 
@@ -59,7 +60,7 @@ class Weighing(Opening):
     def compare(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
         request, call = self._market.parse(prompt, options)
-        models = call.models or tuple(name for name in self.catalog.names())
+        models = call.models or tuple(offer.name for offer in self.catalog.offers if offer.model != ANY)
         estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
         lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
         return replace(estimate, lines=tuple(lines))
