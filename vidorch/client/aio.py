@@ -15,7 +15,7 @@ from vidorch.client.asking import Asking
 from vidorch.client.books import Books
 from vidorch.client.configured import configuration
 from vidorch.client.handle import AsyncRun
-from vidorch.client.market import Credentials, Market, own_hosts
+from vidorch.client.market import Credentials, Market, credentials_of, own_hosts
 from vidorch.client.weighing import Weighing
 from vidorch.clock import Ids, RealClock
 from vidorch.config import EndpointSettings
@@ -58,7 +58,8 @@ class AsyncClient(Weighing, Asking, Books):
         endpoints: configured instances of providers by name, such as a server of one's own. Each provider has one of its own
             name; its base URL may also stand in `VIDORCH_NAME_BASE_URL`.
         providers: ready-made providers by name, before the installed ones.
-        credentials: gives the secret for a scope and an endpoint. Default: environment variables, for scope "default".
+        credentials: gives the secret for a scope and an endpoint; or the secrets of the scope "default", by endpoint. Default:
+            environment variables, for that scope.
         budget: one `Budget` or several that hold for every paid call of this client, beside those of the ledger.
         resume: take up, when the first call is made, every run that nobody carries.
         http: an `httpx.AsyncClient` that providers' calls go through, instead of vidorch's own sockets. It stays yours to close.
@@ -86,7 +87,7 @@ class AsyncClient(Weighing, Asking, Books):
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
-        credentials: Credentials | None = None,
+        credentials: Credentials | Mapping[str, str] | None = None,
         budget: Budget | Sequence[Budget] = (),
         resume: bool = False,
         http: httpx.AsyncClient | None = None,
@@ -98,6 +99,7 @@ class AsyncClient(Weighing, Asking, Books):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
+        given = credentials_of(credentials)
         world = surroundings()
         config = configuration(world)
         self._home = home_folder(world.home if world is not None and home is None else home)
@@ -118,12 +120,12 @@ class AsyncClient(Weighing, Asking, Books):
         )
         self._clock: Clock = clock or (RealClock() if world is None else world.clock)
         self._market = Market(
-            catalog, registry=self._registry, credentials=credentials, clock=self._clock, world=world, endpoints=endpoints,
+            catalog, registry=self._registry, credentials=given, clock=self._clock, world=world, endpoints=endpoints,
             inputs=AllowedInputs.of(local_inputs, config.input_urls if input_urls is None else input_urls), config=config,
             stored=stored_keys if world is None else dict, finished=lambda: finished_jobs(self._ledger_path),
         )  # fmt: skip
         self._ids = Ids(self._clock)
-        self._credentials = credentials
+        self._credentials = given
         self._world = world
         if world is not None:
             world.made(self)

@@ -63,7 +63,7 @@ class Client:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
-        credentials: Credentials | None = None,
+        credentials: Credentials | Mapping[str, str] | None = None,
         budget: Budget | Sequence[Budget] = (),
         resume: bool = False,
         http: httpx.AsyncClient | None = None,

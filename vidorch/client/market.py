@@ -40,6 +40,29 @@ Credentials = Callable[[str, str], "str | None"]
 """(scope, endpoint) -> secret, asked at use and never stored."""
 
 
+def credentials_of(given: object) -> Credentials | None:
+    """What a client was given as `credentials=`, as a callable.
+
+    Raises:
+        InvalidRequest: it is none, and no mapping of endpoints to secrets. Its values are not shown.
+    """
+    if given is None:
+        return None
+    allowed = "a callable (scope, endpoint) -> secret or None, or a mapping of endpoints to secrets for the scope 'default'"
+    if isinstance(given, Mapping):
+        kept = dict(given)
+        if all(isinstance(name, str) and isinstance(secret, str) for name, secret in kept.items()):
+            return lambda scope, endpoint: kept.get(endpoint) if scope == "default" else None
+    elif callable(given):
+        asked: Credentials = given
+        return asked
+    raise InvalidRequest(
+        f"credentials={type(given).__name__} cannot be used. Allowed is {allowed}.",
+        hint="Such as credentials={'fal': key}, or credentials=lambda scope, endpoint: vault[scope, endpoint].",
+        field="credentials", allowed=allowed,
+    )  # fmt: skip
+
+
 class Market:
     """What a client can choose from. It only computes and reads; nothing is opened or sent.
 
