@@ -300,6 +300,40 @@ class TestDoctor:
             states[what] for what in ("versions", "ledger", "video", "built-in model", "catalog")
         ]
 
+    def test_of_an_endpoint_that_is_elsewhere(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever gets the key is named, and the variable that says so; whether a key is set or not."""
+        monkeypatch.setenv("VIDORCH_FAL_BASE_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("FAL_KEY", "a-key-of-fal")
+        monkeypatch.setenv("VIDORCH_KLING_BASE_URL", "http://127.0.0.1:9")
+        findings = {one["what"]: one["detail"] for one in command("doctor", "--json").document["findings"]}
+        for endpoint in ("fal", "kling"):
+            variable = f"VIDORCH_{endpoint.upper()}_BASE_URL"
+            assert (
+                f"its calls and its key go to http://127.0.0.1:9, for {variable} is set" in findings[endpoint]
+            )
+
+    def test_of_an_endpoint_at_its_vendors(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A base URL that is the vendor's own is none to speak of."""
+        monkeypatch.setenv("VIDORCH_FAL_BASE_URL", "https://queue.fal.run/")
+        assert "VIDORCH_FAL_BASE_URL" not in command("doctor").out
+
+    def test_of_googles_credentials(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Named in the order in which they are read, as `models` names them; a login that gcloud left is one, too."""
+        monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+        findings = {one["what"]: one["detail"] for one in command("doctor", "--json").document["findings"]}
+        named = "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_API_KEY"
+        assert f"no key ({named})" in findings["vertex"]
+        models = {one["name"]: one["here"] for one in command("models", "--json").document["offers"]}
+        assert f"needs {named}" == models["vertex/veo-3.1-fast"]
+        (tmp_path / "gcloud").mkdir()
+        (tmp_path / "gcloud" / "application_default_credentials.json").write_text("{}")
+        models = {one["name"]: one["here"] for one in command("models", "--json").document["offers"]}
+        assert "ready" == models["vertex/veo-3.1-fast"]
+
     def test_of_a_home_that_cannot_be_written(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -175,3 +175,13 @@ class TestTheCommand:
         key = document["environment"]["KLING_API_KEY"]
         reply = send("POST", f"{document['url']}/text-to-video/kling-3.0", body, key=f"Bearer {key}")
         assert reply.status == 200, reply.body
+
+    def test_no_key_of_the_mock_is_read_for_another_vendor(self) -> None:
+        """What is set for one of them makes no offer of another ready, whose real host it would be sent to."""
+        from vidorch.catalog import shipped
+        from vidorch.testing.servers import PROVIDERS, serve
+
+        read = {(name, offer.endpoint) for offer in shipped().offers for name in offer.variables}
+        for provider in PROVIDERS:
+            for variable in serve(provider).variables():
+                assert {provider} >= {endpoint for name, endpoint in read if name == variable}, variable

@@ -19,7 +19,7 @@ import typer
 from vidorch.cli.books import now, reading
 from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import catalog_here, config_here, key_here, ledger_here
+from vidorch.cli.here import catalog_here, config_here, elsewhere, key_here, ledger_here, login_here
 from vidorch.cli.say import as_json, console
 from vidorch.cli.words import many
 from vidorch.errors import VidorchError
@@ -209,16 +209,26 @@ def _keys() -> list[Finding]:
         offers = [offer for offer in catalog_here().offers if offer.variables]
     except VidorchError:
         return []
-    installed = Registry().names()
+    registry = Registry()
+    installed = registry.names()
     findings, to_ask = {}, {}
     for endpoint in sorted({offer.endpoint for offer in offers}):
         there = [offer for offer in offers if offer.endpoint == endpoint]
-        variables = sorted({name for offer in there for name in offer.variables})
+        variables = list(dict.fromkeys(name for offer in there for name in offer.variables))
         found = key_here(*variables)
-        key = f"{found} is set" if found else f"no key ({' or '.join(variables)})"
+        login = not found and login_here(there, registry)
+        key = (
+            f"{found} is set"
+            if found
+            else "a login is there"
+            if login
+            else f"no key ({' or '.join(variables)})"
+        )
+        if aside := elsewhere(endpoint, there[0].provider, registry):
+            key = f"{key}; {aside}"
         if there[0].provider not in installed:
             key = f"its provider is not in this version; {key}"
-        elif found:
+        elif found or login:
             to_ask[endpoint] = key
         findings[endpoint] = Finding(endpoint, "note", key)
     return list((findings | asyncio.run(_ask(to_ask))).values())

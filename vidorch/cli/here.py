@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vidorch.catalog import Catalog, load
 from vidorch.client.configured import configuration, found_in
+from vidorch.client.market import base_url_variable
 from vidorch.config import Config
 from vidorch.config.keys import stored_keys
+from vidorch.errors import VidorchError
 from vidorch.home import home_folder, ledger_path
+from vidorch.inputs import without_query
+from vidorch.offer import Offer
+from vidorch.registry import Registry
 from vidorch.surroundings import surroundings
 
-__all__ = ["catalog_here", "config_here", "key_here", "ledger_here"]
+__all__ = ["catalog_here", "config_here", "elsewhere", "key_here", "ledger_here", "login_here"]
 
 
 def config_here() -> Config:
@@ -37,3 +45,31 @@ def key_here(*variables: str) -> str | None:
     """Which of these variables holds a key, in the environment or in the user's file of keys; None where none does."""
     kept = stored_keys() if surroundings() is None else {}
     return next((name for name in variables if found_in((name,), kept)), None)
+
+
+def login_here(offers: Iterable[Offer], registry: Registry) -> bool:
+    """Whether a credential for one of these offers is there that no variable holds, such as what `gcloud` left."""
+    if surroundings() is not None:
+        return False
+    for offer in offers:
+        try:
+            if offer.provider in registry.names() and registry.get(offer.provider).finds_credentials(offer):
+                return True
+        except VidorchError:  # its package is missing, which is said elsewhere
+            continue
+    return False
+
+
+def elsewhere(endpoint: str, provider: str, registry: Registry) -> str:
+    """Where the environment has an endpoint's calls and key go and not to the vendor, in a sentence; empty otherwise."""
+    variable = base_url_variable(endpoint)
+    url = os.environ.get(variable)
+    if not url:
+        return ""
+    try:
+        own = getattr(registry.get(provider), "url", "") if provider in registry.names() else ""
+        if own and urlsplit(url)[:2] == urlsplit(own)[:2]:
+            return ""
+    except (VidorchError, ValueError):
+        pass
+    return f"its calls and its key go to {without_query(url)}, for {variable} is set"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.catalog import Catalog
-from vidorch.cli.here import catalog_here, key_here
+from vidorch.cli.here import catalog_here, key_here, login_here
 from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
 from vidorch.home import home_folder
@@ -194,7 +194,9 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
         return "not yet"
     if not offer.variables:
         return "ready"
-    return "ready" if key_here(*offer.variables) else f"needs {' or '.join(offer.variables)}"
+    if key_here(*offer.variables) or login_here([offer], Registry()):
+        return "ready"
+    return f"needs {' or '.join(offer.variables)}"
 
 
 def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Vertex(GoogleStorage, Interactions):
     """
 
     provider: ClassVar[str] = "vertex"
-    key_variable: ClassVar[str] = "GOOGLE_API_KEY"
+    key_variable: ClassVar[str] = "GOOGLE_APPLICATION_CREDENTIALS"  # GOOGLE_API_KEY is read for Gemini, too
     default_key: ClassVar[str] = "ya29.test-token"
     omni = OMNI_VERTEX
 
