@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from vidorch.errors import InvalidRequest
@@ -193,15 +194,22 @@ def _shape(
     )
 
     def distance(shape: _Shape) -> tuple[Any, ...]:
-        ratio = wanted if shape.ratio is None else parse_ratio(shape.ratio)
         height = side if shape.resolution is None else RESOLUTIONS[shape.resolution]
-        return (max(ratio / wanted, wanted / ratio), -ratio, abs(height - side), -height)
+        return (*_off(wanted, shape.ratio), abs(height - side), -height)
 
-    best = min(legal or shapes, key=distance)
+    among = legal or shapes
+    best = among[0] if len(among) == 1 else min(among, key=distance)
     if image and best.ratio and not _wanted_ratio(request) and not _alike(parse_ratio(best.ratio), image):
         source = "image" if request.image is not None else "source"
         made.notes.append(f"the {source} is {_as_ratio(image)} and the clip {best.ratio}")
     return _bought_shape(request, best, image, bool(legal))
+
+
+@lru_cache(maxsize=1024)
+def _off(wanted: Fraction, ratio: str | None) -> tuple[Fraction, Fraction]:
+    """How far an aspect ratio is from the one that is wanted, and of two that are as far the wider first; None is that one."""
+    given = wanted if ratio is None else parse_ratio(ratio)
+    return max(given / wanted, wanted / given), -given
 
 
 def _shapes(able: Capabilities) -> list[_Shape]:

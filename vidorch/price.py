@@ -163,12 +163,16 @@ def is_sold(offer: Offer, route: Route, resolution: str | None, seconds: Decimal
 
     Vendors that make some lengths in some resolutions alone are known by it. What has no table of prices sells everything.
     """
-    known = {"task": route.task, "resolution": resolution, "duration": seconds}
-    given = {key: value for key, value in known.items() if value is not None}
     rows = offer.price.rows if offer.price.rule == "table" else ()
-    return not rows or any(
-        all(value in row.when[key] for key, value in given.items() if key in row.when) for row in rows
-    )
+    for row in rows:
+        when = row.when
+        if (
+            ("task" not in when or route.task in when["task"])
+            and (resolution is None or "resolution" not in when or resolution in when["resolution"])
+            and (seconds is None or "duration" not in when or seconds in when["duration"])
+        ):
+            return True
+    return not rows
 
 
 def _facts(request: Request, route: Route, seconds: Decimal | None) -> dict[str, Any]:

@@ -319,6 +319,7 @@ def make_plan(
     """
     offers = offers_at(catalog, endpoints)
     resolve = _Aliases(aliases)
+    named = _by_name(offers)
     _check_owners(request, offers, endpoints, installed)
     planner = _Planner(
         endpoints,
@@ -343,7 +344,7 @@ def make_plan(
             item += 0 if route else 1
             group: list[PlannedOffer] = []
             alias = "" if model == choice.model else choice.model
-            for offer in _named(model, offers):
+            for offer in named.get(model) or _not_named(model, offers):
                 before = seen.setdefault(offer.name, [])
                 if asked in before:
                     continue
@@ -398,12 +399,20 @@ def _keyed(offer: Offer, endpoint: Endpoint | None) -> Offer:
     return replace(offer, variables=endpoint.variables)
 
 
-def _named(model: str, offers: Sequence[Offer]) -> list[Offer]:
-    found = [offer for offer in offers if model == offer.name] or [
-        offer for offer in offers if model == offer.model
-    ]
-    if found:
-        return found
+def _by_name(offers: Sequence[Offer]) -> dict[str, list[Offer]]:
+    """What `"endpoint/model"` and a bare model name mean; the first goes before the second."""
+    found: dict[str, list[Offer]] = {}
+    for offer in offers:
+        found.setdefault(offer.model, []).append(offer)
+    return found | {offer.name: [offer] for offer in offers}
+
+
+def _not_named(model: str, offers: Sequence[Offer]) -> list[Offer]:
+    """What a name means that no offer bears.
+
+    Raises:
+        InvalidRequest: nothing, with the nearest right one.
+    """
     if (made := uncatalogued(model, offers)) is not None:
         return [made]
     names = list(dict.fromkeys([*(offer.model for offer in offers), *(offer.name for offer in offers)]))

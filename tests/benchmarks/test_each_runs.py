@@ -17,6 +17,7 @@ QUICK = {
     "import_cost": "1 --no-limits",
     "mini": "--n 1 --steps 1 --held-only --backgrounds 0",
     "polling": "--seeds 1 --jobs 2 --learned 1",
+    "routing": "--turns 1 --jobs 100",
     "selection": "1",
 }
 SLOW = {

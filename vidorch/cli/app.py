@@ -241,6 +241,23 @@ def doctor(json_: Json = False) -> None:
 
 
 @app.command()
+def spend(
+    by: Annotated[str, typer.Option(metavar="WHAT", help="day, model, endpoint, scope or tag.")] = "model",
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="From this day on, such as 2026-11-01 (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Until the day before this one.")] = None,
+    scope: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="One row for each line, for a spreadsheet.")] = False,
+    json_: Json = False,
+) -> None:
+    """Say what was spent, how right the estimates were, and how long clips took."""
+    from vidorch.cli.spend import spend as command
+
+    command(by, since=since, until=until, scope=scope, as_csv=csv, as_document=json_)
+
+
+@app.command()
 def config(json_: Json = False) -> None:
     """Show each setting and where it came from: your own file, the project's vidorch.toml, or the environment."""
     from vidorch.cli.config import config as command

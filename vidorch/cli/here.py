@@ -43,7 +43,7 @@ def ledger_here() -> Path:
 
 def key_here(*variables: str) -> str | None:
     """Which of these variables holds a key, in the environment or in the user's file of keys; None where none does."""
-    kept = stored_keys() if surroundings() is None else {}
+    kept = stored_keys if surroundings() is None else dict
     return next((name for name in variables if found_in((name,), kept)), None)
 
 

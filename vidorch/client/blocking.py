@@ -27,6 +27,7 @@ from vidorch.estimating import Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Received, Result
+from vidorch.spend import By, Spend
 
 if TYPE_CHECKING:
     import httpx
@@ -204,6 +205,18 @@ class Client:
         """See `AsyncClient.budgets`."""
         inner = self._ready()
         return self._portal.call(inner.budgets, scope)
+
+    def spend(
+        self,
+        by: By = "model",
+        *,
+        since: float | datetime = 0.0,
+        until: float | datetime | None = None,
+        scope: str | None = None,
+    ) -> Spend:
+        """See `AsyncClient.spend`."""
+        inner = self._ready()
+        return self._portal.call(inner.spend, by, since=since, until=until, scope=scope)
 
     def job(self, job_id: str) -> Job:
         """See `AsyncClient.job`."""

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 from vidorch.budget import Budget, BudgetState
 from vidorch.client.opening import Opening
-from vidorch.errors import InvalidRequest
+from vidorch.errors import InvalidRequest, shown
 from vidorch.money import usd
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job
+from vidorch.spend import BY, By, Spend, spend_of
 
 if TYPE_CHECKING:
     from vidorch.engine.byhand import ByHand
     from vidorch.ledger.ledger import Pruned
 
 __all__ = ["Books"]
+
+FAR = 1e12
+"""Seconds since 1970: after all that happens."""
 
 
 class Books(Opening):
@@ -55,9 +59,8 @@ class Books(Opening):
 
     async def prune(self, before: float | datetime) -> Pruned:
         """Forget runs that ended before a day. What they cost stays counted in budgets, and their files stay where they are."""
-        until = before.timestamp() if isinstance(before, datetime) else float(before)
         await self._open(free=False)
-        return await in_thread(self._opened_ledger().prune, until, self._clock.now())
+        return await in_thread(self._opened_ledger().prune, _moment(before), self._clock.now())
 
     async def set_budget(self, budget: Budget) -> None:
         """Keep a budget in the ledger: it holds for every paid call of its scope, from any process."""
@@ -74,6 +77,44 @@ class Books(Opening):
         """The ledger's budgets, with what is spent, held and left of each."""
         await self._open(free=False)
         return await in_thread(self._opened_ledger().budgets, self._clock.now(), scope)
+
+    async def spend(
+        self,
+        by: By = "model",
+        *,
+        since: float | datetime = 0.0,
+        until: float | datetime | None = None,
+        scope: str | None = None,
+    ) -> Spend:
+        """What was spent, estimate against real, and how long clips took.
+
+        Args:
+            by: "day" (UTC), "model", "endpoint", "scope" or "tag". since, until: when the jobs were begun, the second not in it.
+            scope: only one tenant's.
+
+        Raises:
+            InvalidRequest: `by` is none of these.
+        """
+        if by not in BY:
+            raise InvalidRequest(
+                f"by={shown(by)} cannot be used. Allowed is one of {', '.join(BY)}.",
+                field="by",
+                value=by,
+                allowed=", ".join(BY),
+            )
+        await self._open(free=False)
+        reading = self._opened_ledger()
+
+        def read() -> Spend:
+            jobs = reading.spend(
+                since=_moment(since),
+                until=FAR if until is None else _moment(until),
+                scope=scope,
+                tags=by == "tag",
+            )
+            return spend_of(jobs, by)
+
+        return await in_thread(read)
 
     async def job(self, job_id: str) -> Job:
         """A job by its id, as the ledger has it.
@@ -96,3 +137,7 @@ class Books(Opening):
         """Jobs, newest first."""
         await self._open(free=False)
         return await in_thread(lambda: self._opened_ledger().jobs(state=state, limit=limit))
+
+
+def _moment(given: float | datetime) -> float:
+    return given.timestamp() if isinstance(given, datetime) else float(given)

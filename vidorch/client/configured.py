@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -75,9 +75,13 @@ def with_defaults(call: Call, config: Config) -> Call:
     return replace(call, **changes) if changes else call
 
 
-def found_in(names: Iterable[str], stored: Mapping[str, str]) -> str | None:
-    """The first of these variables that is set, in the environment or else in the user's file of keys."""
-    return next((value for name in names if (value := os.environ.get(name) or stored.get(name))), None)
+def found_in(names: Sequence[str], stored: Callable[[], Mapping[str, str]]) -> str | None:
+    """The first of these variables that is set in the environment, else in the user's file of keys, which `stored` reads."""
+    found = next((value for name in names if (value := os.environ.get(name))), None)
+    if found is not None or not names:
+        return found
+    kept = stored()
+    return next((value for name in names if (value := kept.get(name))), None) if kept else None
 
 
 def _given(one: EndpointSettings, below: Endpoint) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -139,7 +139,10 @@ class Market:
             InvalidRequest: an input that may not be used here.
         """
         self._inputs.check(request)  # before a file is opened for its size
-        catalog = self.catalog
+        catalog, kept = (
+            self.catalog,
+            cache(self._stored),
+        )  # the user's kept keys are looked for once for all offers
         plan = make_plan(
             request,
             call.models or self._config.models,
@@ -149,7 +152,7 @@ class Market:
             catalog=catalog,
             endpoints=self.endpoints,
             installed=self._registry.names(),
-            has_credentials=lambda offer: self._has_credentials(offer, call.scope),
+            has_credentials=lambda offer: self._has_credentials(offer, call.scope, kept),
             admit=self._admit,
             today=datetime.fromtimestamp(self._clock.now(), UTC).date(),
             to_run=to_run,
@@ -191,7 +194,7 @@ class Market:
             return None
         if self._credentials is not None:
             return self._credentials(scope, offer.endpoint)
-        return found_in(names, self._stored())
+        return found_in(names, self._stored)
 
     def _variables_of(self, offer: Offer, scope: str) -> tuple[str, ...] | None:
         """Where the credential of a scope for an offer may be; empty where that scope has none; None where none is needed."""
@@ -209,13 +212,13 @@ class Market:
         there = (offer for offer in self.offers.values() if offer.endpoint == endpoint)
         return next((found for offer in there if (found := self.secret(offer, scope)) is not None), None)
 
-    def _has_credentials(self, offer: Offer, scope: str) -> bool:
+    def _has_credentials(self, offer: Offer, scope: str, kept: Callable[[], Mapping[str, str]]) -> bool:
         names = self._variables_of(offer, scope)
         if names is None:
             return True
         if self._credentials is not None:
             return self._credentials(scope, offer.endpoint) is not None
-        if found_in(names, self._stored()) is not None:
+        if found_in(names, kept) is not None:
             return True
         if scope != "default":
             return False

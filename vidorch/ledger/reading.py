@@ -20,10 +20,14 @@ from vidorch.ledger.session import Session
 from vidorch.ledger.store import Store
 from vidorch.money import from_micros
 from vidorch.result import Event, Job
+from vidorch.spend import SpendJob
 
 __all__ = ["Reader", "Reserved", "Spent", "job_row"]
 
 
+_SETTLED = State.SETTLED.value
+FAR = 1e12
+"""Seconds since 1970: after all that happens."""
 _RUN = select(runs).where(runs.c.id == bindparam("b_id"))
 _RUN_BY_KEY = select(runs).where(runs.c.scope == bindparam("b_scope"), runs.c.key == bindparam("b_key"))
 _RUNS = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(bindparam("b_limit"))
@@ -84,6 +88,17 @@ _LATENCIES = (
     .order_by(jobs.c.ended_at.desc())
     .limit(bindparam("b_limit"))
 )
+_MONEY = select(
+    jobs.c.created_at, jobs.c.endpoint, jobs.c.model, jobs.c.scope, jobs.c.ended_at, jobs.c.state, jobs.c.billed,
+    jobs.c.samples, jobs.c.estimate, jobs.c.estimate_high, jobs.c.cost, jobs.c.cost_basis, jobs.c.timings,
+).where(jobs.c.created_at >= bindparam("b_since"), jobs.c.created_at < bindparam("b_until"))  # fmt: skip
+_TAGGED = _MONEY.add_columns(runs.c.tags).join_from(jobs, runs, jobs.c.run_id == runs.c.id)
+_SPEND = {
+    (tags, scoped): (query.where(jobs.c.scope == bindparam("b_scope")) if scoped else query)
+    for tags, query in ((False, _MONEY), (True, _TAGGED))
+    for scoped in (False, True)
+}
+"""By whether tags are asked for, and only one scope."""
 _ROOT = select(runs.c.id, runs.c.parent_id).where(runs.c.id == bindparam("b_id"))
 _SPENT = (
     select(
@@ -273,6 +288,18 @@ class Reader:
             lambda db: [Took(row["seen"], row["working"]) for row in db.rows(_LATENCIES, values)]
         )
 
+    def spend(
+        self, *, since: float = 0.0, until: float = FAR, scope: str | None = None, tags: bool = False
+    ) -> list[SpendJob]:
+        """What every job that was begun in a stretch of time says about money and time.
+
+        Args:
+            since, until: seconds since 1970; the second is not in it. scope: only its jobs. tags: with the tags of their runs.
+        """
+        values = {"b_since": since, "b_until": until} | ({} if scope is None else {"b_scope": scope})
+        query = _SPEND[tags, scope is not None]
+        return self._store.read(lambda db: [_spend_job(row) for row in db.tuples(query, values)])
+
     def spent(self, run_id: str) -> Spent:
         """What the outermost run of this one has used of its cap, together with everything below it."""
 
@@ -367,3 +394,26 @@ class Reader:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _spend_job(row: tuple[Any, ...]) -> SpendJob:
+    (
+        created,
+        endpoint,
+        model,
+        scope,
+        ended,
+        state,
+        billed,
+        samples,
+        estimate,
+        high,
+        cost,
+        basis,
+        timings,
+        *tags,
+    ) = row
+    return SpendJob(
+        created, endpoint, model, scope, ended is not None, state == _SETTLED, bool(billed), samples, estimate, high, cost, basis,
+        timings, *tags,
+    )  # fmt: skip

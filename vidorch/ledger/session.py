@@ -56,6 +56,11 @@ class Session:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def tuples(self, statement: Executable, values: Values | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query as the driver gives them: for so many that their names would cost more than they."""
+        found: list[tuple[Any, ...]] = self._cursor(statement, values or {}).fetchall()
+        return found
+
     def row(self, statement: Executable, values: Values | None = None) -> dict[str, Any] | None:
         """The first row of a query, or None."""
         cursor = self._cursor(statement, values or {})
