@@ -71,7 +71,14 @@ class LiveRun:
     def _is_over(self, task: asyncio.Task[Result]) -> None:
         # How it ended is in the ledger; nobody has to be waiting for it.
         _ = task.cancelled() or task.exception()
+        if not self._leaving:
+            self._forget_ended()
         self._gone(self)
+
+    def _forget_ended(self) -> None:
+        """Let go of drivers whose jobs are over. They report to this run: else all of it stays until cycles are looked for."""
+        self.drivers = {name: one for name, one in self.drivers.items() if one.job.state not in ENDS}
+        self._first = [one for one in self._first if one.job.state not in ENDS]
 
     # -- what others ask ------------------------------------------------------------------------------------------------
 
@@ -180,6 +187,7 @@ class LiveRun:
         )
         await self._closing.close("cancelled")
         self._leaving = False
+        self._forget_ended()
 
     # -- serving candidates ---------------------------------------------------------------------------------------------
 
