@@ -228,7 +228,8 @@ def _publish_here(temporary: Path, place: str, job_id: str | None, overwrite: bo
     from vidorch import media
 
     first = Path(place)
-    first.parent.mkdir(parents=True, exist_ok=True)
+    if temporary.parent != first.parent:
+        first.parent.mkdir(parents=True, exist_ok=True)
     with _beside(temporary, first) as near:
         for name in _names(first.stem, first.suffix, job_id):
             final = first.with_name(name)
@@ -239,7 +240,8 @@ def _publish_here(temporary: Path, place: str, job_id: str | None, overwrite: bo
                 if not final.is_file() or not _same(near, final):
                     continue
                 ours = False
-            temporary.unlink(missing_ok=True)
+            if near != temporary or not ours:  # else it has its name by now
+                temporary.unlink(missing_ok=True)
             return Published(str(final), final, _note(str(first), str(final)), ours)
     raise FileExistsError(errno.EEXIST, "exists already", str(first))
 
