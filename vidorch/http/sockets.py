@@ -109,7 +109,6 @@ class Http:
             CancelledError: cancelled after some of it may have left.
         """
         watch = Watch()
-        shown = without_query(url) if isinstance(url, str) else ""
         try:
             call = _call(method, target_of(url), headers, body_of(json, data, parts), timeout, most)
             return await self._exchange.run(call, watch, Way.FRESH, _whole(call))
@@ -117,11 +116,11 @@ class Http:
             if watch.may_have_left:
                 raise
             cancelled = ProviderFailed(
-                f"{method} {shown}: cancelled before anything was sent.", charged=False
+                f"{method} {_shown(url)}: cancelled before anything was sent.", charged=False
             )
             raise Rejected(cancelled) from None
         except Exception as error:
-            said = _typed(error)
+            said, shown = _typed(error), _shown(url)
             fault = fault_of(error)
             if watch.may_have_left:
                 words = said.message.rstrip(".") if said is not None else fault.words
@@ -207,7 +206,7 @@ class Http:
         Raises:
             ProviderFailed: it did not arrive whole; `code` is the status where there was one. OSError: the disk said no.
         """
-        method, shown = "GET", without_query(url) if isinstance(url, str) else ""
+        method = "GET"
         try:
             target = target_of(escaped(url) if isinstance(url, str) else url)
             call = _call(method, target, headers, Body(), timeout, most, idle)
@@ -215,7 +214,7 @@ class Http:
         except DiskTrouble as error:
             raise error.cause from None
         except Exception as error:
-            raise _failed(error, method, shown) from None
+            raise _failed(error, method, url) from None
 
     async def aclose(self) -> None:
         """Let go of every connection. Harmless when repeated."""
@@ -225,7 +224,6 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str] | None, body: Callable[[], Body], timeout: float, most: int,
         own: Iterable[str | None] | None = None,
     ) -> Reply:  # fmt: skip
-        shown = without_query(url) if isinstance(url, str) else ""
         try:
             call, way = _call(method, target_of(url), headers, body(), timeout, most), Way.POOLED
             at_home = origins_of(own or ())
@@ -236,7 +234,12 @@ class Http:
                 way = way if self._exchange.allowed.name(call.target.host) else Way.GUARDED
             return await self._exchange.run(call, Watch(), way, _whole(call))
         except Exception as error:
-            raise _failed(error, method, shown) from None
+            raise _failed(error, method, url) from None
+
+
+def _shown(url: object) -> str:
+    """What may be said of a URL."""
+    return without_query(url) if isinstance(url, str) else ""
 
 
 def _call(
@@ -287,11 +290,11 @@ def _typed(error: BaseException) -> VidorchError | None:
     return next((one for one in chain_of(error) if isinstance(one, VidorchError)), None)
 
 
-def _failed(error: Exception, method: str, shown: str) -> VidorchError:
+def _failed(error: Exception, method: str, url: object) -> VidorchError:
     if (said := _typed(error)) is not None:
         return said
     fault: Fault = fault_of(error)
     return ProviderFailed(
-        f"{method} {shown}: {fault.words}.", hint=fault.hint, charged=False, retryable=not fault.lasting,
+        f"{method} {_shown(url)}: {fault.words}.", hint=fault.hint, charged=False, retryable=not fault.lasting,
         code=str(fault.status) if isinstance(fault, WrongStatus) else None,
     )  # fmt: skip
