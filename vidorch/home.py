@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from vidorch.errors import InvalidRequest, Unsupported, shown
@@ -85,4 +86,9 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
 
 def run_folder(home: Path, run_id: str, at: float) -> Path:
     """`runs/YYYY-MM/<run>` in the home folder: no prompt text, legal on every file system."""
-    return home / "runs" / datetime.fromtimestamp(at, UTC).strftime("%Y-%m") / run_id
+    return _month_folder(home, int(at // 86_400)) / run_id
+
+
+@lru_cache(maxsize=8)
+def _month_folder(home: Path, day: int) -> Path:
+    return home / "runs" / datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m")

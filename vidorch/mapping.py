@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -163,7 +164,12 @@ def pixels_of(request: Request, route: Route) -> tuple[int, int] | None:
     exact = route.capabilities.sizes.get(f"{request.resolution} {request.aspect_ratio}")
     if exact is not None:
         return exact
-    short, ratio = RESOLUTIONS[request.resolution], parse_ratio(request.aspect_ratio)
+    return _sides(RESOLUTIONS[request.resolution], request.aspect_ratio)
+
+
+@lru_cache(maxsize=256)
+def _sides(short: int, aspect_ratio: str) -> tuple[int, int]:
+    ratio = parse_ratio(aspect_ratio)
     long = round(short * max(ratio, 1 / ratio) / 2) * 2
     return (long, short) if ratio >= 1 else (short, long)
 
@@ -200,12 +206,13 @@ def _names_of(pixels: tuple[int, int], route: Route) -> tuple[str | None, str | 
             return resolution, ratio
     short = min(pixels)
     resolution = next((name for name, side in RESOLUTIONS.items() if side == short), "")
-    wanted = Fraction(*pixels)
-    ratio = next((one for one in route.capabilities.aspect_ratios if _near(parse_ratio(one), wanted)), "")
+    ratio = next((one for one in route.capabilities.aspect_ratios if _near(one, (pixels[0], pixels[1]))), "")
     return resolution or None, ratio or None
 
 
-def _near(one: Fraction, other: Fraction) -> bool:
+@lru_cache(maxsize=1024)
+def _near(ratio: str, pixels: tuple[int, int]) -> bool:
+    one, other = parse_ratio(ratio), Fraction(*pixels)
     return max(one / other, other / one) <= Fraction(51, 50)
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -120,8 +121,7 @@ class Openai(Hosted):
 
     def base(self, context: Context) -> str:
         """Base URL with `/v1` at its end, as the openai package has it."""
-        base = super().base(context)
-        return base if re.search(r"/v\d+$", base) else f"{base}/v1"
+        return _with_version(super().base(context))
 
     def signed(self, context: Context) -> dict[str, str]:
         """`Authorization: Bearer`; nothing for a server of one's own that has no key."""
@@ -371,3 +371,8 @@ class Openai(Hosted):
             ),
             cancelled=cancelled,
         )
+
+
+@lru_cache(maxsize=64)
+def _with_version(base: str) -> str:
+    return base if re.search(r"/v\d+$", base) else f"{base}/v1"

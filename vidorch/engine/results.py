@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +174,16 @@ def _clip(row: Mapping[str, Any], job: Job, run: Mapping[str, Any]) -> Clip:
         path=path, uri=uri, model=job.model, endpoint=job.endpoint, seed=row["seed"],
         cost=from_micros(row["cost"] or 0), cost_basis=job.cost_basis or "computed",
         latency=(job.ended_at or row["created_at"]) - run["created_at"], timings=job.timings,
-        width=row["width"], height=row["height"], frames=row["frames"], fps=Fraction(row["fps"]) if row["fps"] else None,
+        width=row["width"], height=row["height"], frames=row["frames"], fps=_rate(row["fps"]) if row["fps"] else None,
         duration=row["duration"], has_audio=bool(row["has_audio"]), media_type=row["media_type"],
         run_id=row["run_id"], job_id=row["job_id"], candidate=job.candidate + row["number"], sha256=row["sha256"] or "",
         report=json.loads(scores) if isinstance(scores := row["scores"], str) else scores,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _rate(text: str) -> Fraction:
+    return Fraction(text)
 
 
 _ENDED = {
