@@ -172,7 +172,7 @@ class TestTheCommand:
 
     def submit(self, document: dict[str, Any]) -> None:
         body = {"prompt": "a red ball", "options": {"callback_url": "https://example.com/away?token=abc"}}
-        key = document["environment"]["KLING_API_KEY"]
+        key = document["environment"]["KLINGAI_API_KEY"]
         reply = send("POST", f"{document['url']}/text-to-video/kling-3.0", body, key=f"Bearer {key}")
         assert reply.status == 200, reply.body
 

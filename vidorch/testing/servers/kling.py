@@ -13,7 +13,6 @@ fields are refused (here they are).
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
@@ -387,22 +386,19 @@ class Kling(ProtocolServer):
         """What is posted to a callback URL when a task changes: the task as it stands. Nothing signs it."""
         return self._legacy_task(job) if job.path.startswith("/v1/") else self._task(job)
 
-    def deliver(self, job: RemoteJob, url: str | None = None, *, timeout: float = 10) -> int:
+    def deliver(self, job: RemoteJob, url: str | None = None) -> int:
         """Post the callback of a job, and give the status that it was answered with.
 
         Args:
-            url: default: the one that the task was made with. timeout: seconds.
+            url: default: the one that the task was made with.
 
         Raises:
-            ValueError: there is no URL. OSError: nobody answers, or with an error (`urllib.error.HTTPError`).
+            ValueError: there is no URL. OSError: nobody answers.
         """
         url = url or job.more["callback_url"]
         if not url or not url.startswith(("http://", "https://")):
             raise ValueError("The task was made without callback_url, and none is given.")
-        body = json.dumps(self.callback(job)).encode()
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
-            return int(reply.status)
+        return self.post(url, {"Content-Type": "application/json"}, json.dumps(self.callback(job)).encode())
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
