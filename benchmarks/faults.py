@@ -2,7 +2,7 @@
 
 Each storm is one call, made once more with its key when it is over, on a clock that jumps; its server is a real socket. Each kill
 is `kill -9` of a process whose submit is on its way; another process takes the run up. A promise that was broken is printed with
-a line that makes it again, and the command exits with 1.
+a line that makes it again, and the command exits with 1. Ctrl-C (or SIGTERM) ends it with what was seen until then.
 
 Usage: python -m benchmarks.faults [--storms 975] [--kills 25] [--processes N] [PROVIDER ...]
        python -m benchmarks.faults --packages [PROVIDER ...]    the vendors' own packages at the same servers instead
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -96,15 +97,19 @@ def table(names: list[str], storms: int, kills: int, processes: int) -> list[str
         processes, context
     ) as pool:  # most of a storm is threads that wait for each other
         for name in names:
-            tally, cpu = Tally(), 0.0
+            tally, cpu, stopped = Tally(), 0.0, False
             runs = [pool.submit(one, name, "storm", seed) for seed in range(storms)]
             runs += [pool.submit(one, name, "kill", number) for number in range(kills)]
-            for done in as_completed(runs):
-                passed, seconds = done.result()
-                tally.add(passed)
-                cpu += seconds
-                if tally.runs % 100 == 0:
-                    print(f"{name}: {tally.runs} runs", file=sys.stderr, flush=True)
+            try:
+                for done in as_completed(runs):
+                    passed, seconds = done.result()
+                    tally.add(passed)
+                    cpu += seconds
+                    if tally.runs % 100 == 0:
+                        print(f"{name}: {tally.runs} runs", file=sys.stderr, flush=True)
+            except KeyboardInterrupt:  # what was seen until then is still true
+                stopped = True
+                pool.shutdown(wait=False, cancel_futures=True)
             print(
                 line(
                     name, tally.runs, tally.paid, tally.surplus, tally.lost, tally.found, tally.unknown, tally.taken, tally.free,
@@ -114,6 +119,8 @@ def table(names: list[str], storms: int, kills: int, processes: int) -> list[str
             ends = ", ".join(f"{how} {times}" for how, times in tally.ends.most_common())
             print(f"{name}: {ends}", file=sys.stderr, flush=True)
             broken += sorted(tally.broken)
+            if stopped:
+                break
     return broken
 
 
@@ -129,6 +136,8 @@ def main() -> None:
         "--packages", action="store_true", help="the vendors' own packages instead, installed for it"
     )
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background had them ignored
+        signal.signal(number, signal.default_int_handler)
     if asked.packages:
         faults_packages.table(line, asked.providers)
         return

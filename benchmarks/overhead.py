@@ -330,13 +330,16 @@ def main() -> None:
             for name, (_, row) in rows.items():
                 if name == "raw httpx" and number:
                     continue  # once: it takes minutes at a thousand, and its figure is far from the others
-                if name in WAYS:
-                    row.append(measured(name, url, asked.jobs))
-                    continue
                 try:
-                    row.append(peers.measured(peers.PEERS[name], url, asked.jobs))
+                    if name in WAYS:
+                        row.append(measured(name, url, asked.jobs))
+                    else:
+                        row.append(peers.measured(peers.PEERS[name], url, asked.jobs))
+                    print(f"round {number + 1}, {name}: {row[-1]}", file=sys.stderr, flush=True)
                 except (AssertionError, subprocess.SubprocessError) as error:
-                    print(f"{name}: {error}", file=sys.stderr)
+                    if name in WAYS:
+                        raise
+                    print(f"{name}: {error}", file=sys.stderr, flush=True)
             check.append(checks(min(asked.jobs, 100)))
     finally:
         server.kill()

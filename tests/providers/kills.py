@@ -20,8 +20,8 @@ from vidorch.testing.servers import Fault, ProtocolServer
 
 __all__ = ["kill"]
 
-SEEN = 60.0
-"""Seconds within which the submit of the process to kill has to arrive."""
+SEEN = 600.0
+"""Seconds within which the submit of the process to kill has to arrive: a machine may be very busy."""
 
 
 def kill(case: ProviderConformance, home: Path, *, taken: bool) -> Passed:
