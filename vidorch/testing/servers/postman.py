@@ -14,7 +14,7 @@ __all__ = ["Postman"]
 PAUSE = 0.2
 """Seconds between two looks at the jobs."""
 TRIES = 3
-"""Deliveries of one job, if nobody takes it. Vendors try longer: Replicate some minutes, fal two hours."""
+"""Deliveries of one job, if nobody takes it. Vendors try longer: fal ten times within two hours."""
 
 
 class Postman:
