@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vidorch.cli.books import find_one, reading
 from vidorch.errors import InvalidRequest
 from vidorch.result import Clip
 
@@ -28,6 +27,7 @@ def with_clip(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clip(word: str) -> Clip:
+    from vidorch.cli.books import find_one, reading  # loads the database
     from vidorch.engine.results import read_result
 
     with reading() as ledger:
