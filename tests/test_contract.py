@@ -157,6 +157,16 @@ class TestTheSmallestProvider:
         with pytest.raises(Unsupported, match="acme cannot renew"):
             asyncio.run(Acme().refresh(context(tmp_path), Accepted("a"), Output(0, "a.mp4")))
 
+    def test_lists_no_jobs(self, tmp_path: Path) -> None:
+        """A provider without a list says so."""
+        with pytest.raises(Unsupported, match="acme does not list its jobs"):
+            asyncio.run(Acme().list_jobs(context(tmp_path), 10))
+
+    def test_deletes_no_job(self, tmp_path: Path) -> None:
+        """A provider that keeps what it made says so."""
+        with pytest.raises(Unsupported, match="acme cannot delete a finished job"):
+            asyncio.run(Acme().delete_job(context(tmp_path), Accepted("a")))
+
     def test_sends_no_webhooks(self, tmp_path: Path) -> None:
         """A provider without webhooks says so."""
         with pytest.raises(Unsupported, match="acme sends no webhooks"):
@@ -166,7 +176,10 @@ class TestTheSmallestProvider:
 class TestTheContract:
     def test_its_calls(self) -> None:
         """The calls are promises to everybody who wrote a provider."""
-        expected = "aclose admit cancel check fetch find find_mode finds_credentials parse_webhook poll poll_many prepare refresh submit"
+        expected = (
+            "aclose admit cancel check delete_job fetch find find_mode finds_credentials list_jobs parse_webhook poll poll_many "
+            "prepare refresh submit"
+        )
         assert expected.split() == sorted(
             name for name, _ in inspect.getmembers(Provider, inspect.isfunction) if name[0] != "_"
         )
