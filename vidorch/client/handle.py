@@ -141,8 +141,10 @@ class AsyncRun:
             if (live := self._live) is not None:
                 try:
                     return await live.wait()
-                except (TimedOut, SubmissionUnknown):
-                    self._live = None  # whoever waits again has it looked for again
+                except VidorchError as error:
+                    is_open = isinstance(error, (TimedOut, SubmissionUnknown)) or await self._goes_on()
+                    if is_open and self._live is live:  # and not what another waiter had taken up meanwhile
+                        self._live = None  # whoever waits again has it looked for again
                     raise
                 finally:
                     if self._joined is not None and live.asked is self._asked:
@@ -156,6 +158,13 @@ class AsyncRun:
                 raise waits_for_submit(row)
             if self._live is None:
                 await self._client._clock.sleep(LOOK_EVERY)
+
+    async def _goes_on(self) -> bool:
+        """Whether something of it is still open, as far as the ledger can be asked."""
+        try:
+            return await self._is_at_work()
+        except (VidorchError, RuntimeError):  # closed or gone
+            return False
 
     async def _is_at_work(self) -> bool:
         return bool(await in_thread(lambda: self._ledger.open_jobs(run_id=self.id)))

@@ -25,7 +25,7 @@ from vidorch.engine.purchase import Purchase
 from vidorch.engine.rows import asked_hash, batch_row, job_row, models_of, run_row
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target, target_of
-from vidorch.errors import InvalidRequest, KeyConflict, OverBudget, VidorchError
+from vidorch.errors import InvalidRequest, KeyConflict, LedgerUnavailable, OverBudget, VidorchError
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
@@ -49,6 +49,8 @@ class Engine:
         self.live: dict[str, LiveRun] = {}
         self._stranded: dict[str, LiveRun] = {}
         """Runs that ended here while the ledger could not be written: it still takes us for their owner."""
+        self._doubtful: set[str] = set()
+        """Runs that could not be written, as it was said, and could not be looked for."""
         self._releasing = asyncio.Lock()
         self._can_write = False  # to the home folder, which is looked at once
         services.host.enter()
@@ -58,6 +60,7 @@ class Engine:
         """Renew the leases of this process. In real time whatever the clock: it tells others that we live."""
         while True:
             await asyncio.sleep(HEARTBEAT)
+            await self._release_doubtful()
             await self._release_stranded()
             if self.live:
                 self._ledger.renew(self._services.host.owner, self._services.clock.now() + LEASE)
@@ -130,7 +133,14 @@ class Engine:
             job_row(run_id, candidate, 0, purchase, asked.call.scope, services, now)
             for candidate, _, purchase in round_one
         ]
-        jobs = await written(self._ledger.record(row, job_rows, cap=cap, budgets=services.budgets, at=now))
+        try:
+            jobs = await written(
+                self._ledger.record(row, job_rows, cap=cap, budgets=services.budgets, at=now)
+            )
+        except LedgerUnavailable:
+            if (in_spite_of_it := await self._on_disk(run_id)) is None:
+                raise
+            jobs = in_spite_of_it
         bought = {
             job.id: (purchase, entry) for job, (_, entry, purchase) in zip(jobs, round_one, strict=True)
         }
@@ -139,6 +149,31 @@ class Engine:
                  "created_at": now, "mock": row["mock"]}  # fmt: skip
         self._carry(plain, jobs, (), asked, bought, target, refuge, cap)
         return run_id
+
+    async def _on_disk(self, run_id: str) -> list[Job] | None:
+        """The jobs of a run whose writing was said to have failed, where it is there all the same; None where it is not.
+
+        Ours, and driven by nobody, it would hold its reservation for as long as this process lives. Where the ledger cannot be
+        asked, it is asked again with the next renewal of leases, and given back.
+        """
+        try:
+            if await in_thread(self._ledger.run, run_id) is None:
+                return None
+            return await in_thread(lambda: self._ledger.jobs(run_id=run_id))
+        except VidorchError:
+            self._doubtful.add(run_id)
+            return None
+
+    async def _release_doubtful(self) -> None:
+        for run_id in list(self._doubtful):
+            with contextlib.suppress(VidorchError):
+                if await in_thread(self._ledger.run, run_id) is not None:
+                    jobs = await in_thread(lambda name: self._ledger.jobs(run_id=name), run_id)
+                    owner, now = self._services.host.owner, self._services.clock.now()
+                    await written(
+                        self._ledger.release(owner, now, job_ids=[job.id for job in jobs], run_ids=[run_id])
+                    )
+                self._doubtful.discard(run_id)
 
     def _carry(
         self, row: Mapping[str, Any], jobs: Sequence[Job], outputs: Sequence[Mapping[str, Any]], asked: Asked | None,

@@ -28,7 +28,7 @@ async def seek(
 
     Yields:
         The vendor's job that is ours: the caller claims it and stops, or goes on when somebody else was first.
-        Or the ids of those that could be, where they cannot be told apart.
+        Or the ids of those that could be, where they cannot be told apart; none where the vendor answered and named none.
     """
     offer = purchase.offer
     mode = provider.find_mode(offer)
@@ -43,8 +43,10 @@ async def seek(
         found: Sequence[FoundJob] = ()
         if purchase.calls_back and (named := services.ledger.delivered_id(job.id)):
             yield Accepted(named)
+        answered = False
         with contextlib.suppress(Exception):  # a search that fails says nothing
             found = await provider.find(context(), wanted) if mode != "none" else ()
+            answered = mode != "none"
         if mode == "exact" or any(one.exact for one in found):
             exact = [one for one in found if one.exact or mode == "exact"]
             if exact:
@@ -55,6 +57,8 @@ async def seek(
                 yield mine
             elif possible:
                 yield possible
+        if answered:
+            yield ()
         if services.clock.now() >= until:
             return
         await services.clock.sleep(max(offer.min_poll, LOOK_EVERY))

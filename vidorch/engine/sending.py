@@ -9,7 +9,7 @@ from typing import Any
 from vidorch.contract import Accepted, Rejected
 from vidorch.engine.answers import accepted_of
 from vidorch.engine.costing import quoted
-from vidorch.engine.errand import Errand, typed
+from vidorch.engine.errand import Errand, Overtaken, typed
 from vidorch.engine.hosts import LEASE
 from vidorch.engine.seeking import seek
 from vidorch.engine.shielding import unless_cancelled_first
@@ -131,9 +131,16 @@ class Sender:
                 Claimed
             ):  # another job of ours was found under this id first: this one's is still to be found
                 if errand.job.state == State.SENDING:
-                    said = "Its id at the vendor was claimed by an equal job of ours."
-                    await errand.move(State.UNKNOWN, error_text=said)
+                    self._note_id(accepted)
+                    said = f"Its id at the vendor, {accepted.remote_id}, was claimed by an equal job of ours."
+                    await errand.move(
+                        State.UNKNOWN, error_text=said, possible_ids=json.dumps([accepted.remote_id])
+                    )
                 return
+            except Overtaken as late:
+                if late.job.remote_id != accepted.remote_id:
+                    self._note_id(accepted)
+                raise
             except LedgerUnavailable as error:
                 if not left:
                     raise self._id_is_homeless(accepted, error) from error
@@ -141,6 +148,13 @@ class Sender:
                 delay *= 2
         errand.accepted = accepted
         errand.watch.lap("queue")
+
+    def _note_id(self, accepted: Accepted) -> None:
+        """Write down the vendor's id beside a job that cannot bear it: it is the only way to what was paid for."""
+        job, at = self._errand.job, self._errand.clock.now()
+        self._errand.ledger.note(
+            job.run_id, job.id, at, "accepted elsewhere", {"remote_id": accepted.remote_id}
+        )
 
     def _id_is_homeless(self, accepted: Accepted, error: LedgerUnavailable) -> LedgerUnavailable:
         job = self._errand.job
@@ -154,17 +168,24 @@ class Sender:
     async def find(self) -> bool:
         """Look for a submit whose answer was lost. True once it is accepted."""
         errand = self._errand
-        if errand.is_over_for_good():
-            await errand.lose("It was not found within the time that the vendor keeps results.")
-            return False
+        late, answered = errand.is_over_for_good(), not self._can_be_searched()
         async for found in seek(
             errand.job, errand.purchase, errand.services, errand.provider, errand.context
         ):
             if isinstance(found, tuple):
+                answered = True
+                if not found:
+                    continue
                 errand.ledger.touch(errand.job, errand.clock.now(), possible_ids=json.dumps(found))
                 errand.job = changed(errand.job, possible_ids=found)
                 continue
             await self._accept(found)
             if errand.job.state == State.ACCEPTED:
                 return True
+        if late and answered:  # a search that failed says nothing
+            await errand.lose("It was not found within the time that the vendor keeps results.")
         return False
+
+    def _can_be_searched(self) -> bool:
+        errand = self._errand
+        return errand.provider.find_mode(errand.purchase.offer) != "none"
