@@ -138,6 +138,7 @@ def without_files() -> Iterator[None]:
         "fps": "24",
         "duration": 5.0,
         "has_audio": 0,
+        "media_type": "video/mp4",
     }
     real = Porter._look, Porter._put, Target.workplace
 
