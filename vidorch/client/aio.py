@@ -28,9 +28,9 @@ from vidorch.errors import (
     shown,
 )
 from vidorch.estimating import Estimate
+from vidorch.experience import Past
 from vidorch.home import home_folder, ledger_path
 from vidorch.http import Http
-from vidorch.ledger.glance import finished_jobs
 from vidorch.offloop import awaited, in_thread
 from vidorch.planning import Plan
 from vidorch.registry import Registry
@@ -122,13 +122,21 @@ class AsyncClient(Weighing, Asking, Books):
         self._market = Market(
             catalog, registry=self._registry, credentials=given, clock=self._clock, world=world, endpoints=endpoints,
             inputs=AllowedInputs.of(local_inputs, config.input_urls if input_urls is None else input_urls), config=config,
-            stored=stored_keys if world is None else dict, finished=lambda: finished_jobs(self._ledger_path),
+            stored=stored_keys if world is None else dict, finished=self._finished_jobs,
         )  # fmt: skip
         self._ids = Ids(self._clock)
         self._credentials = given
         self._world = world
         if world is not None:
             world.made(self)
+
+    def _finished_jobs(self) -> Sequence[Past]:
+        """What the ledger knows of latencies, where it is there already: looking opens no database that is not."""
+        if not self._ledger_path.exists():
+            return ()
+        from vidorch.ledger.glance import finished_jobs
+
+        return finished_jobs(self._ledger_path)
 
     # -- making -----------------------------------------------------------------------------------------------------
 
