@@ -23,6 +23,7 @@ RELEASED = {
     "0003_quick_at_any_size": "9610349cb64f5914f591d0d90d44030950b3da150e33116213c0b36347601d2c",
     "0004_last_seen_working": "07a922a8538301bdf02434e164eb0b6838111e9726cf0f63e0eb07fd8e4096c9",
     "0005_fewer_pages": "6384a5bdbb3f21fecfe5d048c7ff5e1050ecbf3a60c94e2c01d75c047bc2ced2",
+    "0006_sent_in_a_minute": "cde3242acf566a0e875bef0bf490d124fa993180a0075b52eaa0b235e02992dc",
 }
 """SHA-256 of each released migration. A line is added with a new migration; none is ever changed."""
 

@@ -21,6 +21,7 @@ from vidorch.errors import LedgerUnavailable, ProviderFailed, VidorchError
 from vidorch.frozen import changed
 from vidorch.ledger.ledger import MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State, find_move
+from vidorch.ledger.slots import Account
 from vidorch.money import show_usd
 from vidorch.offloop import in_thread, written
 from vidorch.result import Job, Timings
@@ -229,6 +230,10 @@ class Errand:
         self._touched = now = self.clock.now()
         self.ledger.touch(self.job, now, poll_at=due)
 
+    def tell_stage(self, stage: str) -> None:
+        """Tell whoever wants to hear what it is waiting for."""
+        self._report(self.job, stage, self.fraction, None)
+
     def tell(self, found: Progress, due: float) -> None:
         """Note how far it is and when the next look is `due`, and tell whoever wants to hear."""
         if found.fraction is not None:  # vendors sometimes count backwards; people should not see that
@@ -250,16 +255,17 @@ class Errand:
 
     async def move(
         self, target: State, *, made: list[dict[str, Any]] | None = None, cost: Decimal | None = None,
-        note: dict[str, Any] | None = None, run_ends: Mapping[str, Any] | None = None, **changes: Any,
+        note: dict[str, Any] | None = None, run_ends: Mapping[str, Any] | None = None, room: Account | None = None,
+        **changes: Any,
     ) -> None:  # fmt: skip
         """Move the job by one step of the table, and wait for it to be on disk where the table says so.
 
         Args:
-            made, cost, note, run_ends: as in `Ledger.move`. changes: further columns of the job.
+            made, cost, note, run_ends, room: as in `Ledger.move`. changes: further columns of the job.
 
         Raises:
             Overtaken: somebody else drives it by now. Claimed: its id at the vendor belongs to another job.
-            LedgerUnavailable: it could not be written.
+            LedgerUnavailable: it could not be written. NoRoom: the limits of `room` leave none.
         """
         at = self.clock.now()
         step = find_move(self.job.state, target)
@@ -273,7 +279,9 @@ class Errand:
             self._riding.append(_Riding(future, target, at, changes))
             self.job = changed(self.job, state=target.value, version=self.job.version + 1, updated_at=at)
         else:
-            rest = {"changes": changes, "cost": cost, "made": made or (), "note": note, "run_ends": run_ends}
+            rest: dict[str, Any] = {
+                "changes": changes, "cost": cost, "made": made or (), "note": note, "run_ends": run_ends, "room": room,
+            }  # fmt: skip
             await self._move_and_wait(target, at, rest)
             self._on_disk, self._riding = self.job, []
         self._report(self.job, self.job.state, self.fraction, None)

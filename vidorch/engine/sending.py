@@ -11,12 +11,14 @@ from vidorch.engine.answers import accepted_of
 from vidorch.engine.costing import quoted
 from vidorch.engine.errand import Errand, Overtaken, typed
 from vidorch.engine.hosts import LEASE
+from vidorch.engine.lines import Line, Turn
 from vidorch.engine.seeking import seek
 from vidorch.engine.shielding import unless_cancelled_first
 from vidorch.errors import LedgerUnavailable, Refused
 from vidorch.frozen import changed
 from vidorch.ledger.ledger import Claimed
 from vidorch.ledger.moves import State
+from vidorch.ledger.slots import NoRoom
 from vidorch.money import to_micros
 from vidorch.polling import deadline_after
 
@@ -37,6 +39,7 @@ class Sender:
         self.retry_after: float | None = None
         self._errand = errand
         self._slots: asyncio.Semaphore | None = None
+        self._line: Line | None = None
 
     async def send(self) -> bool:
         """Send what was never sent. True when there is something to wait or to look for: it is accepted or unknown."""
@@ -57,24 +60,51 @@ class Sender:
         errand.watch.lap("upload")
         # Read now: between the vendor's answer and its id on disk there is to be nothing that can fail.
         await errand.learn_latency()
+        self._line = services.line(errand.job, purchase.offer)
+        if self._line is not None:
+            return await self._in_turn(self._line, prepared)
         slots = services.slots(services.endpoint(errand.job.endpoint, errand.job.provider))
         await slots.acquire()
         self._slots = slots
-        errand.watch.lap("wait")
         if errand.cancelled:
             await errand.end(State.CANCELLED, None)
             return False
         # From here until the vendor's id is on disk nobody may interrupt: a paid job without a written id is lost.
         return await unless_cancelled_first(self._submit(prepared))
 
+    async def _in_turn(self, line: Line, prepared: Any) -> bool:
+        """Send it as soon as the limits of its account leave room, counted over all processes."""
+        errand = self._errand
+        errand.tell_stage("waiting for a turn")
+        turn = await line.turn()
+        try:
+            while not errand.cancelled:
+                try:
+                    return await unless_cancelled_first(self._submit(prepared, line, turn))
+                except NoRoom as full:
+                    us = asyncio.current_task()
+                    if us is not None and us.cancelling():  # which the try kept to itself until it was over
+                        raise asyncio.CancelledError from None
+                    await turn.wait(full)
+        finally:
+            turn.give_back()
+        await errand.end(State.CANCELLED, None)
+        return False
+
     def free_slot(self) -> None:
         """Let the next in line go: the vendor works on this one no more."""
+        if self._line is not None:
+            self._line.somebody_ended()
         if self._slots is not None:
             self._slots.release()
             self._slots = None
 
-    async def _submit(self, prepared: Any) -> bool:
-        """Send it, once. True when it is accepted or unknown: there is something to look for."""
+    async def _submit(self, prepared: Any, line: Line | None = None, turn: Turn | None = None) -> bool:
+        """Send it, once. True when it is accepted or unknown: there is something to look for.
+
+        Raises:
+            NoRoom: the limits of its line's account leave none; nothing was sent and nothing is changed.
+        """
         errand = self._errand
         try:
             context = (
@@ -83,7 +113,11 @@ class Sender:
         except Exception as error:
             await errand.end(State.REJECTED, typed(errand.clean(error), errand.job.provider, sent=False))
             return False
-        await errand.move(State.SENDING, lease_until=errand.clock.now() + LEASE)
+        room = None if line is None else line.account
+        await errand.move(State.SENDING, lease_until=errand.clock.now() + LEASE, room=room)
+        if turn is not None:
+            turn.give_back()
+        errand.watch.lap("wait")
         try:
             async with asyncio.timeout(
                 SUBMIT_SECONDS

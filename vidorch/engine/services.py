@@ -12,10 +12,12 @@ from vidorch.clock import Ids
 from vidorch.contract import Clock, Context, Endpoint, Provider
 from vidorch.engine.bell import Bell
 from vidorch.engine.hosts import Host
+from vidorch.engine.lines import Line, account_of
 from vidorch.engine.purchase import Purchase
 from vidorch.http import Http
 from vidorch.latencies import Took
 from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.slots import Account
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
 from vidorch.polling import Experience, Schedule
@@ -68,6 +70,7 @@ class Services:
     budgets: Sequence[Budget] = ()
     mock: bool = False
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _lines: dict[Account, Line] = field(default_factory=dict)
     _known: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
     _reading: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
 
@@ -76,11 +79,21 @@ class Services:
         return self.endpoints.get(name) or Endpoint(name, provider)
 
     def slots(self, endpoint: Endpoint) -> asyncio.Semaphore:
-        """The waiting line of an endpoint: as many at once as its `concurrency` says."""
+        """Free work at an endpoint of this process: as much at once as its `concurrency` says."""
         line = self._slots.get(endpoint.name)
         if line is None:
             line = self._slots[endpoint.name] = asyncio.Semaphore(endpoint.concurrency or NO_LIMIT)
         return line
+
+    def line(self, job: Job, offer: Offer) -> Line | None:
+        """Where a job waits for its turn at an account that has limits; None where there are none, or it is free work in here."""
+        where = self.endpoint(job.endpoint, job.provider)
+        account = account_of(where, job.scope, keyed=bool(offer.variables))
+        if not account.limited or offer.price.rule == "free":
+            return None
+        if account not in self._lines:
+            self._lines[account] = Line(account, self.clock)
+        return self._lines[account]
 
     def context(self, job: Job, purchase: Purchase, folder: Path, *, like: Context | None = None) -> Context:
         """What one call to a provider may use; the secret is read at this moment.

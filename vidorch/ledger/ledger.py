@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vidorch.ledger.refusals import Claimed, IllegalMove, KeyTaken, MovedMeanwhi
 from vidorch.ledger.rows import column_values, job_of, job_with
 from vidorch.ledger.schema import events, jobs, outputs, runs
 from vidorch.ledger.session import Session
+from vidorch.ledger.slots import Account, NoRoom, wait_for_room
 from vidorch.ledger.store import BUSY_SECONDS, Store
 from vidorch.money import from_micros, to_micros
 from vidorch.result import Job
@@ -200,6 +202,7 @@ class Ledger(Reader, Owning, Mail):
         made: Sequence[Mapping[str, Any]] = (),
         note: Mapping[str, Any] | None = None,
         run_ends: Mapping[str, Any] | None = None,
+        room: Account | None = None,
     ) -> Future[Job]:
         """Move a job by one step of the table, if it is still where `job` says: a compare-and-swap on state and version.
 
@@ -209,6 +212,7 @@ class Ledger(Reader, Owning, Mail):
         Args:
             changes: further columns of the job, as plain values. cost: what it cost, in USD, when the target is an end.
             made: rows for `outputs`, written in the same transaction. note: goes into the event.
+            room: the account whose limits have to leave room for it.
             run_ends: the move ends its run too, in the same transaction, as finished with these columns, as `end_run` would.
 
         Returns:
@@ -218,6 +222,7 @@ class Ledger(Reader, Owning, Mail):
             IllegalMove: the step is not in the table, or not for this kind of job.
             MovedMeanwhile (in the future): the job is elsewhere by now.
             Claimed (in the future): the remote id in `changes` belongs to another job.
+            NoRoom (in the future): the limits of `room` leave none; nothing was changed.
         """
         step = find_move(job.state, target)
         if step is None:
@@ -238,6 +243,8 @@ class Ledger(Reader, Owning, Mail):
         where = {**values, "b_id": job.id, "b_state": job.state, "b_version": job.version}
 
         def work(db: Session) -> Job:
+            if room is not None and (wait := wait_for_room(db, room, at)) is not None:
+                raise NoRoom(None if wait == inf else wait)
             try:
                 changed = db.run(_MOVE, where)
             except db.integrity_error as error:

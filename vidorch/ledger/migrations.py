@@ -336,6 +336,10 @@ MIGRATIONS: tuple[Migration, ...] = (
             "DROP INDEX events_job",
         ),
     ),
+    Migration(
+        "0006_sent_in_a_minute",
+        ("CREATE INDEX jobs_sent ON jobs (sending_at) WHERE sending_at IS NOT NULL",),
+    ),
 )
 
 

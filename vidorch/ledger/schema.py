@@ -163,6 +163,7 @@ jobs = Table(
     # What changes while a job is under way is in as few indexes as can be: each is a page more for every commit.
     _partial("jobs_state", "state", "created_at", only="ended_at IS NOT NULL"),
     _partial("jobs_latency", "endpoint", "model", "task", "ended_at", only="ended_at IS NOT NULL"),
+    _partial("jobs_sent", "sending_at", only="sending_at IS NOT NULL"),
     _partial("jobs_open", "created_at", only="ended_at IS NULL"),
     _partial("jobs_owner", "owner", only="owner IS NOT NULL"),
 )
