@@ -180,9 +180,9 @@ class TestWaiting:
                 await client.submit("a", model="basic")
                 with pytest.raises(TimedOut):
                     await client.generate("b", model="basic", timeout=5)
-                return [job.state for job in await client.jobs()]
+                return sorted(job.state for job in await client.jobs())
 
-        assert ["uploading", "running"] == run(go())
+        assert ["running", "uploading"] == run(go())
         assert 1 == len(provider.sent)
 
     def test_can_be_cancelled(self, client_of: Make, provider: Counting) -> None:

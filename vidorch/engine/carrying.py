@@ -259,6 +259,10 @@ class LiveRun:
         """Write down one more submission for each of these candidates. None: it did not fit, and is passed over."""
         assert self._run.asked is not None
         services, now = self._services, self._clock.now()
+        offer = self._run.asked.entries[again.entry].offer
+        if (why := await services.doors.keeps_out(offer, self._run.row["scope"])) is not None:
+            self._pass_over(again.entry, why)
+            return None
         planned: list[tuple[Purchase, dict[str, Any]]] = []
         for first, count in chunks(candidates):
             candidate = first
@@ -310,6 +314,8 @@ class LiveRun:
         name = self._run.asked.entries[entry].offer.name
         if isinstance(why, OverBudget):
             self._run.notes.append(f"{name} was passed over: over {why.budget}.")
+        elif isinstance(why, ProviderFailed):
+            self._run.notes.append(f"{name} was passed over: {why.message}")
         self._run.errors.append(why)
 
     # -- one job --------------------------------------------------------------------------------------------------------
@@ -369,6 +375,7 @@ class LiveRun:
             self._retry_after[job.id] = driver.retry_after
             break
         self._run.jobs[job.id] = job
+        self._services.doors.saw(job)
         if job.state == State.SETTLED and not any(row["job_id"] == job.id for row in self._run.outputs):
             rows = await in_thread(self._ledger.outputs, self.id)  # somebody else brought them
             self._run.outputs += [row for row in rows if row["job_id"] == job.id]

@@ -88,6 +88,7 @@ class Engine:
 
         Raises:
             OverBudget, LedgerUnavailable, InvalidRequest, KeyConflict, LiveCallInTest: nothing was sent.
+            ProviderFailed: every offer is left alone for a while, since its last jobs have failed. Nothing was sent.
         """
         call = asked.call
         if call.key is not None and (row := await in_thread(self._ledger.run_by_key, call.scope, call.key)):
@@ -95,6 +96,10 @@ class Engine:
         cap = call.max_cost if cap is None else cap
         without: set[int] = set()
         notes: list[str] = []
+        shut = await self._shut(asked, notes)
+        if len(shut) == len(asked.entries):
+            raise next(iter(shut.values()))
+        without |= shut.keys()
         while True:
             try:
                 # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
@@ -110,6 +115,17 @@ class Engine:
                     raise _dearer(error, asked, place) from None
                 without.add(place)
                 notes.append(f"{asked.entries[place].offer.name} was passed over: over {error.budget}.")
+
+    async def _shut(self, asked: Asked, notes: list[str]) -> dict[int, VidorchError]:
+        """The places of the plan that are left alone now, because what was bought there of late has failed."""
+        shut: dict[int, VidorchError] = {}
+        for place, entry in enumerate(asked.entries):
+            why = await self._services.doors.keeps_out(entry.offer, asked.call.scope)
+            if why is None:
+                break  # what comes after it is looked at when its turn comes
+            shut[place] = why
+            notes.append(f"{entry.offer.name} was passed over: {why.message}")
+        return shut
 
     async def _begin(self, asked: Asked, cap: Decimal | None, without: set[int], notes: Sequence[str]) -> str:
         services, now = self._services, self._services.clock.now()

@@ -12,6 +12,7 @@ from vidorch.clock import Ids
 from vidorch.contract import Clock, Context, Endpoint, Provider
 from vidorch.engine.bell import Bell
 from vidorch.engine.hosts import Host
+from vidorch.engine.keeping import Doorkeeper
 from vidorch.engine.lines import Line, account_of
 from vidorch.engine.purchase import Purchase
 from vidorch.http import Http
@@ -69,10 +70,14 @@ class Services:
     bell: Bell
     budgets: Sequence[Budget] = ()
     mock: bool = False
+    doors: Doorkeeper = field(init=False)
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _lines: dict[Account, Line] = field(default_factory=dict)
     _known: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
     _reading: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.doors = Doorkeeper(self.ledger, self.clock)
 
     def endpoint(self, name: str, provider: str) -> Endpoint:
         """The endpoint of that name; one that nobody configured has its provider's defaults."""

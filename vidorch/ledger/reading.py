@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select
 
 from vidorch.budget import BudgetState
+from vidorch.doors import Try
 from vidorch.latencies import SEEN_LATE, Took
 from vidorch.ledger.accounts import states_of
 from vidorch.ledger.moves import ENDS, State
@@ -99,6 +100,16 @@ _SPEND = {
     for scoped in (False, True)
 }
 """By whether tags are asked for, and only one scope."""
+_TRIES = (
+    select(jobs.c.model, jobs.c.state, jobs.c.error, jobs.c.updated_at, jobs.c.created_at)
+    .where(
+        jobs.c.endpoint == bindparam("b_endpoint"),
+        jobs.c.scope == bindparam("b_scope"),
+        jobs.c.created_at > bindparam("b_since"),
+    )
+    .order_by(jobs.c.created_at.desc())
+    .limit(bindparam("b_limit"))
+)
 _ROOT = select(runs.c.id, runs.c.parent_id).where(runs.c.id == bindparam("b_id"))
 _SPENT = (
     select(
@@ -299,6 +310,11 @@ class Reader:
         values = {"b_since": since, "b_until": until} | ({} if scope is None else {"b_scope": scope})
         query = _SPEND[tags, scope is not None]
         return self._store.read(lambda db: [_spend_job(row) for row in db.tuples(query, values)])
+
+    def tries(self, endpoint: str, scope: str, *, since: float, limit: int) -> list[Try]:
+        """How the jobs that a scope had at an endpoint of late have gone, newest first."""
+        values = {"b_endpoint": endpoint, "b_scope": scope, "b_since": since, "b_limit": limit}
+        return self._store.read(lambda db: [Try(*row) for row in db.tuples(_TRIES, values)])
 
     def spent(self, run_id: str) -> Spent:
         """What the outermost run of this one has used of its cap, together with everything below it."""
