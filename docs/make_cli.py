@@ -34,7 +34,8 @@ This page is made by `python docs/make_cli.py`.
 
 EXITS = {
     Exit.OK: "done",
-    Exit.FAILED: "it failed or was refused, and stderr says whether that was charged; `doctor`: something is broken",
+    Exit.FAILED: "it failed or was refused, and stderr says whether that was charged; `doctor`: something is broken; "
+    "`models --check`: something needs a look",
     Exit.USAGE: "an option, the request or the catalog is wrong; nothing was spent",
     Exit.NOT_CONFIRMED: "it costs money or cannot be taken back, and nobody said yes; nothing was done",
     Exit.OVER_BUDGET: "more than `--max-cost`, a budget, or the default cap of 5 USD allows; nothing was sent",
@@ -51,6 +52,10 @@ EXITS = {
 }
 
 NOTES = {
+    "vidorch models list": """
+`list` may be left out: `vidorch models --audio --under 0.10`, `vidorch models gen4.5`. In `--json`, `compared` is the cheapest
+way to buy a clip that passes, and what a second of it comes to (`rate`, in USD).
+""",
     "vidorch generate": """
 **Ctrl-C.** The first one ends the waiting alone: a job that is at a vendor goes on there, nothing is lost, and stderr
 says how to get it back (`vidorch jobs resume RUN`). While a submit is on its way it waits until its id is on disk; what

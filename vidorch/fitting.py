@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -112,8 +112,8 @@ def _duration(request: Request, legal: Durations, made: Fitted, *, narrowed: str
         if asked is not None:
             _either_way(request, made, f"duration {_plain(asked)} s", "takes the length of its input")
         return None
-    nearest = _nearest(legal, _USUAL_SECONDS if asked is None else asked)
-    if asked is None or nearest == asked:
+    nearest = legal.nearest(_USUAL_SECONDS if asked is None else asked)
+    if asked is None or nearest == asked or nearest is None:
         return nearest
     what, makes = (
         f"duration {_plain(asked)} s",
@@ -134,28 +134,11 @@ def _duration(request: Request, legal: Durations, made: Fitted, *, narrowed: str
     return nearest
 
 
-def _nearest(legal: Durations, target: Decimal) -> Decimal:
-    if legal.choices:
-        return min(legal.choices, key=lambda choice: (abs(choice - target), -choice))
-    below = _on_grid(legal, target, ROUND_FLOOR)
-    above = _on_grid(legal, target, ROUND_CEILING)
-    return above if abs(above - target) <= abs(below - target) else below
-
-
 def _next_longer(legal: Durations, asked: Decimal) -> Decimal | None:
     if legal.choices:
         return next((choice for choice in legal.choices if choice >= asked), None)
-    longer = _on_grid(legal, asked, ROUND_CEILING)
-    return longer if longer >= asked else None
-
-
-def _on_grid(legal: Durations, target: Decimal, rounding: str) -> Decimal:
-    """The step next to `target`, kept between least and most."""
-    assert legal.least is not None
-    assert legal.most is not None
-    steps = ((target - legal.least) / legal.step).to_integral_value(rounding)
-    last = ((legal.most - legal.least) / legal.step).to_integral_value(ROUND_FLOOR)
-    return legal.least + max(Decimal(0), min(steps, last)) * legal.step
+    longer = legal.on_grid(asked, ROUND_CEILING)
+    return longer if longer is not None and longer >= asked else None
 
 
 def _lengths(legal: Durations) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -42,6 +42,23 @@ class Durations:
     least: Decimal | None = None
     most: Decimal | None = None
     step: Decimal = Decimal(1)
+
+    def nearest(self, target: Decimal) -> Decimal | None:
+        """The legal length nearest to `target`, the longer of two that are equally near; None where the input decides."""
+        if self.choices:
+            return min(self.choices, key=lambda choice: (abs(choice - target), -choice))
+        below, above = self.on_grid(target, ROUND_FLOOR), self.on_grid(target, ROUND_CEILING)
+        if below is None or above is None:
+            return None
+        return above if abs(above - target) <= abs(below - target) else below
+
+    def on_grid(self, target: Decimal, rounding: str) -> Decimal | None:
+        """The step next to `target`, kept between least and most; None where there are no steps."""
+        if self.least is None or self.most is None:
+            return None
+        steps = ((target - self.least) / self.step).to_integral_value(rounding)
+        last = ((self.most - self.least) / self.step).to_integral_value(ROUND_FLOOR)
+        return self.least + max(Decimal(0), min(steps, last)) * self.step
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow, Route
 from vidorch.request import RESOLUTIONS, Request
 
-__all__ = ["FREE", "Priced", "Range", "is_sold", "price_of", "rate_of", "resolution_of"]
+__all__ = ["FREE", "Priced", "Range", "is_sold", "price_at", "price_of", "rate_of", "resolution_of"]
 
 N = TypeVar("N", Decimal, float)
 
@@ -72,11 +72,20 @@ def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Dec
         input_seconds: length of the source clip or sound, for prices that count it and clips that last as long.
     """
     seconds = None if request.duration is None else _exactly(request.duration)
+    return price_at(offer, _facts(request, route, seconds), input_seconds=input_seconds)
+
+
+def price_at(offer: Offer, facts: Mapping[str, Any], *, input_seconds: Decimal | None = None) -> Priced:
+    """Price one clip of which everything is known that a price can depend on.
+
+    Args:
+        facts: by the names in `vidorch.catalog.offers.CONDITIONS`; `duration` in seconds, None for a clip as long as its source.
+    """
+    seconds: Decimal | None = facts["duration"]
     if offer.price.rule == "free":
         return Priced(FREE, billed_seconds=seconds or Decimal(0))
     if offer.price.rule == "unpriced":
         return _unpriced(offer.price.note or "no bounded price is known")
-    facts = _facts(request, route, seconds)
     row = _row(offer, facts)
     if row is None:
         said = ", ".join(

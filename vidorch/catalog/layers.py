@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidorch.catalog.offers import merge, read_offer
 from vidorch.errors import CatalogError
@@ -16,6 +17,10 @@ from vidorch.home import config_folder
 from vidorch.offer import Offer
 from vidorch.request import nearest_name
 from vidorch.tables import Source, Table, parse
+
+if TYPE_CHECKING:
+    from vidorch.catalog.checking import Finding
+    from vidorch.catalog.filtering import Match
 
 __all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped"]
 
@@ -58,6 +63,39 @@ class Catalog:
     def names(self) -> tuple[str, ...]:
         """Whatever `model=` may be: models, then offers."""
         return (*self.models, *self._by_name)
+
+    def filter(
+        self, *, task: str | None = None, audio: bool | None = None, resolution: str | None = None,
+        under: Decimal | str | int | None = None, live_on: date | str | None = None, family: str | None = None,
+        endpoint: str | None = None, ready: Callable[[Offer], bool] | None = None,
+    ) -> tuple[Match, ...]:  # fmt: skip
+        """Offers that do all of this at once, in the order of the catalog, each with its cheapest way to do it.
+
+        `task`, `audio`, `resolution` and `under` hold for one and the same way of buying: a model that makes 1080p only
+        silently does not pass `audio=True, resolution="1080p"`, nor does one whose 1080p with sound has no price.
+
+        Args:
+            task: such as `"image-to-video"`. audio: with sound, or silent. resolution: such as `"1080p"`.
+            under: USD per second of output that it has to cost less than. Compared is a clip of 5 s, or of the legal length
+                nearest to it, without reference images where the task needs none: all that it costs, divided by its seconds.
+            live_on: a day on which it is not retired, as far as anybody says.
+            ready: says of an offer whether it can be used here.
+
+        Raises:
+            InvalidRequest: a value that cannot be used, with the nearest right one.
+        """
+        from vidorch.catalog.filtering import matching
+
+        return matching(
+            self, task=task, audio=audio, resolution=resolution, under=under, live_on=live_on, family=family, endpoint=endpoint,
+            ready=ready,
+        )  # fmt: skip
+
+    def check(self, today: date) -> tuple[Finding, ...]:
+        """Old and unconfirmed prices, and models that have ended or will within 30 days. See `vidorch.catalog.checking`."""
+        from vidorch.catalog.checking import check
+
+        return check(self.offers, today)
 
     @property
     def as_of(self) -> date | None:

@@ -12,6 +12,7 @@ import typer
 
 from vidorch.cli.exits import Exit, exit_of
 from vidorch.cli.groups import budget, jobs
+from vidorch.cli.market import models
 from vidorch.cli.options import (
     AspectRatio,
     Audio,
@@ -54,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
 app.add_typer(budget, name="budget")
 
@@ -217,19 +219,6 @@ def estimate(
         max_cost=max_cost,
     )  # fmt: skip
     command(prompt, with_clip(options), compare=compare, as_document=json_)
-
-
-@app.command()
-def models(
-    name: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Show one model in full.")] = None,
-    task: Task = None,
-    all_: Annotated[bool, typer.Option("--all", help="Retired models, too.")] = False,
-    json_: Json = False,
-) -> None:
-    """List the catalog: what each model can do, what it costs, and whether it can be used here."""
-    from vidorch.cli.models import models as command
-
-    command(name, task=task, everything=all_, as_document=json_)
 
 
 @app.command()

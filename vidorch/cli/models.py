@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from vidorch.catalog import Catalog
+from vidorch.catalog.checking import words_of
+from vidorch.catalog.filtering import Match, Way
 from vidorch.cli.here import catalog_here, key_here, login_here
 from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
@@ -14,46 +17,75 @@ from vidorch.home import home_folder
 from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow
 from vidorch.registry import Registry
-from vidorch.request import TASKS, nearest_name
+from vidorch.request import nearest_name
 from vidorch.routing import ANY, is_uncatalogued, uncatalogued
 
-__all__ = ["models"]
+__all__ = ["Wanted", "models", "wanted_of"]
 
 
-def models(name: str | None, *, task: str | None, everything: bool, as_document: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the offers have to do, as `Catalog.filter` takes it; `ready`: whether they have to be usable here."""
+
+    task: str | None = None
+    audio: bool | None = None
+    resolution: str | None = None
+    under: str | None = None
+    live_on: str | None = None
+    family: str | None = None
+    endpoint: str | None = None
+    ready: bool = False
+
+    @property
+    def of_ways(self) -> bool:
+        """Whether anything is said about how a clip is bought."""
+        return any(one is not None for one in (self.task, self.audio, self.resolution, self.under))
+
+
+def wanted_of(catalog: Catalog, name: str | None, wanted: Wanted) -> tuple[Match, ...]:
+    """The offers that pass, of all models or of one. What stands for whatever is not listed is no model.
+
+    Raises:
+        InvalidRequest: there is no such model, or an option cannot be used.
+    """
+    installed = Registry().names()
+    found = catalog.filter(
+        task=wanted.task, audio=wanted.audio, resolution=wanted.resolution, under=wanted.under, live_on=wanted.live_on,
+        family=wanted.family, endpoint=wanted.endpoint,
+        ready=(lambda offer: _state(offer, installed) == "ready") if wanted.ready else None,
+    )  # fmt: skip
+    if not name:
+        return tuple(match for match in found if match.offer.model != ANY)
+    matches = {match.offer.name: match for match in found}
+    named = _named(catalog, name)
+    if is_uncatalogued(named[0]):
+        return tuple(Match(offer, None) for offer in named)
+    return tuple(matches[offer.name] for offer in named if offer.name in matches)
+
+
+def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: bool) -> None:
     """Print the offers that pass the filters, or one model in full."""
     home_folder()  # nothing here needs it, but whoever tries vidorch out with this command is to hear that no other will work
     catalog = catalog_here()
-    if task is not None and task not in TASKS:
-        nearest = nearest_name(task, TASKS)
-        meant = f" Did you mean {nearest}?" if nearest else ""
-        raise InvalidRequest(
-            f"There is no task {task!r}.{meant} Allowed are: {', '.join(TASKS)}.",
-            field="task",
-            value=task,
-            allowed=", ".join(TASKS),
-        )
-    offers = _named(catalog, name) if name else catalog.offers
+    matches = wanted_of(catalog, name, wanted)
     today = datetime.now(UTC).date()
     if not everything and not name:
-        offers = tuple(offer for offer in offers if not offer.lifecycle.dead_on(today))
-    if task is not None:
-        offers = tuple(offer for offer in offers if task in offer.routes)
+        matches = tuple(match for match in matches if not match.offer.lifecycle.dead_on(today))
+    offers = tuple(match.offer for match in matches)
     unlisted = [f"{offer.endpoint}:owner/name" for offer in catalog.offers if offer.model == ANY]
-    if not name:  # they stand for whatever is not listed, and are no models
-        offers = tuple(offer for offer in offers if offer.model != ANY)
     installed = Registry().names()
     if as_document:
         as_json(
             {
                 "as_of": str(catalog.as_of),
-                "offers": [_document(offer, installed) for offer in offers],
+                "offers": [_document(match, installed) for match in matches],
                 "unlisted": unlisted,
                 "warnings": list(catalog.warnings),
             }
         )
         return
     out = console()
+    columns = ["!offer", "seconds", "resolutions", "sound", ">price", "here"]
     rows = [
         [
             offer.name,
@@ -65,7 +97,14 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
         ]
         for offer in offers
     ]
-    out.print(table_of("", ["!offer", "seconds", "resolutions", "sound", ">price", "here"], rows))
+    if wanted.of_ways:
+        columns.insert(5, ">compared")
+        for row, match in zip(rows, matches, strict=True):
+            row.insert(5, _rate(match.way))
+    if rows:
+        out.print(table_of("", columns, rows))
+    else:
+        out.print("No model does all of that. With --all, retired ones are looked at, too.", markup=False)
     if name:
         for offer in offers:
             if is_uncatalogued(offer):
@@ -75,7 +114,7 @@ def models(name: str | None, *, task: str | None, everything: bool, as_document:
                     markup=False,
                 )  # fmt: skip
             _in_full(out, offer)
-    elif unlisted:
+    elif unlisted and not wanted.of_ways:
         out.print(
             f"What is not listed is called by its vendor's own id, with a --max-cost: {', '.join(unlisted)}",
             markup=False,
@@ -124,10 +163,7 @@ def _in_full(out: Any, offer: Offer) -> None:
     sure = "" if life.confirmed else " (not confirmed at first hand)"
     say(f"  life: {life.state}{until}{sure}" + (f"; {life.source}" if life.source else ""))
     for row in offer.price.rows:
-        when = (
-            ", ".join(f"{key} {' or '.join(map(_word, values))}" for key, values in row.when.items())
-            or "always"
-        )
+        when = words_of(row.when) or "always"
         sure = "" if row.confirmed else ", not confirmed"
         say(f"  price: {when}: {_unit(offer, row)} (read {row.as_of}{sure}; {row.source})")
     say(f"  billed when it gives no clip: failed {offer.billing.failed}, input refused {offer.billing.refused_input}, "
@@ -136,10 +172,6 @@ def _in_full(out: Any, offer: Offer) -> None:
         say(f"  licence: {offer.licence}")
     for note in offer.notes:
         say(f"  {note}")
-
-
-def _word(value: Any) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _unit(offer: Offer, row: PriceRow) -> str:
@@ -158,6 +190,10 @@ def _price(offer: Offer) -> str:
         return "see in full" if offer.price.rows else "not known"
     low, high = min(rates), max(rates)
     return f"{_usd(low)}/s" if low == high else f"{_usd(low)}-{_usd(high).removeprefix('$')}/s"
+
+
+def _rate(way: Way | None) -> str:
+    return "not known" if way is None or way.rate is None else f"{_usd(way.rate)}/s" if way.rate else "free"
 
 
 def _usd(amount: Decimal) -> str:
@@ -199,7 +235,8 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
     return f"needs {' or '.join(offer.variables)}"
 
 
-def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:
+def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
+    offer = match.offer
     return {
         "name": offer.name,
         "model": offer.model,
@@ -228,5 +265,6 @@ def _document(offer: Offer, installed: frozenset[str]) -> dict[str, Any]:
             "state": offer.lifecycle.state, "retires": offer.lifecycle.retires and str(offer.lifecycle.retires),
             "confirmed": offer.lifecycle.confirmed, "source": offer.lifecycle.source,
         },
+        "compared": None if match.way is None else match.way.to_dict(),
         "here": _state(offer, installed),
     }  # fmt: skip
