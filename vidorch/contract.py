@@ -49,6 +49,7 @@ __all__ = [
     "Provider",
     "Rejected",
     "RemoteJob",
+    "UnitPrice",
 ]
 
 
@@ -316,6 +317,19 @@ class RemoteJob:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """What a vendor itself says that one of what it counts costs this account.
+
+    Attributes:
+        amount: in `currency`. unit: the vendor's word, such as "seconds".
+    """
+
+    amount: Decimal
+    unit: str
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Answer of a check that costs nothing."""
 
@@ -431,6 +445,10 @@ class Provider(abc.ABC):
             InvalidRequest: it is still at work there.
         """
         raise Unsupported(f"{self.name} cannot delete a finished job.", provider=self.name)
+
+    async def unit_prices(self, context: Context, paths: Sequence[str]) -> Mapping[str, UnitPrice]:
+        """What the vendor's API of prices says of these paths of routes, at no cost; what it does not know is left out."""
+        raise Unsupported(f"{self.name} has no API of prices.", provider=self.name)
 
     async def check(self, context: Context) -> Health:
         """See whether the endpoint answers and takes the credential, at no cost."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from vidorch.contract import (
     Polled,
     Prepared,
     Progress,
+    UnitPrice,
 )
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch.hosted import Hosted, Said, is_public
@@ -57,6 +58,8 @@ _PART = 10 * 1024 * 1024
 """Bytes of one part of a large upload; what is larger than ten of them goes up in parts."""
 _KEEP_INPUTS = 86_400
 """Seconds after which fal deletes an input that was uploaded for a job."""
+_PRICED_AT_ONCE = 50
+"""Endpoints in one question for prices (fal.ai/docs/platform-apis/v1/models/pricing)."""
 _OWN_HOSTS = ("fal.run", "fal.ai", "fal.media")
 
 
@@ -309,6 +312,27 @@ class Fal(Hosted):
             return Health(False, str(error))
         return Health(True, "fal answers and takes the key.")
 
+    async def unit_prices(self, context: Context, paths: Sequence[str]) -> dict[str, UnitPrice]:
+        """One price for each endpoint, with the account's discounts. A call that names one that fal does not know is a 404."""
+        found: dict[str, UnitPrice] = {}
+        waiting = [list(paths[at : at + _PRICED_AT_ONCE]) for at in range(0, len(paths), _PRICED_AT_ONCE)]
+        while waiting:
+            asked = waiting.pop(0)
+            query, cursor = "&".join(f"endpoint_id={quote(path, safe='')}" for path in asked), ""
+            for _ in range(_PRICED_AT_ONCE):  # a page has one at least
+                url = f"{self.platform(context, 'api.fal.ai')}/v1/models/pricing?{query}{cursor}"
+                reply = await self.ask(context, "GET", url, well=(404,))
+                if reply.status == 404:
+                    half = len(asked) // 2
+                    waiting += [asked[:half], asked[half:]] if half else []
+                    break
+                prices, after = _prices_in(reply)
+                found |= prices
+                if after is None:
+                    break
+                cursor = f"&cursor={quote(after, safe='')}"
+        return {path: found[path] for path in paths if path in found}
+
     async def parse_webhook(
         self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
     ) -> Delivery:
@@ -447,3 +471,28 @@ def _piece(content: Path | bytes, start: int) -> bytes:
     with content.open("rb") as file:
         file.seek(start)
         return file.read(_PART)
+
+
+def _prices_in(reply: Reply) -> tuple[dict[str, UnitPrice], str | None]:
+    """A page of prices, and where the next one begins. Numbers are as they were written, which a float is not."""
+    reply.json()  # says in its own words what is no JSON
+    try:
+        body = json.loads(reply.body, parse_float=Decimal)
+        prices = {
+            str(one["endpoint_id"]): UnitPrice(
+                _amount(one["unit_price"]), str(one["unit"]), str(one["currency"])
+            )
+            for one in body["prices"]
+        }
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        raise ProviderFailed(
+            "fal answered the question for prices with something else.", charged=False, provider="fal"
+        ) from None
+    after = body.get("next_cursor") if body.get("has_more", True) else None
+    return prices, str(after) if after else None
+
+
+def _amount(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 <= value < 10**6:
+        raise ValueError(value)
+    return Decimal(value)

@@ -446,6 +446,17 @@ class TestThePlatform:
             (price["unit_price"], price["unit"]) for price in said["prices"]
         ]  # fmt: skip
 
+    def test_prices_in_pages(self, server: Fal) -> None:
+        """A page says where the next one begins."""
+        server.prices_per_page = 1
+        path = f"v1/models/pricing?endpoint_id={T2V}&endpoint_id=fal-ai/veo3.1"
+        first = ask(server, "GET", path).json()
+        last = ask(server, "GET", f"{path}&cursor={first['next_cursor']}").json()
+        assert [True, False] == [first["has_more"], last["has_more"]]
+        assert [T2V, "fal-ai/veo3.1"] == [
+            one["endpoint_id"] for page in (first, last) for one in page["prices"]
+        ]
+
     def test_a_price_that_nobody_knows(self, server: Fal) -> None:
         """Is not found."""
         assert 404 == ask(server, "GET", "v1/models/pricing?endpoint_id=some/model").status

@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidorch.catalog.layers import Catalog, default_user_file, load, shipped
+    from vidorch.catalog.layers import Catalog, default_user_file, load, shipped, with_newer_prices
 
-__all__ = ["Catalog", "default_user_file", "load", "shipped"]
+__all__ = ["Catalog", "default_user_file", "load", "shipped", "with_newer_prices"]
 
 
 def __getattr__(name: str) -> Any:

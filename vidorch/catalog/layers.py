@@ -1,4 +1,4 @@
-"""The catalog as a whole: shipped files below the user's file, below `VIDORCH_CATALOG`, below an argument."""
+"""The catalog as a whole: shipped files below newer prices, below the user's file, below `VIDORCH_CATALOG`, below an argument."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidorch.catalog.offers import merge, read_offer
+from vidorch.catalog.prices import default_prices_file, lay
+from vidorch.catalog.prices import read as read_prices
 from vidorch.errors import CatalogError
 from vidorch.home import config_folder
 from vidorch.offer import Offer
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from vidorch.catalog.checking import Finding
     from vidorch.catalog.filtering import Match
 
-__all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped"]
+__all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped", "with_newer_prices"]
 
 VARIABLE = "VIDORCH_CATALOG"
 FORMAT = 1
@@ -113,6 +115,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     user_file: str | os.PathLike[str] | None = None,
     configured: str | None = None,
+    prices_file: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """The catalog with all its layers.
 
@@ -121,13 +124,16 @@ def load(
         environ: where `VIDORCH_CATALOG` is looked up; it names a file that has to exist.
         user_file: the user's layer; default `default_user_file()`. It may be absent.
         configured: the file that the configuration names, above the user's and below `VIDORCH_CATALOG`.
+        prices_file: newer prices that were taken in, below the user's layer; default `default_prices_file()`. It may be absent.
 
     Raises:
         CatalogError: a file is missing, unreadable or wrong: file, line, field.
     """
     if isinstance(argument, Catalog):
         return argument
-    pile = _Pile(dict(_shipped().offers), dict(_shipped().raw))
+    below = with_newer_prices(prices_file)
+    pile = _Pile({offer.name: offer for offer in below.offers}, dict(_shipped().raw))
+    pile.warnings += below.warnings
     own = Path(user_file) if user_file is not None else default_user_file()
     if own.is_file():
         pile.add(_read(own), f"user file {own}")
@@ -145,6 +151,17 @@ def load(
 def shipped() -> Catalog:
     """The files of this version alone, without anybody's layer."""
     return Catalog(tuple(_shipped().offers.values()))
+
+
+def with_newer_prices(prices_file: str | os.PathLike[str] | None = None) -> Catalog:
+    """The files of this version and the prices that were taken in since, without anybody's own layer.
+
+    Raises:
+        CatalogError: the file of newer prices is wrong: file, line, field.
+    """
+    path = Path(prices_file) if prices_file is not None else default_prices_file()
+    offers, warnings = lay(_shipped().offers, read_prices(path) if path.is_file() else ())
+    return Catalog(tuple(offers.values()), warnings)
 
 
 def default_user_file() -> Path:

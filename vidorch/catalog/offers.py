@@ -25,7 +25,7 @@ from vidorch.offer import (
 from vidorch.request import RESOLUTIONS, TASKS, Request
 from vidorch.tables import REQUIRED, Table
 
-__all__ = ["CONDITIONS", "CONTEXT_FIELDS", "merge", "read_offer"]
+__all__ = ["CONDITIONS", "CONTEXT_FIELDS", "merge", "read_offer", "read_row"]
 
 CONDITIONS: tuple[str, ...] = ("resolution", "audio", "task", "references", "duration")
 """What a price row may depend on, in `when`."""
@@ -227,7 +227,7 @@ def _price(table: Table, as_of: date) -> Price:
     rule = table.one_of("rule", ("free", "table", "unpriced"), "table")
     source = table.text("source", REQUIRED if rule == "table" and not _each_row_has(table, "source") else "")
     day: date = table.day("as_of", as_of)
-    rows = tuple(_row(row, source, day) for row in table.tables("row"))
+    rows = tuple(read_row(row, source, day) for row in table.tables("row"))
     if rule == "table" and not rows:
         raise table.error(
             "row", "is missing. A table of prices has at least one row; without one the rule is 'unpriced'."
@@ -269,7 +269,8 @@ def _each_row_has(table: Table, key: str) -> bool:
     )
 
 
-def _row(table: Table, source: str, as_of: date) -> PriceRow:
+def read_row(table: Table, source: str, as_of: date) -> PriceRow:
+    """One row of a price; `source` and `as_of` hold where it has none of its own."""
     row = PriceRow(
         when=_when(table.table("when")),
         fixed=table.number("fixed", 0),

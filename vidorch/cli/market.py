@@ -79,3 +79,30 @@ def models_list(
         command_of_check(name, wanted, as_document=json_)
     else:
         command(name, wanted, everything=all_, as_document=json_)
+
+
+@models.command("update")
+def models_update(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A file or https URL in the format of LiteLLM's model_prices_and_context_window.json; or fal, which is asked "
+            "with your key.",
+        ),
+    ],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="DAY",
+            help="The day that its prices are of. Default: of a file the day it was last changed, else today.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before writing.")] = False,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Take in newer prices, after showing what would change and what would not."""
+    from vidorch.cli.updating import update
+
+    update(source, as_of=as_of, yes=yes, as_document=json_)

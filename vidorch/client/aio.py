@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vidorch.budget import Budget
 from vidorch.call import Call, Options
 from vidorch.client.allowing import AllowedInputs
-from vidorch.client.asking import Asking
 from vidorch.client.books import Books
 from vidorch.client.configured import configuration
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials, Market, credentials_of, own_hosts
+from vidorch.client.pricing import Pricing
 from vidorch.client.weighing import Weighing
 from vidorch.clock import Ids, RealClock
 from vidorch.config import EndpointSettings
@@ -48,7 +48,7 @@ AT_ONCE = 256
 """Lines of a batch that are under way at the same time."""
 
 
-class AsyncClient(Weighing, Asking, Books):
+class AsyncClient(Weighing, Pricing, Books):
     """Makes video from prompts. Opens nothing until it is used.
 
     Args:

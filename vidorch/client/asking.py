@@ -15,7 +15,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.offloop import in_thread
 from vidorch.result import Job, Received
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "told"]
 
 T = TypeVar("T")
 DELETABLE = frozenset({State.SETTLED, State.REFUSED, State.FAILED, State.CANCELLED})
@@ -37,7 +37,7 @@ class Asking(Opening):
         where = self._where(endpoint)
         provider = self._registry.get(where.provider)
         context = self._asks(where, scope, "check")
-        health = await _told(provider, context, provider.check(context))
+        health = await told(provider, context, provider.check(context))
         secret = context.secret
         return replace(health, detail=masked(health.detail, secret) if secret else health.detail)
 
@@ -59,7 +59,7 @@ class Asking(Opening):
         where = self._where(endpoint)
         provider = self._able(where.provider, "list_jobs", "does not list its jobs")
         context = self._asks(where, scope, "list")
-        found = await _told(provider, context, provider.list_jobs(context, limit))
+        found = await told(provider, context, provider.list_jobs(context, limit))
         await self._open(free=False)
         ledger = self._opened_ledger()
         ours = await in_thread(ledger.owners, where.name, where.account, [one.id for one in found])
@@ -86,7 +86,7 @@ class Asking(Opening):
         provider = self._able(job.provider, "delete_job", "cannot delete a job")
         context = self._asks(where, job.scope, job.id)
         accepted = Accepted(job.remote_id, job.quote, dict(job.details))
-        there = await _told(provider, context, provider.delete_job(context, accepted))
+        there = await told(provider, context, provider.delete_job(context, accepted))
         ledger.note(
             job.run_id, job.id, self._clock.now(), "deleted", {"remote_id": job.remote_id, "was_there": there}
         )
@@ -162,7 +162,7 @@ class Asking(Opening):
         return await engine.receive(where, scope, delivery, hashlib.sha256(content).hexdigest())
 
 
-async def _told(provider: Provider, context: Context, call: Awaitable[T]) -> T:
+async def told(provider: Provider, context: Context, call: Awaitable[T]) -> T:
     """What a call that buys nothing gives.
 
     Raises:

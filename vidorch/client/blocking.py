@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -32,6 +32,7 @@ from vidorch.spend import By, Spend
 if TYPE_CHECKING:
     import httpx
 
+    from vidorch.catalog.updating import PriceUpdate
     from vidorch.ledger.ledger import Pruned
 
 __all__ = ["Client", "Run"]
@@ -152,6 +153,13 @@ class Client:
         """See `AsyncClient.check`."""
         inner = self._ready()
         return self._portal.call(inner.check, endpoint, scope=scope)
+
+    def newer_prices(
+        self, source: str | os.PathLike[str], *, as_of: date | str | None = None, scope: str = "default"
+    ) -> PriceUpdate:
+        """See `AsyncClient.newer_prices`."""
+        inner = self._ready()
+        return self._portal.call(inner.newer_prices, source, as_of=as_of, scope=scope)
 
     def remote(self, endpoint: str, *, scope: str = "default", limit: int = 100) -> list[RemoteJob]:
         """See `AsyncClient.remote`."""

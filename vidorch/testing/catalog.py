@@ -20,4 +20,6 @@ def frozen(argument: Any = None) -> Catalog:
     Raises:
         CatalogError: the caller's layer is wrong.
     """
-    return load(argument, environ={"VIDORCH_CATALOG": str(OWN_OFFERS)}, user_file=_NOBODYS)
+    return load(
+        argument, environ={"VIDORCH_CATALOG": str(OWN_OFFERS)}, user_file=_NOBODYS, prices_file=_NOBODYS
+    )

@@ -22,7 +22,6 @@ import base64
 import hashlib
 import json
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidorch.testing.missing import needing
@@ -30,6 +29,7 @@ from vidorch.testing.servers.base import Answer, Ask, RemoteJob, VendorError, on
 from vidorch.testing.servers.checks import Problem
 from vidorch.testing.servers.fal_errors import MODEL_ERRORS, REQUEST_ERRORS, USUAL, details, page
 from vidorch.testing.servers.fal_models import MODELS, PRICES, megapixels
+from vidorch.testing.servers.fal_queries import app_of, cursor, endpoints_in, moment_of, page_of
 from vidorch.testing.servers.fal_storage import UPLOADS, FalStorage
 from vidorch.testing.servers.fields import Model
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fal"]
 
-_NAMESPACES = frozenset({"workflows", "comfy"})
 RESULT_SECONDS = 3600
 RESULT_SECONDS_LARGE = 360
 LARGE = 10 * 1024
@@ -60,6 +59,7 @@ class Fal(FalStorage):
     Attributes:
         locked: whether the balance is: then submits are a 403. public_key: raw bytes of the key that webhooks are signed with.
         signing: what that key is made of; with another value it is another.
+        prices: (USD, unit) by endpoint. prices_per_page: how many of them one reply has.
     """
 
     provider: ClassVar[str] = "fal"
@@ -73,6 +73,8 @@ class Fal(FalStorage):
         self.lists_open = lists_open
         self.locked = False
         self.signing = b"vidorch test webhooks"
+        self.prices = dict(PRICES)
+        self.prices_per_page = 50
 
     # -- who and what went wrong ---------------------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Fal(FalStorage):
         return Answer(202, {"status": "CANCELLATION_REQUESTED"})
 
     def _urls(self, ask: Ask, job: RemoteJob) -> dict[str, Any]:
-        at = f"{ask.host}/{_app(job.more['endpoint'])}/requests/{job.id}"
+        at = f"{ask.host}/{app_of(job.more['endpoint'])}/requests/{job.id}"
         return {
             "request_id": job.id,
             "response_url": at,
@@ -209,7 +211,7 @@ class Fal(FalStorage):
         job = self.find(ask.params["id"])
         if job is None:
             raise VendorError(404, "not_found", "Request not found")
-        app = _app(job.more["endpoint"])
+        app = app_of(job.more["endpoint"])
         if ask.params["app"] != app:
             wide = ask.params["app"].startswith(f"{app}/")
             raise VendorError(
@@ -319,10 +321,22 @@ class Fal(FalStorage):
 
     @on("GET", "/v1/models/pricing", "pricing")
     def pricing(self, ask: Ask) -> Answer:
-        """Unit prices, of up to 50 endpoints."""
-        prices = [{"endpoint_id": one, "unit_price": PRICES[one][0], "unit": PRICES[one][1], "currency": "USD"}
-                  for one in self._priced(_endpoints(ask))]  # fmt: skip
-        return Answer(json={"prices": prices, "next_cursor": None, "has_more": False})
+        """Unit prices, of up to 50 endpoints, `prices_per_page` at a time."""
+        number, size = page_of(ask.query.get("cursor")), self.prices_per_page
+        asked = self._priced(endpoints_in(ask))
+        prices = [
+            {
+                "endpoint_id": one,
+                "unit_price": self.prices[one][0],
+                "unit": self.prices[one][1],
+                "currency": "USD",
+            }
+            for one in asked[(number - 1) * size : number * size]
+        ]
+        more = len(asked) > number * size
+        return Answer(
+            json={"prices": prices, "next_cursor": cursor(number + 1) if more else None, "has_more": more}
+        )
 
     @on("POST", "/v1/models/pricing/estimate", "estimate")
     def estimate(self, ask: Ask) -> Answer:
@@ -338,7 +352,7 @@ class Fal(FalStorage):
             quantity = given.get(name) if isinstance(given, dict) else None
             if not isinstance(quantity, (int, float)) or isinstance(quantity, bool) or quantity <= 0:
                 raise VendorError(400, "bad_request", f"{name} of {endpoint} has to be a positive number")
-            total += PRICES[endpoint][0] * quantity * units
+            total += self.prices[endpoint][0] * quantity * units
         return Answer(
             json={"estimate_type": body["estimate_type"], "total_cost": round(total, 6), "currency": "USD"}
         )
@@ -346,7 +360,7 @@ class Fal(FalStorage):
     def _priced(self, endpoints: list[str]) -> list[str]:
         if not 1 <= len(endpoints) <= 50:
             raise VendorError(400, "bad_request", "Name 1 to 50 endpoints")
-        unknown = [endpoint for endpoint in endpoints if endpoint not in PRICES]
+        unknown = [endpoint for endpoint in endpoints if endpoint not in self.prices]
         if unknown:
             raise VendorError(404, "not_found", f"No price for {', '.join(unknown)}")
         return endpoints
@@ -354,13 +368,13 @@ class Fal(FalStorage):
     @on("GET", "/v1/models/requests/by-endpoint", "find")
     def requests_by_endpoint(self, ask: Ask) -> Answer:
         """Requests of the last 24 hours or since `start`, the one that ended last first; open ones before it."""
-        endpoints = _endpoints(ask)
-        limit, number = ask.query.get("limit", "50"), _page_of(ask.query.get("cursor"))
+        endpoints = endpoints_in(ask)
+        limit, number = ask.query.get("limit", "50"), page_of(ask.query.get("cursor"))
         if not 1 <= len(endpoints) <= 50 or not limit.isdigit() or not 1 <= int(limit) <= 100:
             raise VendorError(400, "bad_request", "Name 1 to 50 endpoints, and a limit of 1 to 100")
         start, end = (
-            _moment(ask.query.get("start"), self.now() - 86400),
-            _moment(ask.query.get("end"), self.now() + 1),
+            moment_of(ask.query.get("start"), self.now() - 86400),
+            moment_of(ask.query.get("end"), self.now() + 1),
         )
         asked = ask.query
 
@@ -380,7 +394,7 @@ class Fal(FalStorage):
         payloads = "payloads" in ask.query.get("expand", "").split(",")
         return Answer(json={
             "items": [self._listed(job, payloads) for job in found[first : first + int(limit)]], "has_more": more,
-            "next_cursor": base64.b64encode(str(number + 1).encode()).decode() if more else None,
+            "next_cursor": cursor(number + 1) if more else None,
         })  # fmt: skip
 
     def _outcome(self, job: RemoteJob) -> str:
@@ -459,33 +473,3 @@ class Fal(FalStorage):
 
     def _uuid(self) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.new_id("fal")))
-
-
-def _app(endpoint: str) -> str:
-    """The part of an endpoint id that requests are found under: two segments, three in a namespace."""
-    parts = endpoint.split("/")
-    return "/".join(parts[: 3 if parts[0] in _NAMESPACES else 2])
-
-
-def _endpoints(ask: Ask) -> list[str]:
-    """Repeated, or separated by commas."""
-    return [one for name, value in ask.pairs if name == "endpoint_id" for one in value.split(",") if one]
-
-
-def _page_of(cursor: str | None) -> int:
-    if cursor is None:
-        return 1
-    try:
-        return max(1, int(base64.b64decode(cursor, validate=True)))
-    except ValueError:
-        raise VendorError(400, "bad_request", "The cursor is not one of ours") from None
-
-
-def _moment(text: str | None, default: float) -> float:
-    if text is None:
-        return default
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise VendorError(400, "bad_request", f"{text!r} is not a date of ISO 8601") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
