@@ -11,7 +11,7 @@ from typing import Any
 from vidorch.money import show_usd
 from vidorch.price import Range
 
-__all__ = ["Estimate", "EstimateLine", "LeftOut", "Range"]
+__all__ = ["BatchEstimate", "BatchOffer", "Estimate", "EstimateLine", "LeftOut", "Range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,71 @@ class Estimate:
         said = [_summary(line, clips) for line in self.lines] or ["No offer can serve this request."]
         said += [f"left out: {one.offer_name}: {one.reason}" for one in self.left_out]
         return "\n".join((*said, *self.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOffer:
+    """What the lines of a batch would buy from one offer.
+
+    Attributes:
+        lines, clips: how many go there first. cost: USD for all of them. confirmed: whether every price is sure.
+        needs: what is missing to run them.
+    """
+
+    offer: str
+    lines: int
+    clips: int
+    cost: Range[Decimal]
+    confirmed: bool = True
+    needs: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; money as text."""
+        return {
+            "offer": self.offer, "lines": self.lines, "clips": self.clips, "cost": _money(self.cost),
+            "confirmed": self.confirmed, "needs": list(self.needs),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEstimate:
+    """What a batch would cost, each line on its first offer.
+
+    Attributes:
+        lines: of the batch; clips: of those lines that can be served. cost: USD for these together.
+        offers: by offer, the dearest first. left_out: why lines cannot be served, with their numbers, counted from 1.
+    """
+
+    lines: int
+    clips: int
+    cost: Range[Decimal]
+    offers: tuple[BatchOffer, ...] = ()
+    left_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    currency: str = "USD"
+
+    @property
+    def unserved(self) -> int:
+        """How many lines cannot be served: a batch is sent only when there are none."""
+        return sum(map(len, self.left_out.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; money as text."""
+        return {
+            "lines": self.lines,
+            "clips": self.clips,
+            "cost": _money(self.cost),
+            "currency": self.currency,
+            "offers": [one.to_dict() for one in self.offers],
+            "unserved": self.unserved,
+            "left_out": [{"reason": why, "lines": list(lines)} for why, lines in self.left_out.items()],
+        }
+
+    def __str__(self) -> str:
+        low, high = show_usd(self.cost.low), show_usd(self.cost.high)
+        said = [f"{self.lines} lines, {self.clips} clips: {show_usd(self.cost.expected)} ({low} to {high})"]
+        said += [f"{one.offer}: {one.lines} lines, {show_usd(one.cost.expected)}" for one in self.offers]
+        said += [f"cannot be served: {len(lines)} lines: {why}" for why, lines in self.left_out.items()]
+        return "\n".join(said)
 
 
 def _summary(line: EstimateLine, clips: str) -> str:

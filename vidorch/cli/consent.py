@@ -14,10 +14,10 @@ from vidorch.cli.estimate import show_estimate
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, is_terminal
 from vidorch.engine.asked import Asked
-from vidorch.engine.deciding import nothing_was_sent
+from vidorch.engine.deciding import has_unsent
 from vidorch.money import show_usd
 
-__all__ = ["agree", "confirmed", "most_of", "must_say_yes"]
+__all__ = ["agree", "confirmed", "must_say_yes"]
 
 
 def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal(0)) -> Call:
@@ -31,7 +31,7 @@ def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal
     """
     call, plan, estimate = asked.call, asked.plan, asked.estimate
     unpriced = any(entry.unpriced for entry in plan.entries)
-    needed = most_of(asked)
+    needed = asked.at_most
     if (
         yes
         or not (needed or unpriced)
@@ -46,7 +46,7 @@ def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal
         raise typer.Exit(Exit.NOT_CONFIRMED)
     show_estimate(estimate, as_document=False, stderr=True)
     question = "Spend what nobody knows?" if unpriced else f"Spend up to {show_usd(needed)}?"
-    if needed and (first := first_of(asked)) < needed:
+    if needed and (first := asked.at_first) < needed:
         aside(
             f"{show_usd(first)} at first; the rest is for what you allowed to be bought after that, if it is."
         )
@@ -54,21 +54,6 @@ def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal
         aside("Nothing was spent.")
         raise typer.Exit(Exit.NOT_CONFIRMED)
     return call if unpriced else replace(call, max_cost=used + needed)  # what was said yes to, and no more
-
-
-def first_of(asked: Asked) -> Decimal:
-    """USD that the first submits may cost, one for every candidate."""
-    firsts = (asked.order(candidate)[0] for candidate in range(asked.request.candidates))
-    return sum((asked.entries[place].cost.high for place in firsts), Decimal(0))
-
-
-def most_of(asked: Asked) -> Decimal:
-    """USD that a call may come to with everything that it allows: the dearest model of its list, and what is bought again."""
-    call, count = asked.call, asked.request.candidates
-    dearest = max(entry.cost.high for entry in asked.entries)
-    again = call.retries + call.refill + call.retry_refused * count
-    again += count if call.on_unknown == "next" and len(asked.entries) > 1 else 0
-    return max(first_of(asked), dearest * count) + dearest * again
 
 
 def _is_paid_already(call: Call) -> bool:
@@ -80,10 +65,7 @@ def _is_paid_already(call: Call) -> bool:
         if ledger is None or run is None:
             return False
         jobs = ledger.jobs(run_id=run["id"])
-    return not any(
-        nothing_was_sent([job for job in jobs if job.candidate <= one < job.candidate + job.samples])
-        for one in range(run["candidates"])
-    )
+    return not has_unsent(run["candidates"], jobs)
 
 
 def must_say_yes(question: str, *, yes: bool, otherwise: str, document: Any = None) -> None:

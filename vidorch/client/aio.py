@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidorch.budget import Budget
 from vidorch.call import Call, Options
 from vidorch.client.allowing import AllowedInputs
+from vidorch.client.batch import AT_ONCE, Batch, Line
 from vidorch.client.books import Books
 from vidorch.client.configured import configuration
 from vidorch.client.handle import AsyncRun
@@ -27,12 +28,10 @@ from vidorch.errors import (
     VidorchError,
     shown,
 )
-from vidorch.estimating import Estimate
 from vidorch.experience import Past
 from vidorch.home import home_folder, ledger_path
 from vidorch.http import Http
 from vidorch.offloop import awaited, in_thread
-from vidorch.planning import Plan
 from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.result import Result
@@ -43,9 +42,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["AsyncClient", "AsyncRun"]
-
-AT_ONCE = 256
-"""Lines of a batch that are under way at the same time."""
 
 
 class AsyncClient(Weighing, Pricing, Books):
@@ -179,12 +175,9 @@ class AsyncClient(Weighing, Pricing, Books):
         return run
 
     async def generate_many(
-        self, prompts: Iterable[str | Request], **options: Unpack[Options]
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, **options: Unpack[Options]
     ) -> list[Result | VidorchError]:
-        """Make one run for each prompt, side by side, and wait for all.
-
-        It is one call: `max_cost` and the default cap hold for all lines together. With `key=`, each line has a key of its
-        own, `key/1`, `key/2`, ..., so that the same call made again pays for nothing twice.
+        """Make one run for each line, side by side, and wait for all. See `generate_as_completed`.
 
         Returns:
             In order, the result of each line, or the error that it ended with.
@@ -193,27 +186,58 @@ class AsyncClient(Weighing, Pricing, Books):
             OverBudget: the lines together do not fit. InvalidRequest, Unsupported, ...: a line cannot be served.
                 Nothing was sent.
         """
-        from vidorch.engine.paying import sending_nothing
+        coming = self.generate_as_completed(prompts, at_once=at_once, **options)
+        found = {place: outcome async for place, outcome in coming}
+        return [found[place] for place in sorted(found)]
 
-        lines = [self._market.parse(prompt, options) for prompt in prompts]
-        if not lines:
-            return []
-        call = lines[0][1]
-        planned = [await in_thread(self.prepare, request, one) for request, one in lines]
-        with sending_nothing():
-            engine = await self._open(
-                free=all(plan.entries[0].offer.price.rule == "free" for plan, _ in planned)
-            )
-            parent = await engine.begin_batch(call, [plan for plan, _ in planned])
-        gate = asyncio.Semaphore(AT_ONCE)
-        results = await asyncio.gather(
-            *(
-                self._line(gate, parent, number, request, one, *planned[number])
-                for number, (request, one) in enumerate(lines)
-            )
-        )
-        await engine.close_batch(parent)
-        return results
+    async def generate_as_completed(
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, **options: Unpack[Options]
+    ) -> AsyncGenerator[tuple[int, Result | VidorchError], None]:
+        """Make one run for each line, and give each result as it comes; nothing of a line is kept after that.
+
+        It is one call: `max_cost` and the default cap hold for all lines together, and every line is checked before the first
+        is sent. With `key=`, each line has a key of its own, `key/1`, `key/2`, ..., so that the same call made again joins what
+        was made and sends only what provably was not. Whoever stops asking lets go: what is at a vendor goes on there, and no
+        other line is begun.
+
+        Args:
+            prompts: prompts, ready `Request`s, or mappings of options with `prompt` among them, for one line alone
+                (`{"prompt": "a boat", "model": "veo-3.1", "key": "boat"}`).
+            at_once: lines that are under way, or have ended and were not asked for yet, at the same time; 1 to 10,000.
+            options: as for `generate`, for every line that does not say otherwise. `timeout` is that of each line, from when it
+                is begun. A file cannot be the `output` of several; in a folder, names begin with the number of the line.
+
+        Yields:
+            The place of a line, counted from 0, and its result, or the error that it ended with.
+
+        Raises:
+            OverBudget: the lines together do not fit. KeyConflict: a line is not the one of its key.
+            InvalidRequest, Unsupported, ...: a line cannot be served; the message has its number, counted from 1.
+                Nothing was sent.
+        """
+        from vidorch.client.completing import begin, completed
+
+        batch = await self.weigh_batch(prompts, at_once=at_once, **options)
+        if not batch.lines:
+            return
+        async with aclosing(completed(self, batch, await begin(self, batch))) as coming:
+            async for ended in coming:
+                yield ended
+
+    async def weigh_batch(
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, numbers: Sequence[int] = (), **options: Unpack[Options]
+    ) -> Batch:  # fmt: skip
+        """Everything `generate_many` checks before it writes or sends anything: what a face needs before it asks its user.
+
+        Args:
+            numbers: what errors call the lines. Default: 1, 2, ...
+
+        Raises:
+            VidorchError: as `generate_many` would.
+        """
+        batch = Batch.of(prompts, options, self._market.parse, at_once, numbers)
+        await batch.weigh(self.prepare)
+        return batch
 
     async def begin(self, request: Request, call: Call) -> AsyncRun:
         """Start a run and return as soon as it is written down: what a face needs that can be interrupted at any moment.
@@ -242,26 +266,6 @@ class AsyncClient(Weighing, Pricing, Books):
                 asked = replace(asked, made_from=known)
             run_id, joined = await engine.start(asked)
         return AsyncRun(self, run_id, engine.live.get(run_id), asked, joined)
-
-    async def _line(
-        self,
-        gate: asyncio.Semaphore,
-        parent: str,
-        number: int,
-        request: Request,
-        call: Call,
-        plan: Plan,
-        estimate: Estimate,
-    ) -> Result | VidorchError:
-        key = None if call.key is None else f"{call.key}/{number + 1}"
-        async with gate:
-            try:
-                run = await self._begin(
-                    Asked(request, replace(call, key=key), plan, estimate, parent, number)
-                )
-                return await run.wait(call.timeout)
-            except VidorchError as error:
-                return error
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -17,13 +17,14 @@ from vidorch.budget import Budget, BudgetState
 from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
 from vidorch.client.aio import AsyncClient
+from vidorch.client.batch import AT_ONCE, Line
 from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials
 from vidorch.client.opening import closed
 from vidorch.client.portal import Portal
 from vidorch.contract import Clock, Endpoint, Health, Provider, RemoteJob
 from vidorch.errors import VidorchError
-from vidorch.estimating import Estimate
+from vidorch.estimating import BatchEstimate, Estimate
 from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Event, Job, Progress, Received, Result
@@ -108,6 +109,10 @@ class Client:
         """See `AsyncClient.estimate`."""
         return self._inner.estimate_now(prompt, **options)
 
+    def estimate_many(self, prompts: Iterable[Line], **options: Unpack[EstimateOptions]) -> BatchEstimate:
+        """See `AsyncClient.estimate_many`."""
+        return self._inner.estimate_many_now(prompts, **options)
+
     def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """See `AsyncClient.plan`."""
         market = self._inner._market
@@ -128,11 +133,29 @@ class Client:
         return Run(self, self._portal.call(inner.submit, prompt, **options))
 
     def generate_many(
-        self, prompts: Iterable[str | Request], **options: Unpack[Options]
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, **options: Unpack[Options]
     ) -> list[Result | VidorchError]:
         """See `AsyncClient.generate_many`."""
         inner = self._ready()
-        return self._portal.call(inner.generate_many, prompts, **options)
+        return self._portal.call(inner.generate_many, prompts, at_once=at_once, **options)
+
+    def generate_as_completed(
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, **options: Unpack[Options]
+    ) -> Generator[tuple[int, Result | VidorchError], None, None]:
+        """See `AsyncClient.generate_as_completed`. Nothing is begun before the first is asked for."""
+        inner, portal = self._ready(), self._portal
+        coming = inner.generate_as_completed(prompts, at_once=at_once, **options)
+
+        async def following() -> tuple[int, Result | VidorchError] | None:
+            return await anext(coming, None)
+
+        try:
+            while (ended := portal.call(following)) is not None:
+                yield ended
+                del ended  # what its reader does not keep is not kept here
+        finally:
+            if portal.started and self._inner is inner:
+                portal.call(coming.aclose)
 
     def run(self, run_id: str) -> Run:
         """See `AsyncClient.run`."""

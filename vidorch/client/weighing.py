@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-from vidorch.call import Call, EstimateOptions
+from vidorch.call import Call, EstimateOptions, Options
 from vidorch.catalog import Catalog
+from vidorch.client.batch import Batch, Line
 from vidorch.client.market import Credentials
 from vidorch.client.opening import Opening
 from vidorch.errors import OverBudget
-from vidorch.estimating import Estimate
+from vidorch.estimating import BatchEstimate, Estimate
 from vidorch.money import show_usd
 from vidorch.offloop import in_thread
 from vidorch.planning import Plan, estimate_of
@@ -64,6 +66,43 @@ class Weighing(Opening):
         estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
         lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
         return replace(estimate, lines=tuple(lines))
+
+    async def estimate_many(
+        self, prompts: Iterable[Line], **options: Unpack[EstimateOptions]
+    ) -> BatchEstimate:
+        """What a batch would cost, each line on its first offer. Spends nothing, needs no key and no network.
+
+        Args:
+            prompts, options: as for `generate_many`.
+
+        Returns:
+            The sum, by offer, and which lines cannot be served and why: `generate_many` sends nothing as long as there are any.
+
+        Raises:
+            InvalidRequest: an option for all lines is wrong. OverBudget: the high estimate does not fit `max_cost`.
+        """
+        return await in_thread(lambda: self.estimate_many_now(prompts, **options))
+
+    def estimate_many_now(
+        self, prompts: Iterable[Line], *, numbers: Sequence[int] = (), **options: Unpack[Options]
+    ) -> BatchEstimate:
+        """`estimate_many` without a loop: it only computes. `numbers`: what the lines are called. Default: 1, 2, ..."""
+
+        def prepare(request: Request, call: Call) -> tuple[Plan, Estimate]:
+            plan = self._market.plan(request, call, to_run=False)
+            plan.require()
+            return plan, Estimate()
+
+        batch = Batch.of(prompts, options, self._market.parse, numbers=numbers)
+        batch.weigh_now(prepare, gather=True)
+        estimate, most = batch.estimate, batch.call.max_cost
+        if most is not None and estimate.cost.high > most:
+            raise OverBudget(
+                f"These {estimate.lines} lines may cost up to {show_usd(estimate.cost.high)} together and max_cost is "
+                f"{show_usd(most)}. Nothing was sent.",
+                needed=estimate.cost.high, available=most,
+            )  # fmt: skip
+        return estimate
 
     async def plan(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Plan:
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from vidorch.call import Call
 from vidorch.clock import Ids
@@ -48,6 +49,21 @@ class Asked:
         return [p for p in places if self.entries[p].choice == own] + [
             p for p in places if self.entries[p].choice != own
         ]
+
+    @property
+    def at_first(self) -> Decimal:
+        """USD that the first submits may cost, one for every candidate."""
+        firsts = (self.order(candidate)[0] for candidate in range(self.request.candidates))
+        return sum((self.entries[place].cost.high for place in firsts), Decimal(0))
+
+    @property
+    def at_most(self) -> Decimal:
+        """USD that it may come to with everything that it allows: the dearest model of its list, and what is bought again."""
+        call, count = self.call, self.request.candidates
+        dearest = max(entry.cost.high for entry in self.entries)
+        again = call.retries + call.refill + call.retry_refused * count
+        again += count if call.on_unknown == "next" and len(self.entries) > 1 else 0
+        return max(self.at_first, dearest * count) + dearest * again
 
     def samples(self, entry: int, wanted: int) -> int:
         """How many of `wanted` candidates one job of that offer yields. Seeds that were asked for hold for single clips only."""

@@ -13,7 +13,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.planning import PlannedOffer
 from vidorch.result import Job
 
-__all__ = ["MOST_TRANSIENT", "Again", "Tally", "nothing_was_sent", "what_next"]
+__all__ = ["MOST_TRANSIENT", "Again", "Tally", "has_unsent", "nothing_was_sent", "unsent_of", "what_next"]
 
 MOST_TRANSIENT = 5
 """How often a submit that was rejected as transient is made again, one after the other, at the same offer."""
@@ -59,6 +59,23 @@ class Attempt:
 def nothing_was_sent(jobs: Sequence[Job]) -> bool:
     """Whether provably no vendor has, or had, anything of this candidate."""
     return all(job.state in NEVER_SENT for job in jobs)
+
+
+def unsent_of(candidates: int, jobs: Sequence[Job]) -> int:
+    """Of how many candidates of a run provably nothing was ever sent.
+
+    Args:
+        jobs: all of the run.
+    """
+    return sum(
+        nothing_was_sent([job for job in jobs if job.candidate <= one < job.candidate + job.samples])
+        for one in range(candidates)
+    )
+
+
+def has_unsent(candidates: int, jobs: Sequence[Job]) -> bool:
+    """Whether there is one of those."""
+    return unsent_of(candidates, jobs) > 0
 
 
 def what_next(

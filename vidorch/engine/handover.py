@@ -91,7 +91,7 @@ def target_again(run: dict[str, Any]) -> Target | None:
     own = run_folder(Path(run["home"]), run["id"], run["created_at"])
     try:
         stills = (run.get("request") or {}).get("task") == "image"
-        target = target_of(run["output"], False, own, again=True, stills=stills)
+        target = target_of(run["output"], False, own, again=True, stills=stills, line=run.get("position"))
     except InvalidRequest:  # what was a folder then is a file now
         return None
     return replace(target, overwrite=bool((run.get("options") or {}).get("overwrite")))

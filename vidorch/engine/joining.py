@@ -164,8 +164,9 @@ class Joined:
             return None
         own = run_folder(self.services.home, self.run["id"], self.run["created_at"])
         return target_of(
-            call.output, call.overwrite, own, again=True, stills=self.asked.request.task == "image"
-        )
+            call.output, call.overwrite, own, again=True, stills=self.asked.request.task == "image",
+            line=self.asked.position,
+        )  # fmt: skip
 
     def _is_the_runs_own(self, target: Target) -> bool:
         return bool(target.written(self.asked.call.output) == self.run["output"])

@@ -15,7 +15,7 @@ from vidorch.contract import Accepted, Delivery, Endpoint
 from vidorch.engine.asked import Asked
 from vidorch.engine.carried import Carried
 from vidorch.engine.carrying import LiveRun
-from vidorch.engine.deciding import nothing_was_sent
+from vidorch.engine.deciding import has_unsent
 from vidorch.engine.handover import target_again
 from vidorch.engine.hosts import HEARTBEAT, LEASE, is_orphan
 from vidorch.engine.joining import Joined
@@ -29,9 +29,8 @@ from vidorch.errors import InvalidRequest, KeyConflict, LedgerUnavailable, OverB
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
-from vidorch.money import show_usd
+from vidorch.money import from_micros, show_usd
 from vidorch.offloop import in_thread, written
-from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Job, Received
 
@@ -135,8 +134,9 @@ class Engine:
         run_id = services.ids.new("run")
         refuge = Target(run_folder(services.home, run_id, now), None, False)
         target = target_of(
-            asked.call.output, asked.call.overwrite, refuge.folder, stills=asked.request.task == "image"
-        )
+            asked.call.output, asked.call.overwrite, refuge.folder, stills=asked.request.task == "image",
+            line=asked.position,
+        )  # fmt: skip
         if asked.call.output is not None or not self._can_write:
             await in_thread(target.check, asked.request.candidates)
             self._can_write = True
@@ -162,7 +162,7 @@ class Engine:
         }
         plain = {"id": run_id, "candidates": asked.request.candidates, "notes": [*asked.plan.notes, *first.notes, *notes],
                  "scope": asked.call.scope, "key": asked.call.key, "options": {}, "output": row["output"], "home": row["home"],
-                 "created_at": now, "mock": row["mock"]}  # fmt: skip
+                 "created_at": now, "mock": row["mock"], "position": asked.position}  # fmt: skip
         self._carry(plain, jobs, (), asked, bought, target, refuge, cap)
         return run_id
 
@@ -239,7 +239,7 @@ class Engine:
                 None  # what its caller called off is not begun again, but what is at work still comes home
             )
         at_work = any(job.state not in ENDS for job in jobs)
-        if ended and not at_work and (asked is None or not _has_unsent(row, jobs)):
+        if ended and not at_work and (asked is None or not has_unsent(row["candidates"], jobs)):
             return None
         if row["state"] == "waiting" and asked is None and not at_work:
             return None
@@ -279,6 +279,7 @@ class Engine:
                 refuge.folder,
                 again=True,
                 stills=asked.request.task == "image",
+                line=asked.position,
             )
             if target.written(asked.call.output) == row["output"]:
                 return target
@@ -315,40 +316,51 @@ class Engine:
 
     # -- batches ---------------------------------------------------------------------------------------------------------
 
-    async def begin_batch(self, call: Call, plans: Sequence[Plan]) -> str:
+    async def begin_batch(self, call: Call, *, lines: int, needed: Decimal) -> str:
         """Write down the run over the lines of a batch, or find the one that has its key.
 
         It is one call: what its lines may cost on their first offers fits all together, before the first is sent.
+
+        Args:
+            needed: USD that those lines may cost of which something is still to be sent.
 
         Raises:
             OverBudget: the cap or a budget cannot hold them. KeyConflict: the key belongs to something else.
         """
         services, now = self._services, self._services.clock.now()
         if call.key is not None and (row := await in_thread(self._ledger.run_by_key, call.scope, call.key)):
-            return _the_batch(row, call)  # what its lines still cost is looked at line by line
-        for budget in services.budgets:
-            await written(self._ledger.set_budget(budget, now))
-        _must_fit_together(call, plans, await in_thread(self._ledger.budgets, now, call.scope))
+            found, used = (
+                _the_batch(row, call),
+                from_micros((await in_thread(self._ledger.spent, row["id"])).total),
+            )
+        else:
+            found, used = None, Decimal(0)
+        if needed > 0:
+            for budget in services.budgets:
+                await written(self._ledger.set_budget(budget, now))
+            _must_fit_together(
+                call, lines, needed, used, await in_thread(self._ledger.budgets, now, call.scope)
+            )
+        if found is not None:
+            return found
         run_id = services.ids.new("run")
-        row = batch_row(run_id, call, len(plans), services, now)
+        row = batch_row(run_id, call, lines, services, now)
         try:
             await written(self._ledger.record(row, [], cap=None, budgets=(), at=now))
         except KeyTaken as taken:
-            found = await in_thread(self._ledger.run, taken.run_id or "")
-            if found is None:
+            row = await in_thread(self._ledger.run, taken.run_id or "")
+            if row is None:
                 raise
-            return _the_batch(found, call)
+            return _the_batch(row, call)
         return run_id
 
     async def close_batch(self, run_id: str) -> None:
         """End a batch whose lines have all ended."""
-        children = await in_thread(self._ledger.children, run_id)
-        if not children or any(child["state"] in OPEN for child in children):
+        states = await in_thread(self._ledger.states_below, run_id)
+        if not states or any(state in OPEN for state in states):
             return
-        came = any(child["state"] == "finished" for child in children)
-        await written(
-            self._ledger.end_run(run_id, "finished" if came else "failed", self._services.clock.now())
-        )
+        ending = "finished" if "finished" in states else "failed"
+        await written(self._ledger.end_run(run_id, ending, self._services.clock.now()))
 
     # -- word from vendors ------------------------------------------------------------------------------------------------
 
@@ -454,34 +466,26 @@ def _the_batch(row: Mapping[str, Any], call: Call) -> str:
     return str(row["id"])
 
 
-def _must_fit_together(call: Call, plans: Sequence[Plan], budgets: Sequence[BudgetState]) -> None:
-    firsts = [(plan.entries[0], plan.candidates) for plan in plans]
-    needed = sum(
-        (entry.cost.high * count for entry, count in firsts if entry.offer.price.rule != "free"), Decimal(0)
-    )
+def _must_fit_together(
+    call: Call, lines: int, needed: Decimal, used: Decimal, budgets: Sequence[BudgetState]
+) -> None:
+    what = f"These {lines} lines" if not used else f"What was not sent of these {lines} lines"
+    may = f"{what} may cost up to {show_usd(needed)} together"
     for state in budgets:
-        if needed > state.left:
+        left = max(state.left - used, Decimal(0)) if state.budget.per == "call" else state.left
+        if needed > left:
             raise OverBudget(
-                f"These {len(plans)} lines may cost up to {show_usd(needed)} together, and of the budget {state.budget.name!r} "
-                f"{show_usd(state.left)} is left. Nothing was sent.",
-                hint="Raise it, or ask for less.", needed=needed, available=state.left, budget=state.budget.name,
+                f"{may}, and of the budget {state.budget.name!r} {show_usd(left)} is left. Nothing was sent.",
+                hint="Raise it, or ask for less.", needed=needed, available=left, budget=state.budget.name,
             )  # fmt: skip
     cap = call.max_cost if call.max_cost is not None else None if budgets else DEFAULT_CAP
-    if cap is not None and needed > cap:
+    if cap is not None and needed + used > cap:
+        before = f", {show_usd(used)} of it used by the lines before" if used else ""
         raise OverBudget(
-            f"These {len(plans)} lines may cost up to {show_usd(needed)} together, and "
-            f"{'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}. Nothing was sent.",
-            hint=f"Pass max_cost='{needed}' to allow it.", needed=needed, available=cap,
+            f"{may}, and {'max_cost' if call.max_cost is not None else 'the default cap of a call'} is {show_usd(cap)}{before}. "
+            "Nothing was sent.",
+            hint=f"Pass max_cost='{needed + used}' to allow it.", needed=needed, available=max(cap - used, Decimal(0)),
         )  # fmt: skip
-
-
-def _has_unsent(row: Mapping[str, Any], jobs: Sequence[Job]) -> bool:
-    """Whether there is a candidate of which provably nothing was ever sent."""
-    for candidate in range(row["candidates"]):
-        history = [job for job in jobs if job.candidate <= candidate < job.candidate + job.samples]
-        if nothing_was_sent(history):
-            return True
-    return False
 
 
 def _dearer(error: OverBudget, asked: Asked, place: int) -> OverBudget:

@@ -53,12 +53,14 @@ class Target:
         file: where the chosen clip goes besides, or instead when there is only one; None when no local file was named.
         overwrite: whether what is there may be replaced.
         url: the same at an fsspec URL: a folder when it ends in a slash, else one file. Then `folder` is the run's own.
+        line: which line of a batch it is, counted from 0: in a folder that all share, the names begin with it. None for others.
     """
 
     folder: Path
     file: Path | None
     overwrite: bool
     url: str | None = None
+    line: int | None = None
 
     @property
     def remote(self) -> bool:
@@ -82,15 +84,19 @@ class Target:
         """The final local path of one candidate (counted from 0)."""
         if self.file is not None and candidates == 1:
             return self.file
-        return self.folder / _name(candidate, endpoint, model, suffix)
+        return self.folder / self._name(candidate, endpoint, model, suffix)
 
     def place(self, candidate: int, candidates: int, endpoint: str, model: str, suffix: str) -> str:
         """The final place of one candidate (counted from 0), as path or URL, wherever that is."""
         if self.url is None:
             return str(self.path(candidate, candidates, endpoint, model, suffix))
         if self.named is not None and candidates > 1:  # the chosen one goes to the URL when it is known
-            return str(self.folder / _name(candidate, endpoint, model, suffix))
-        return self.named or f"{self.url}{_name(candidate, endpoint, model, suffix)}"
+            return str(self.folder / self._name(candidate, endpoint, model, suffix))
+        return self.named or f"{self.url}{self._name(candidate, endpoint, model, suffix)}"
+
+    def _name(self, candidate: int, endpoint: str, model: str, suffix: str) -> str:
+        line = "" if self.line is None else f"{self.line + 1:05d}-"
+        return f"{line}{candidate + 1}-{_legal(endpoint)}-{_legal(model)}{suffix}"
 
     def check(self, candidates: int) -> None:
         """Find out whether clips can be put there: before anything is made, not after. Blocks.
@@ -169,13 +175,15 @@ class Target:
 
 
 def target_of(
-    output: str | None, overwrite: bool, own_folder: Path, *, again: bool = False, stills: bool = False
-) -> Target:
+    output: str | None, overwrite: bool, own_folder: Path, *, again: bool = False, stills: bool = False,
+    line: int | None = None,
+) -> Target:  # fmt: skip
     """Read `output=`: a file that ends as what is made does, an existing folder, a new one with a slash at its end; or a URL.
 
     Args:
         own_folder: of the run, where clips go that are not asked for elsewhere.
         again: the run goes on, so a file that is there may be its own. stills: what is made are pictures, and no clips.
+        line: of a batch, counted from 0.
 
     Raises:
         InvalidRequest: none of these, or a file that is there already. (A URL is looked at by `Target.check`.)
@@ -206,12 +214,12 @@ def target_of(
             raise not_a_video(
                 Path(url.partition("://")[2].partition("/")[2])
             )  # a dot in a bucket is no suffix
-        return Target(own_folder, None, overwrite, url)
+        return Target(own_folder, None, overwrite, url, line)
     path = usable_path(output, "output")
     if path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
             raise wrong("is a file, not a folder.")
-        return Target(path.absolute(), None, overwrite)
+        return Target(path.absolute(), None, overwrite, line=line)
     if path.suffix.lower() not in made:
         raise not_a_video(path)
     if path.exists() and not overwrite and not again:
@@ -311,10 +319,6 @@ def _same(one: Path, other: Path) -> bool:
 def _sha256(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _name(candidate: int, endpoint: str, model: str, suffix: str) -> str:
-    return f"{candidate + 1}-{_legal(endpoint)}-{_legal(model)}{suffix}"
 
 
 def _legal(name: str) -> str:

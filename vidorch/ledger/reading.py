@@ -44,6 +44,11 @@ _CHILDREN = (
     .where(runs.c.parent_id == bindparam("b_id"))
     .order_by(runs.c.position, runs.c.created_at, runs.c.id)
 )
+_STATES_BELOW = (
+    select(runs.c.state, func.count().label("runs"))
+    .where(runs.c.parent_id == bindparam("b_id"))
+    .group_by(runs.c.state)
+)
 _OPEN_RUNS = select(runs).where(runs.c.ended_at.is_(None)).order_by(runs.c.created_at, runs.c.id)
 _JOB = select(jobs).where(jobs.c.id == bindparam("b_id"))
 _JOBS_OF = (
@@ -218,6 +223,11 @@ class Reader:
     def children(self, parent_id: str) -> list[dict[str, Any]]:
         """The runs below a batch or film, in order of position."""
         return self._runs(_CHILDREN, {"b_id": parent_id})
+
+    def states_below(self, parent_id: str) -> dict[str, int]:
+        """How many runs below a batch or film are in each state, however many there are."""
+        rows = self._store.read(lambda db: db.rows(_STATES_BELOW, {"b_id": parent_id}))
+        return {str(row["state"]): int(row["runs"]) for row in rows}
 
     def open_runs(self, scope: str | None = None) -> list[dict[str, Any]]:
         """Runs that are open or waiting, oldest first."""
