@@ -70,9 +70,9 @@ another `-o` the clip is put there too; a file that is there already, or a clip 
 """,
     "vidorch models update": """
 What is written is `prices.toml` in your configuration folder: single rows with their source and day, below your own
-`catalog.toml` and above what ships. Only what the source can say is changed: one rate of a second, by resolution at most. Rows that
-depend on sound, task, references or length, have a part for each clip, or were read after it, stay as they are and are named. On a
-terminal it asks; elsewhere it needs `--yes`, else it shows the changes and ends with 3.
+`catalog.toml` and above what ships. Only what the source can say is changed: one rate of a second, by resolution at most.
+Rows that depend on sound, task, references or length, have a part for each clip, or were read after it, stay as they are and are
+named. On a terminal it asks; elsewhere it needs `--yes`, else it shows the changes and ends with 3.
 """,
     "vidorch jobs resume": """
 It polls, fetches, checks and settles; it never submits. Taken up is what its process left: killed, interrupted, timed

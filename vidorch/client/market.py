@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vidorch.call import Call, parse
-from vidorch.catalog import Catalog, load
+from vidorch.catalog import Catalog, load, shipped
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.configured import configured_endpoints, found_in, with_defaults
 from vidorch.config import Config, EndpointSettings
 from vidorch.contract import Admission, Clock, Endpoint
-from vidorch.errors import InvalidRequest, MissingCredentials, VidorchError, shown
+from vidorch.errors import CatalogError, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.experience import Experience, Past
 from vidorch.inputs import without_query
 from vidorch.offer import Offer
@@ -32,7 +33,7 @@ from vidorch.surroundings import Surroundings
 if TYPE_CHECKING:
     from vidorch.inputs import Media
 
-__all__ = ["Credentials", "Market"]
+__all__ = ["Credentials", "Market", "Now"]
 
 FRESH_FOR = 60.0
 """Seconds that what the ledger knew of latencies is good for."""
@@ -78,6 +79,7 @@ class Market:
         stored: Callable[[], Mapping[str, str]] = dict, finished: Callable[[], Sequence[Past]] = tuple,
     ) -> None:  # fmt: skip
         self._config = config or Config()
+        self._warned = False
         self._finished = finished
         self._known: tuple[float, Experience] | None = None
         self._stored = stored
@@ -99,6 +101,13 @@ class Market:
             return inside
         return load(self._argument, configured=self._config.catalog)
 
+    def _below_it(self) -> Catalog:
+        """What there is without anybody's layer: what free work goes by where a layer is broken."""
+        if self._world is None:
+            return shipped()
+        inside: Catalog = self._world.catalog(None)
+        return inside
+
     @cached_property
     def offers(self) -> Mapping[str, Offer]:
         """The catalog's, and those at endpoints with names of their own, by `endpoint/model`."""
@@ -107,14 +116,28 @@ class Market:
     @cached_property
     def endpoints(self) -> Mapping[str, Endpoint]:
         """By name: each provider has one of its own name; the configured ones; a base URL from the environment; the caller's."""
+        return self._endpoints_with(self.catalog, self._config)
+
+    def endpoints_even_so(self) -> Mapping[str, Endpoint]:
+        """The same; where a layer of the catalog is broken, those that hold without it."""
+        try:
+            return self.endpoints
+        except CatalogError:
+            below = self._below_it()
+        try:
+            return self._endpoints_with(below, self._config)
+        except InvalidRequest:  # one is of a provider that the broken layer alone would tell of
+            return self._endpoints_with(below, Config())
+
+    def _endpoints_with(self, catalog: Catalog, config: Config) -> Mapping[str, Endpoint]:
         cores = os.cpu_count() or 1
         known = {
             offer.endpoint: Endpoint(
                 offer.endpoint, offer.provider, concurrency=cores if offer.provider == "local" else None
             )
-            for offer in self.catalog.offers
+            for offer in catalog.offers
         }
-        known = configured_endpoints(self._config, self.catalog, known) | self._endpoints
+        known = configured_endpoints(config, catalog, known) | self._endpoints
         urls = {
             name: os.environ.get(base_url_variable(name)) for name in known if name not in self._endpoints
         }
@@ -135,14 +158,28 @@ class Market:
     def plan(self, request: Request, call: Call, *, to_run: bool) -> Plan:
         """The offers that can serve a request, in order.
 
+        Where the user's layer is broken, what costs nothing and runs here is still made, by the catalog that ships, with a
+        warning; nothing is spent or estimated by prices that may be wrong.
+
         Raises:
-            InvalidRequest: an input that may not be used here.
+            InvalidRequest: an input that may not be used here. CatalogError: a layer is broken, and this is no free local work.
         """
         self._inputs.check(request)  # before a file is opened for its size
-        catalog, kept = (
-            self.catalog,
-            cache(self._stored),
-        )  # the user's kept keys are looked for once for all offers
+        try:
+            return self._plan(request, call, self.catalog, self.endpoints, to_run=to_run)
+        except CatalogError as error:
+            if not to_run or self._argument is not None or not self._is_free_and_here(call):
+                raise
+            plan = self._plan(request, call, self._below_it(), self.endpoints_even_so(), to_run=True)
+            if not plan.entries or not all(_is_free_and_here(entry.offer) for entry in plan.entries):
+                raise  # also where nothing can serve it: the offers that would be advised may have other prices
+            self._warn_of(error)
+            return plan
+
+    def _plan(
+        self, request: Request, call: Call, catalog: Catalog, endpoints: Mapping[str, Endpoint], *, to_run: bool
+    ) -> Plan:  # fmt: skip
+        kept = cache(self._stored)  # the user's kept keys are looked for once for all offers
         plan = make_plan(
             request,
             call.models or self._config.models,
@@ -150,7 +187,7 @@ class Market:
             took=self._experience().of,
             aliases=self._config.aliases,
             catalog=catalog,
-            endpoints=self.endpoints,
+            endpoints=endpoints,
             installed=self._registry.names(),
             has_credentials=lambda offer: self._has_credentials(offer, call.scope, kept),
             admit=self._admit,
@@ -165,6 +202,29 @@ class Market:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
         return plan
 
+    def _is_free_and_here(self, call: Call) -> bool:
+        """Whether a call names nothing but what ships, costs nothing and runs in this process."""
+        models = call.models or self._config.models
+        if call.route or (self._config.route and not models):
+            return False
+        below = self._below_it()
+        for model in models:
+            named = (below.offer(model), *below.of_model(model)) if isinstance(model, str) else ()
+            there = [offer for offer in named if offer is not None]
+            if not there or not all(map(_is_free_and_here, there)):
+                return False
+        return True
+
+    def _warn_of(self, error: CatalogError) -> None:
+        """Once for each client."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{error} This costs nothing, so it is made by the catalog that ships; until that is mended nothing is "
+                "estimated or paid.",
+                stacklevel=3,
+            )
+
     def _experience(self) -> Experience:
         """What the ledger knows of latencies, as of less than a minute ago."""
         now = self._clock.monotonic()
@@ -176,7 +236,7 @@ class Market:
         if offer.provider not in self._registry.names():
             return Admission()
         provider = self._registry.get(offer.provider)
-        where = self.endpoints.get(offer.endpoint)
+        where = self.endpoints_even_so().get(offer.endpoint)
         if (
             provider.many_hosts
             and offer.endpoint != offer.provider
@@ -198,7 +258,7 @@ class Market:
 
     def _variables_of(self, offer: Offer, scope: str) -> tuple[str, ...] | None:
         """Where the credential of a scope for an offer may be; empty where that scope has none; None where none is needed."""
-        where = self.endpoints.get(offer.endpoint)
+        where = self.endpoints_even_so().get(offer.endpoint)
         names = offer.variables if where is None or where.variables is None else where.variables
         if not names:
             return None
@@ -228,6 +288,26 @@ class Market:
             return self._registry.get(offer.provider).finds_credentials(offer)
         except VidorchError:  # its package is missing, which the plan says in its own words
             return False
+
+
+class Now(Mapping[str, Endpoint]):
+    """Endpoints as they are at each look."""
+
+    def __init__(self, look: Callable[[], Mapping[str, Endpoint]]) -> None:
+        self._look = look
+
+    def __getitem__(self, name: str) -> Endpoint:
+        return self._look()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._look())
+
+    def __len__(self) -> int:
+        return len(self._look())
+
+
+def _is_free_and_here(offer: Offer) -> bool:
+    return offer.price.rule == "free" and not offer.outlives_caller
 
 
 def base_url_variable(endpoint: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidorch.budget import Budget
-from vidorch.client.market import Market
+from vidorch.client.market import Market, Now
 from vidorch.clock import Ids
 from vidorch.contract import Clock
 from vidorch.errors import LedgerUnavailable
@@ -80,7 +80,9 @@ class Opening:
                     host=this_host(self._ids),
                     home=home,
                     provider_of=self._registry.get,
-                    endpoints=self._market.endpoints,
+                    endpoints=Now(
+                        self._market.endpoints_even_so
+                    ),  # a layer that is broken today may be mended tomorrow
                     secret_of=self._market.secret,
                     offers=lambda: self._market.offers,
                     http=self._http,
