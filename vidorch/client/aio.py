@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from vidorch.budget import Budget
 from vidorch.call import Call, Options
@@ -40,6 +40,8 @@ from vidorch.surroundings import surroundings
 if TYPE_CHECKING:
     import httpx
 
+    from vidorch.catalog.layers import Layer
+
 
 __all__ = ["AsyncClient", "AsyncRun"]
 
@@ -50,7 +52,7 @@ class AsyncClient(Weighing, Pricing, Books):
     Args:
         ledger: path of the ledger (SQLite). Default: `ledger.db` in the home folder.
         home: folder for clips and the ledger. Default: `VIDORCH_HOME`, else the user's data folder.
-        catalog: a path or mapping laid over the shipped catalog.
+        catalog: a path or mapping laid over the shipped catalog; or a `Catalog`, which is taken as it is.
         endpoints: configured instances of providers by name, such as a server of one's own. Each provider has one of its own
             name; its base URL may also stand in `VIDORCH_NAME_BASE_URL`.
         providers: ready-made providers by name, before the installed ones.
@@ -80,7 +82,7 @@ class AsyncClient(Weighing, Pricing, Books):
         *,
         ledger: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
-        catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        catalog: Layer | None = None,
         endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | Mapping[str, str] | None = None,

@@ -33,6 +33,7 @@ from vidorch.spend import By, Spend
 if TYPE_CHECKING:
     import httpx
 
+    from vidorch.catalog.layers import Layer
     from vidorch.catalog.updating import PriceUpdate
     from vidorch.ledger.ledger import Pruned
 
@@ -63,7 +64,7 @@ class Client:
         *,
         ledger: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
-        catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        catalog: Layer | None = None,
         endpoints: Mapping[str, Endpoint] | None = None,
         providers: Mapping[str, Provider] | None = None,
         credentials: Credentials | Mapping[str, str] | None = None,

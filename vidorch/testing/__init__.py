@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vidorch.testing.clock import VirtualClock
     from vidorch.testing.conformance import ProviderConformance
+    from vidorch.testing.costs import assert_cost
     from vidorch.testing.kit import Mock, mock
     from vidorch.testing.rules import Rule, Submission
 
-__all__ = ["Mock", "ProviderConformance", "Rule", "Submission", "VirtualClock", "mock"]
+__all__ = ["Mock", "ProviderConformance", "Rule", "Submission", "VirtualClock", "assert_cost", "mock"]
 
 _HOMES = {
     "Mock": "kit", "ProviderConformance": "conformance", "Rule": "rules", "Submission": "rules", "VirtualClock": "clock",
-    "mock": "kit",
+    "assert_cost": "costs", "mock": "kit",
 }  # fmt: skip
 
 
