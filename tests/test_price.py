@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, localcontext
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from vidorch.catalog import load, shipped
 from vidorch.offer import Offer
-from vidorch.price import Priced, Range, price_of, rate_of
+from vidorch.price import Priced, Range, price_at, price_of, rate_of
 from vidorch.request import Request
 
 # offer, sound, resolution, seconds -> USD of one clip: expected, and the most where that differs. Worked out by hand from
@@ -251,6 +253,75 @@ def test_shipped_prices_rise_with_length(
     assert long is not None
     assert 0 <= short.low <= short.expected <= short.high
     assert (short.low, short.expected, short.high) <= (long.low, long.expected, long.high)
+
+
+def every_cell() -> Iterator[tuple[Offer, dict[str, Any], list[Decimal | None]]]:
+    """Every shipped offer with a table, by task, resolution, sound and references: and the legal lengths, shortest first."""
+    sounds = {"off": (False,), "on": (True,), "switch": (False, True)}
+    for offer in shipped().offers:
+        for route in offer.routes.values() if offer.price.rule == "table" else ():
+            makes = route.capabilities
+            legal = makes.durations
+            lengths: list[Decimal | None] = [*legal.choices]
+            if legal.least is not None and legal.most is not None:
+                lengths += [
+                    legal.least + legal.step * step
+                    for step in range(int((legal.most - legal.least) / legal.step) + 1)
+                ]
+            for resolution, audio, references in product(
+                makes.resolutions or (None,),
+                sounds[makes.audio],
+                (False, True) if makes.references else (False,),
+            ):
+                facts = {
+                    "task": route.task,
+                    "resolution": resolution,
+                    "audio": audio,
+                    "references": references,
+                }
+                yield offer, facts, lengths or [None]
+
+
+def test_every_priced_cell_rises_with_length() -> None:
+    """In no cell of any shipped table is a price below zero, a high below its expected, or a longer clip cheaper."""
+    seen = 0
+    for offer, facts, lengths in every_cell():
+        before = Range(Decimal(0), Decimal(0), Decimal(0))
+        for seconds in lengths:
+            for source in (Decimal(3), Decimal(10)):
+                priced = price_at(offer, {**facts, "duration": seconds}, input_seconds=source)
+                if priced.cost is None:  # a length that is not sold in this resolution
+                    continue
+                seen += 1
+                cost = priced.cost
+                assert 0 <= cost.low <= cost.expected <= cost.high, (offer.name, facts, seconds)
+                assert before.low <= cost.low, (offer.name, facts, seconds)
+                assert (before.expected, before.high) <= (cost.expected, cost.high), (
+                    offer.name,
+                    facts,
+                    seconds,
+                )
+                before = cost if source == 3 else before
+    assert seen > 1000
+
+
+def test_every_rate_by_the_second_is_its_price() -> None:
+    """What one second comes to, for vendors that report how many they billed, is the price divided by its seconds."""
+    seen = 0
+    for offer, facts, lengths in every_cell():
+        route = offer.routes[facts["task"]]
+        for seconds in lengths:
+            bought = {
+                "duration": None if seconds is None else float(seconds), "resolution": facts["resolution"], "audio": facts["audio"],
+                "reference_images": ["x"] if facts["references"] else [],
+            }  # fmt: skip
+            rate = rate_of(offer, route, bought, unit="second")
+            priced = price_at(offer, {**facts, "duration": seconds}, input_seconds=seconds)
+            if rate is None or seconds is None or priced.cost is None:
+                continue
+            seen += 1
+            assert abs(rate * seconds - priced.cost.expected) < Decimal("0.01"), (offer.name, facts, seconds)
+    assert seen > 500
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,9 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidorch.catalog import shipped
 from vidorch.catalog.litellm import rates_in
+from vidorch.catalog.prices import conditions, lay
 from vidorch.catalog.updating import PriceUpdate, Rates, compare
 from vidorch.errors import CatalogError
 from vidorch.offer import Offer
@@ -267,6 +270,29 @@ class TestHands:
         """There is nothing more to change."""
         found = self.said("0.12", first_hand=True, as_of=date(2026, 9, 25))
         assert (0, 1) == (len(found.changes), found.unchanged)
+
+
+RATES = st.decimals("0.000001", "9", places=6)
+TIERS = st.dictionaries(st.sampled_from(["480p", "720p", "768p", "1080p", "1440p", "4k"]), RATES)
+
+
+@given(st.dictionaries(st.sampled_from([one.name for one in shipped().offers]), st.builds(Rates, st.none() | RATES, TIERS, st.just("s")), max_size=6),
+       st.booleans())  # fmt: skip
+def test_whatever_a_source_says(rates: dict[str, Rates], first_hand: bool) -> None:
+    """Taken in, it has nothing more to change; at second hand nothing that budgets reserve falls; and no other row is touched."""
+    before = {offer.name: offer for offer in shipped().offers}
+    said: dict[str, Rates | str] = {**rates}
+    found = compare(before.values(), said, source="s", as_of=DAY, first_hand=first_hand)
+    after, warnings = lay(before, [change.row for change in found.changes])
+    again = compare(after.values(), said, source="s", as_of=DAY, first_hand=first_hand)
+    assert ((), ()) == (warnings, again.changes)
+    touched = {(change.offer, conditions(change.row.row)) for change in found.changes}
+    for name, offer in before.items():
+        for old, new in zip(offer.price.rows, after[name].price.rows, strict=True):
+            if (name, conditions(old)) not in touched:
+                assert old == new
+            elif not first_hand:
+                assert (old.high_per_second or old.per_second) <= (new.high_per_second or new.per_second)
 
 
 def _in_thirds(offer: Offer) -> Any:
