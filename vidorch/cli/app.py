@@ -17,6 +17,7 @@ from vidorch.cli.options import (
     AspectRatio,
     Audio,
     AudioTrack,
+    BatchFile,
     Camera,
     Candidates,
     Duration,
@@ -42,7 +43,7 @@ from vidorch.cli.options import (
     tags_of,
 )
 from vidorch.cli.say import as_json, aside, error_document, mute, print_anything, show_error
-from vidorch.errors import VidorchError
+from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.surroundings import surroundings
 
 __all__ = ["app", "run"]
@@ -62,7 +63,18 @@ app.add_typer(budget, name="budget")
 
 @app.command()
 def generate(
-    prompt: Prompt,
+    prompt: Prompt = None,
+    batch: BatchFile = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            "--at-once",
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Lines of a batch under way at the same time. Default: 256.",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -160,6 +172,9 @@ def generate(
     ] = False,
     yes: Yes = False,
     json_: Json = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="With --batch: print a JSON line for each result, as it comes.")
+    ] = False,
 ) -> None:
     """Make a clip. With no --model the built-in one runs: no key, no GPU, no download, no cost."""
     from vidorch.cli.clips import with_clip
@@ -175,12 +190,28 @@ def generate(
         allow_unpriced=allow_unpriced or None, scope=scope, tags=tags_of(tag), timeout=timeout, detach=detach or None,
         overwrite=overwrite or None, output=output,
     )  # fmt: skip
+    if batch is not None or prompt is None:
+        from vidorch.cli.batch import generate_batch, one_of
+
+        one_of(prompt, batch)
+        generate_batch(
+            str(batch), with_clip(options), at_once=at_once, yes=yes, as_document=json_, as_lines=jsonl
+        )
+        return
+    if at_once is not None or jsonl:
+        raise InvalidRequest(
+            "--at-once and --jsonl go with --batch.",
+            field="at_once",
+            value=at_once,
+            allowed="--batch FILE with it",
+        )
     command(prompt, with_clip(options), yes=yes, as_document=json_)
 
 
 @app.command()
 def estimate(
-    prompt: Prompt,
+    prompt: Prompt = None,
+    batch: BatchFile = None,
     model: Model = None,
     route: Route = None,
     task: Task = None,
@@ -218,6 +249,16 @@ def estimate(
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
         max_cost=max_cost,
     )  # fmt: skip
+    if batch is not None or prompt is None:
+        from vidorch.cli.batch import estimate_batch, one_of
+
+        one_of(prompt, batch)
+        if compare:
+            raise InvalidRequest(
+                "--compare goes with one PROMPT.", field="compare", value=True, allowed="PROMPT with it"
+            )
+        estimate_batch(str(batch), with_clip(options), as_document=json_)
+        return
     command(prompt, with_clip(options), compare=compare, as_document=json_)
 
 

@@ -20,7 +20,7 @@ from vidorch.errors import TimedOut, VidorchError
 from vidorch.ledger.moves import BEFORE_SENDING, ENDS, State
 from vidorch.result import Job, Result
 
-__all__ = ["Carrier"]
+__all__ = ["SECONDS_TO_THINK", "Carrier", "leave"]
 
 SECONDS_TO_THINK = 3.0
 """How long a second Ctrl-C is waited for."""
@@ -91,7 +91,7 @@ class Carrier:
         return Exit.OK
 
     async def _detached(self, run: AsyncRun, signals: Signals) -> Exit:
-        await self._leave(signals)
+        await leave(self.client, signals)
         standing = _read(run.id)
         self._tell(standing, f"{run.id}\n")
         return Exit.OK if standing.state == "open" and not standing.unknown else standing.code
@@ -108,7 +108,7 @@ class Carrier:
                 f"Not finished after {seconds:g} s. The work ran inside this process and was cancelled; it cost nothing.",
                 hint="Give it more time, or leave --timeout out.", charged=False, run_id=run.id,
             )  # fmt: skip
-        await self._leave(signals)
+        await leave(self.client, signals)
         standing = _read(run.id)
         if standing.over:
             aside(f"Done at the last moment, after {seconds:g} s:")
@@ -145,7 +145,7 @@ class Carrier:
         said = any(State(job.state) not in (*ENDS, *BEFORE_SENDING) for job in jobs)
         if said:
             self._announce(run.id, jobs, heard)
-        pressed = await self._leave(signals)
+        pressed = await leave(self.client, signals)
         standing = _read(run.id)
         if standing.over:
             aside("Interrupted, but it had come to its end:")
@@ -184,23 +184,6 @@ class Carrier:
                 f"To cancel it there, press Ctrl-C again within {SECONDS_TO_THINK:g} s. {price_of_cancelling(known)}"
             )
 
-    async def _leave(self, signals: Signals) -> bool:
-        """Let go in order, however long the answer to a submit takes. Whether Ctrl-C came (again) meanwhile.
-
-        Raises:
-            LedgerUnavailable: the id of what was just paid for could not be written down; the message has it.
-        """
-        leaving = asyncio.ensure_future(self.client.aclose())
-        again, said = False, False
-        while not leaving.done():
-            heard = await signals.during(leaving, PATIENCE)
-            again = again or heard == CTRL_C
-            if not leaving.done() and not said:
-                aside("Waiting for the answer to what was just sent, so that its id is not lost ...")
-                said = True
-        await leaving
-        return again
-
     # -- saying it ------------------------------------------------------------------------------------------------------
 
     def _show(self, result: Result) -> None:
@@ -232,6 +215,24 @@ class Carrier:
         aside(text)
         if self.as_document:
             as_json({"run_id": run_id, "error": {"type": "Interrupted", "message": text, "charged": charged}})
+
+
+async def leave(client: AsyncClient, signals: Signals) -> bool:
+    """Let go in order, however long the answer to a submit takes. Whether Ctrl-C came (again) meanwhile.
+
+    Raises:
+        LedgerUnavailable: the id of what was just paid for could not be written down; the message has it.
+    """
+    leaving = asyncio.ensure_future(client.aclose())
+    again, said = False, False
+    while not leaving.done():
+        heard = await signals.during(leaving, PATIENCE)
+        again = again or heard == CTRL_C
+        if not leaving.done() and not said:
+            aside("Waiting for the answer to what was just sent, so that its id is not lost ...")
+            said = True
+    await leaving
+    return again
 
 
 def _read(run_id: str, error: VidorchError | None = None) -> Standing:

@@ -10,12 +10,22 @@ import typer
 from vidorch.errors import InvalidRequest
 
 __all__ = [
-    "AspectRatio", "Audio", "AudioTrack", "Camera", "Candidates", "Duration", "Fit", "Guidance", "Image", "Json", "LastImage",
-    "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Route", "Seed", "Size", "Steps", "Task", "Video",
+    "AspectRatio", "Audio", "AudioTrack", "BatchFile", "Camera", "Candidates", "Duration", "Fit", "Guidance", "Image", "Json",
+    "LastImage", "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Route", "Seed", "Size", "Steps", "Task", "Video",
     "Yes", "given", "tags_of",
 ]  # fmt: skip
 
-Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to show.")]
+Prompt = Annotated[
+    str | None, typer.Argument(metavar="[PROMPT]", help="What to show; or a file of requests, with --batch.")
+]
+BatchFile = Annotated[
+    str | None,
+    typer.Option(
+        "--batch",
+        metavar="FILE",
+        help="Many requests as one call: JSON lines with options of their own, or one prompt a line; - for stdin.",
+    ),
+]
 Model = Annotated[
     list[str] | None,
     typer.Option(

@@ -73,6 +73,7 @@ class Batch:
         numbers: what people call the lines; empty where they are counted from 1.
         call: the options of the whole. at_once: lines under way at the same time.
         under_way: by line, the run that it has begun and that is waited for.
+        free, unpriced, hosted: whether all cost nothing, the price of any is not known, any is made elsewhere than in here.
     """
 
     lines: Sequence[Line]
@@ -82,6 +83,7 @@ class Batch:
     numbers: Sequence[int] = ()
     under_way: dict[int, str] = field(default_factory=dict)
     free: bool = True
+    hosted: bool = False
     unpriced: bool = False
     _parse: Parse = field(kw_only=True)
     _first: array[int] = field(default_factory=lambda: array("q"))
@@ -223,6 +225,7 @@ class Batch:
         else:
             self._hashes += bytes(HASH)
         self.free = self.free and plan.entries[0].offer.price.rule == "free"
+        self.hosted = self.hosted or any(entry.offer.outlives_caller for entry in plan.entries)
         self.unpriced = self.unpriced or any(entry.unpriced for entry in plan.entries)
         self._add(plan.entries[0], request.candidates)
 
