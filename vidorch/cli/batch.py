@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import typer
 
 from vidorch import storage
 from vidorch.cli.books import reading
+from vidorch.cli.cancelling import SECONDS_TO_STOP
 from vidorch.cli.carrying import SECONDS_TO_THINK, leave
 from vidorch.cli.consent import confirmed
 from vidorch.cli.display import BatchDisplay
@@ -293,13 +295,15 @@ class _Running:
         open_jobs = self._open_jobs(under_way.values())
         known = [job for job in open_jobs if job.outlives_caller and job.state != State.UNKNOWN]
         aside(f"{word}. {self._how_to_go_on(len(under_way))}")
-        pressed = False
+        began = asyncio.get_running_loop().time()
         if heard == CTRL_C and known:
             aside(
                 f"To cancel what is at vendors, press Ctrl-C again within {SECONDS_TO_THINK:g} s. {price_of_cancelling(known)}"
             )
-            pressed = await signals.next(SECONDS_TO_THINK) == CTRL_C
-        pressed = await leave(self.client, signals) or pressed
+        pressed = await leave(self.client, signals)  # first of all: what is not sent yet is not sent any more
+        left = SECONDS_TO_THINK - (asyncio.get_running_loop().time() - began)
+        if heard == CTRL_C and known and not pressed and left > 0:
+            pressed = await signals.next(left) == CTRL_C
         if pressed and known:
             aside("Cancelling at the vendors ...")
             await self._cancel(known)
@@ -335,9 +339,21 @@ class _Running:
         ]
 
     async def _cancel(self, jobs: Sequence[Job]) -> None:
+        """Ask every vendor, and wait a little for what they say."""
+        runs = list(dict.fromkeys(job.run_id for job in jobs))
         async with AsyncClient() as client:
-            for run_id in dict.fromkeys(job.run_id for job in jobs):
-                try:
-                    await client.cancel(run_id)
-                except VidorchError as error:
+            asked = await asyncio.gather(*(client.cancel(run_id) for run_id in runs), return_exceptions=True)
+            for run_id, error in zip(runs, asked, strict=True):
+                if error is not None:
                     aside(f"{run_id} could not be cancelled: {error}")
+            handles = [await client.run(run_id) for run_id in runs]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_TO_STOP):
+                    await asyncio.gather(*(run.wait() for run in handles), return_exceptions=True)
+        with reading() as ledger:
+            after = [] if ledger is None else [job for one in jobs if (job := ledger.job(one.id)) is not None]
+        for state in dict.fromkeys(job.state for job in after):
+            alike = [job for job in after if job.state == state]
+            cost = sum((job.cost for job in alike if job.billed and job.cost is not None), Decimal(0))
+            known = all(job.cost is not None for job in alike) and State(state) in ENDS
+            aside(f"{many(len(alike), 'job')} {state}{f', {show_usd(cost)}' if known else ''}.")

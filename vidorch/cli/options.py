@@ -11,8 +11,8 @@ from vidorch.errors import InvalidRequest
 
 __all__ = [
     "AspectRatio", "Audio", "AudioTrack", "BatchFile", "Camera", "Candidates", "Duration", "Fit", "Guidance", "Image", "Json",
-    "LastImage", "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Route", "Seed", "Size", "Steps", "Task", "Video",
-    "Yes", "given", "tags_of",
+    "LastImage", "MaxCost", "Model", "NegativePrompt", "Prompt", "Reference", "Resolution", "Route", "Seed", "Size",
+    "Steps", "Task", "Video", "Yes", "given", "tags_of",
 ]  # fmt: skip
 
 Prompt = Annotated[
