@@ -67,6 +67,21 @@ go in the same way and cancel nothing that is hosted.
 and pays for nothing twice; so a script that may be run again gives each of its clips a key. What was paid by the calls
 before it is said to be `paid earlier`; in `--json`, `joined` is true and `paid_earlier` is that part of `cost`. With
 another `-o` the clip is put there too; a file that is there already, or a clip that somebody took away, is an error (2).
+
+**Batches.** `--batch prompts.jsonl` makes every line of a file as one call: an object with the library's options for that
+line (`{"prompt": "a boat", "duration": 8, "key": "boat-1"}`), a prompt in quotes, or in a plain text file just a prompt.
+The other options hold for every line that says nothing else; `-o` is a folder, where names begin with the number of the
+line. All lines are checked, and their cost together is estimated and asked for, before the first is sent: one that cannot
+be served is an error of the whole, with its number. The place of each clip is printed as it comes; `--jsonl` prints the
+whole result instead, `--json` one document in the end. A line that fails does not stop the others, and the code is the
+worst of all.
+
+With `--key spring` the same command again joins what was made and sends only what provably was not; without a key it pays
+for all lines anew. Ctrl-C begins no other line, lets go of those at vendors, and says how to go on.
+""",
+    "vidorch estimate": """
+With `--batch` it is what all lines of a file cost together, by offer, and which of them cannot be served and why; if any
+cannot, the code is 5.
 """,
     "vidorch models update": """
 What is written is `prices.toml` in your configuration folder: single rows with their source and day, below your own
