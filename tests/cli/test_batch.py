@@ -226,6 +226,8 @@ class TestCtrlC:
             child.send(signal.SIGTERM)  # do not wait for a second thought
             assert 130 == child.end().code
         assert "0 of 3 lines had ended, 1 were under way" in line and "vidorch jobs resume run_" in line
+        resume = line.partition("with: vidorch ")[2].partition(",")[0].split()
+        assert (0, 1) == ((back := process(*resume, env={"VIDORCH_MOCK": "1"})).code, len(back.lines))
         said = process(*words, env={"VIDORCH_MOCK": "1"})
         jobs = process("jobs", "list", "--json", env={"VIDORCH_MOCK": "1"}).document
         assert (0, 3, ["settled"] * 3) == (said.code, len(said.lines), [job["state"] for job in jobs])

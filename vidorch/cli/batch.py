@@ -37,6 +37,8 @@ from vidorch.result import Job, Result
 
 __all__ = ["estimate_batch", "generate_batch", "one_of"]
 
+EVERY = 1.0
+"""Seconds until what is shown is looked at again."""
 SHOWN = 10
 """Numbers of lines that are said for one reason; all are in the document."""
 
@@ -222,7 +224,10 @@ class _Running:
         with Signals() as signals, self.display:
             try:
                 work = asyncio.ensure_future(self._follow())
-                heard = await signals.during(work)
+                heard = None
+                while heard is None and not work.done():
+                    heard = await signals.during(work, EVERY)
+                    self._show()
                 if heard is None:
                     self.display.stop()
                     await work
@@ -240,9 +245,11 @@ class _Running:
         self.parent = await begin(self.client, self.batch)
         async for place, outcome in completed(self.client, self.batch, self.parent):
             self._take(self.batch.number(place), outcome)
-            self.display.show(
-                done=self.done, failed=self.failed, under_way=len(self.batch.under_way), cost=self.paid
-            )
+            self._show()
+
+    def _show(self) -> None:
+        under_way = len(self.batch.under_way)
+        self.display.show(done=self.done, failed=self.failed, under_way=under_way, cost=self.paid)
 
     def _take(self, number: int, outcome: Result | VidorchError) -> None:
         if isinstance(outcome, Result):
@@ -250,19 +257,19 @@ class _Running:
             self.paid += outcome.cost - outcome.paid_earlier
             self.earlier += outcome.paid_earlier
             self.imputed += outcome.imputed
-            document = outcome.to_dict()
             if not (self.as_document or self.as_lines):
                 for place in say_result(outcome)[0]:
                     self.display.put(place)
         else:
             self.failed += 1
             self.codes.add(exit_of(outcome))
-            document = error_document(outcome)
             self.display.say(f"Line {number}: {outcome}")
-        if self.as_lines:
-            print(json.dumps({"line": number} | document, default=str), flush=True)
-        elif self.as_document:
-            self.results.append((number, document))
+        if self.as_lines or self.as_document:
+            document = outcome.to_dict() if isinstance(outcome, Result) else error_document(outcome)
+            if self.as_lines:
+                print(json.dumps({"line": number} | document, default=str), flush=True)
+            else:
+                self.results.append((number, document))
 
     # -- saying it -------------------------------------------------------------------------------------------------------
 
