@@ -167,6 +167,11 @@ class TestTheSmallestProvider:
         with pytest.raises(Unsupported, match="acme cannot delete a finished job"):
             asyncio.run(Acme().delete_job(context(tmp_path), Accepted("a")))
 
+    def test_tells_no_prices(self, tmp_path: Path) -> None:
+        """A provider whose vendor has no API of prices says so."""
+        with pytest.raises(Unsupported, match="acme has no API of prices"):
+            asyncio.run(Acme().unit_prices(context(tmp_path), ["a/b"]))
+
     def test_sends_no_webhooks(self, tmp_path: Path) -> None:
         """A provider without webhooks says so."""
         with pytest.raises(Unsupported, match="acme sends no webhooks"):
@@ -178,7 +183,7 @@ class TestTheContract:
         """The calls are promises to everybody who wrote a provider."""
         expected = (
             "aclose admit cancel check delete_job fetch find find_mode finds_credentials list_jobs parse_webhook poll poll_many "
-            "prepare refresh submit"
+            "prepare refresh submit unit_prices"
         )
         assert expected.split() == sorted(
             name for name, _ in inspect.getmembers(Provider, inspect.isfunction) if name[0] != "_"
