@@ -54,6 +54,16 @@ async def _look(source: str, as_of: str | None) -> PriceUpdate:
 
 def _show(found: PriceUpdate) -> None:
     out = console()
+    for left in found.left_alone:
+        when = f", {left.when}" if left.when else ""
+        out.print(f"Left alone: {left.offer}{when}: {left.reason}", markup=False)
+    for end in found.endings:
+        known = (
+            "the catalog says so, too"
+            if end.known == end.day
+            else f"the catalog says {end.known or 'nothing of it'}"
+        )
+        out.print(f"Said to end: {end.offer} on {end.day}; {known}. Not written.", markup=False)
     if found.changes:
         rows = [
             [
@@ -66,16 +76,6 @@ def _show(found: PriceUpdate) -> None:
             for one in found.changes
         ]
         out.print(table_of("", ["!offer", "when", ">old", ">new", "source"], rows))
-    for left in found.left_alone:
-        when = f", {left.when}" if left.when else ""
-        out.print(f"Left alone: {left.offer}{when}: {left.reason}", markup=False)
-    for end in found.endings:
-        known = (
-            "the catalog says so, too"
-            if end.known == end.day
-            else f"the catalog says {end.known or 'nothing of it'}"
-        )
-        out.print(f"Said to end: {end.offer} on {end.day}; {known}. Not written.", markup=False)
     out.print(
         f"{found.source}, of {found.as_of}: {many(len(found.changes), 'price')} to change, {found.unchanged} the same, "
         f"{len(found.left_alone)} left alone; {len(found.unknown)} names in it are no offers here.",
