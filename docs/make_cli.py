@@ -84,7 +84,7 @@ With `--batch` it is what all lines of a file cost together, by offer, and which
 cannot, the code is 5.
 """,
     "vidorch models update": """
-What is written is `prices.toml` in your configuration folder: single rows with their source and day, below your own
+What is written is `newer-prices.toml` in your configuration folder: single rows with their source and day, below your own
 `catalog.toml` and above what ships. Only what the source can say is changed: one rate of a second, by resolution at most.
 Rows that depend on sound, task, references or length, have a part for each clip, or were read after it, stay as they are and are
 named. On a terminal it asks; elsewhere it needs `--yes`, else it shows the changes and ends with 3.

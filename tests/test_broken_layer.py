@@ -29,7 +29,7 @@ def own_layer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def newer_prices(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.mkdir()
-    (home / "prices.toml").write_text("format = 99\n")
+    (home / "newer-prices.toml").write_text("format = 99\n")
 
 
 def named_by_the_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +85,17 @@ class TestFreeLocalWork:
             to_run(client)
             to_run(client, model="mini")
         assert 1 == len([one for one in caught if WARNED in str(one.message)])
+
+    def test_with_an_endpoint_that_the_layer_would_tell_of(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A configured server whose provider stands in the broken file alone does not stop it either."""
+        own_layer(home, monkeypatch)
+        (home / "config.toml").write_text(
+            '[endpoints.studio]\nprovider = "acme"\nbase_url = "https://studio.example/v1"\n'
+        )
+        with Client() as client, pytest.warns(UserWarning, match=WARNED):
+            assert ["local/mini"] == [entry.offer.name for entry in to_run(client).entries]
 
     def test_mended_later(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that went on without the layer goes by it once it can be read."""

@@ -1,4 +1,4 @@
-"""`prices.toml`: newer prices, below the user's layer and above what ships."""
+"""`newer-prices.toml`: newer prices, below the user's layer and above what ships."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(path: Path, name: str = "runway/gen4.5", user: Path | str = NOBODYS) ->
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "folder" / "prices.toml"
+    return tmp_path / "folder" / "newer-prices.toml"
 
 
 class TestPrices:

@@ -151,7 +151,7 @@ class TestUpdate:
     def test_confirmed(self, command: Command, price_map: Path, home: Path) -> None:
         """What is estimated from then on goes by the new price, and says whose it is."""
         assert 0 == command("models", "update", price_map, "--yes").code
-        assert [home / "prices.toml"] == list(home.iterdir())
+        assert [home / "newer-prices.toml"] == list(home.iterdir())
         line = command("estimate", "a boat", "-m", "gen4.5", "--duration", 5, "--json").document["lines"][0]
         assert ("0.65", False) == (line["cost"]["expected"], line["confirmed"])
         assert "LiteLLM" in line["price_source"]

@@ -1,4 +1,4 @@
-"""Newer prices that were taken in: `prices.toml`, a file that vidorch writes, below the user's own layer and above what ships.
+"""Newer prices: `newer-prices.toml`, a file that vidorch writes, below the user's own layer and above what ships.
 
 It holds single rows of prices, each with its source and day, and nothing else of an offer. A row takes the place of the row with
 the same conditions below it, where it was read on the same day or later.
@@ -46,7 +46,7 @@ class NewRow:
 
 def default_prices_file() -> Path:
     """Where newer prices are kept."""
-    return config_folder() / "prices.toml"
+    return config_folder() / "newer-prices.toml"
 
 
 def conditions(row: PriceRow) -> frozenset[tuple[str, frozenset[Any]]]:
@@ -122,7 +122,7 @@ def write(path: Path, rows: Iterable[NewRow]) -> None:
         by_offer.setdefault(one.offer, []).append(one)
     text = _HEAD + "".join(_as_toml(name, by_offer[name]) for name in sorted(by_offer))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".prices-", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=".newer-prices-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
