@@ -232,6 +232,21 @@ class TestCtrlC:
         jobs = process("jobs", "list", "--json", env={"VIDORCH_MOCK": "1"}).document
         assert (0, 3, ["settled"] * 3) == (said.code, len(said.lines), [job["state"] for job in jobs])
 
+    def test_or_a_kill_is_gone_on_from(
+        self, process: Command, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same command after a SIGKILL: three clips for three jobs, none of them a second one of its line."""
+        (tmp_path / "held.toml").write_text('[[rule]]\nmodel = "test/basic"\nhold = true\n')
+        monkeypatch.setenv("VIDORCH_MOCK", str(tmp_path / "held.toml"))
+        words = ("generate", "--batch", file, *BASIC, "--yes", "--key", "k", "--at-once", 2)
+        with working(*words) as child:
+            wait_for_a_job_in(tmp_path / "vidorch-home" / "mock" / "ledger.db", "accepted", "running")
+            child.process.kill()
+        said = process(*words, env={"VIDORCH_MOCK": "1"})
+        jobs = process("jobs", "list", "--json", env={"VIDORCH_MOCK": "1"}).document
+        sent = [job["run_id"] for job in jobs if job["state"] != "abandoned"]
+        assert (0, 3, 3, 3) == (said.code, len(said.lines), len(sent), len(set(sent)))
+
     def test_twice_cancels_at_the_vendor(
         self, process: Command, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
