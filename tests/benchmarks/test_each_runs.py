@@ -21,7 +21,7 @@ QUICK = {
     "selection": "1",
 }
 SLOW = {
-    "batch": "--lines 4 8 --at-once 2 --runs 1 --kept",
+    "batch": "--lines 4 8 --at-once 2 --runs 1",
     "cold_start": "1 --only estimate\\ --json --no-limits",
     "engine": "engine memory --runs 1 --jobs 2 --alone 1",
     "faults": "--storms 2 --kills 1 --processes 1 replicate",
