@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from vidorch import Budget, Client
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Accepted, Done, Failed, Output
 from vidorch.errors import InvalidRequest, KeyConflict, OverBudget, ProviderFailed, Unsupported, VidorchError
+from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Result
 
@@ -35,6 +37,10 @@ def many(client: AsyncClient, lines: Any = LINES, **options: Any) -> list[Any]:
     """All results of a batch, in order."""
     options = {"model": "test/basic"} | options
     return run(client, lambda client: client.generate_many(lines, **options))
+
+
+def alive(kind: type) -> int:
+    return sum(type(one) is kind for one in gc.get_objects())
 
 
 def submits(provider: Scripted) -> int:
@@ -246,6 +252,25 @@ class TestAsCompleted:
         assert "0 of 3 lines had ended" in note and "vidorch jobs resume run_" in note
         assert [Result] * 3 == [*map(type, many(client_of(paid()), key="k"))]
         assert 3 == submits(provider)
+
+    def test_keeps_nothing_of_lines_that_are_done_or_not_begun(self, client_of: Make) -> None:
+        """However many there are: plans, requests and results are those of two under way, and the one that was given."""
+
+        async def go(client: AsyncClient) -> list[int]:
+            seen = []
+            kinds = (Plan, Request, Result)
+            gc.collect()
+            before = [alive(kind) for kind in kinds]
+            coming = client.generate_as_completed(["x"] * 12, model="test/basic", at_once=2, max_cost=12)
+            async for _, result in coming:
+                del result
+                gc.collect()
+                seen.append(max(alive(kind) - were for kind, were in zip(kinds, before, strict=True)))
+            return seen
+
+        assert (
+            max(run(client_of(paid()), go)) <= 2 * 3
+        )  # what was asked, what is bought, and what is sent of it
 
     def test_of_a_closed_client(self, client_of: Make) -> None:
         """A mistake in the program is raised, and not given as an outcome."""
