@@ -33,6 +33,7 @@ PACKAGES = {
 }  # fmt: skip
 HOSTED = {"fal", "replicate", "runway", "vertex", "google"}
 LOADED = {
+    ("vidorch.engine.spans", "opentelemetry", "otel"),
     ("vidorch.signatures", "cryptography", "webhooks"), ("vidorch.storage", "fsspec", "storage"),
     ("vidorch.testing.conformance", "pytest", "testing"), ("vidorch.testing.plugin", "pytest", "testing"),
     ("vidorch.testing.servers.fal", "cryptography", "webhooks"), ("vidorch.testing.servers.google_storage", "cryptography", "webhooks"),
@@ -87,7 +88,7 @@ class TestWhatIsLoaded:
 
     def test_is_declared_by_that_extra(self) -> None:
         """By its own name, not only through somebody else's requirements."""
-        distribution = {"google": "google-auth"}
+        distribution = {"google": "google-auth", "opentelemetry": "opentelemetry-api"}
         lacking = [one for one in LOADED if distribution.get(one[1], one[1]) not in PACKAGES[one[2]].split()]
         assert [] == lacking
 

@@ -186,6 +186,7 @@ class Job:
         error: class name; error_text: the vendor's words. possible_ids: jobs at the vendor that an unknown one may be.
         created_at, ..., ended_at: seconds since 1970. deadline: until then its caller waits; poll_at: the next look.
         token: the unguessable word of its callback URL; in no repr and no JSON.
+        trace: where it was begun in a trace, as W3C `traceparent` text; None outside of any.
     """
 
     id: str
@@ -241,6 +242,7 @@ class Job:
     running_at: float | None = None
     downloading_at: float | None = None
     price_as_of: str | None = None
+    trace: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the token."""

@@ -57,6 +57,7 @@ class Opening:
             from vidorch.engine.hosts import this_host
             from vidorch.engine.runs import Engine
             from vidorch.engine.services import Services
+            from vidorch.engine.telemetry import opened
             from vidorch.ledger.ledger import Ledger
 
             home = self._home
@@ -89,6 +90,7 @@ class Opening:
                     bell=Bell(self._ledger, self._clock, self._ids),
                     budgets=self._budgets,
                     mock=self._world is not None,
+                    telemetry=opened(self._clock),
                 )
             )
             if self._resumes:

@@ -10,6 +10,7 @@ from vidorch.engine.asked import Asked
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target
+from vidorch.engine.telemetry import RunSpan
 from vidorch.errors import VidorchError
 from vidorch.ledger.moves import ENDS
 from vidorch.result import Job
@@ -27,6 +28,7 @@ class Carried:
         bought: by job, what was bought in this process and the entry of the plan that it went to.
         target: where its clips go; refuge: where they go when that fails.
         errors: failures that are not ends of jobs. notes: for people.
+        spans: what is told of it and its jobs to whoever watches.
         cancelled: whether its caller called it off. wants_submit: whether something is left that only its caller may send.
     """
 
@@ -40,6 +42,7 @@ class Carried:
     refuge: Target
     errors: list[VidorchError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spans: RunSpan = field(default_factory=RunSpan)
     cancelled: bool = False
     wants_submit: bool = False
 

@@ -72,8 +72,19 @@ class LiveRun:
         # How it ended is in the ledger; nobody has to be waiting for it.
         _ = task.cancelled() or task.exception()
         if not self._leaving:
+            self._tell_end()
             self._forget_ended()
         self._gone(self)
+
+    def _tell_end(self) -> None:
+        for driver in self.drivers.values():
+            driver.is_let_go()
+        if self.task.cancelled():
+            self._run.spans.end()
+        elif (error := self.task.exception()) is not None:
+            self._run.spans.end(error=error)
+        else:
+            self._run.spans.end(self.task.result())
 
     def _forget_ended(self) -> None:
         """Let go of drivers whose jobs are over. They report to this run: else all of it stays until cycles are looked for."""
@@ -178,6 +189,14 @@ class LiveRun:
         self.task.cancel()
         await asyncio.wait([self.task])
         self._board.stop()
+        try:
+            await self._close_what_is_left()
+        finally:
+            self._tell_end()
+        self._leaving = False
+        self._forget_ended()
+
+    async def _close_what_is_left(self) -> None:
         for driver in self.drivers.values():
             await driver.leave()
             self._run.jobs[driver.job.id] = driver.job
@@ -186,8 +205,6 @@ class LiveRun:
             for one in range(self._run.candidates)
         )
         await self._closing.close("cancelled")
-        self._leaving = False
-        self._forget_ended()
 
     # -- serving candidates ---------------------------------------------------------------------------------------------
 
@@ -273,7 +290,7 @@ class LiveRun:
                     again.entry, candidate, samples, services.ids, anew=tried if again.seed_anew else 0
                 )
                 row = job_row(self.id, candidate, self._run.attempt_number(candidate, samples), purchase, self._run.row["scope"],
-                              services, now)  # fmt: skip
+                              services, now, self._run.spans)  # fmt: skip
                 planned.append((purchase, row))
                 candidate += samples
         try:
@@ -325,7 +342,7 @@ class LiveRun:
         purchase = bought[0] if bought is not None else Purchase.of_job(job, self._services.offers())
         driver = JobDriver(
             job, purchase, self._services, target=self._run.target, refuge=self._run.refuge, candidates=self._run.candidates,
-            ending=self._closing, report=self._tell,
+            ending=self._closing, report=self._tell, span=self._run.spans.drives(job),
         )  # fmt: skip
         self.drivers[job.id] = driver
         return driver
@@ -404,6 +421,7 @@ class LiveRun:
                 state in BEFORE_SENDING or not job.outlives_caller
             ):  # nothing left, or what worked on it is gone
                 ended = await written(self._ledger.move(job, State.ABANDONED, now, changes={"charged": 0}))
+                self._run.spans.drives(ended).moved(ended)
                 await in_thread(sweep, dict(self._run.row), job, self._run.target, self._run.refuge)
                 return ended
             purchase = Purchase.of_job(job, services.offers())

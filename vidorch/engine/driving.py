@@ -17,6 +17,7 @@ from vidorch.engine.sending import Sender
 from vidorch.engine.services import Services
 from vidorch.engine.shielding import unless_cancelled_first
 from vidorch.engine.targets import Target
+from vidorch.engine.telemetry import JobSpan
 from vidorch.engine.watching import Lookout
 from vidorch.errors import VidorchError
 from vidorch.ledger.ledger import MovedMeanwhile
@@ -32,16 +33,16 @@ class JobDriver:
     Args:
         job: as the ledger has it, and ours. target: where its clips go; refuge: where they go when that fails.
         candidates: of the whole run. ending: its end, where that may come with this job's.
-        report: told about every step, for progress displays.
+        report: told about every step, for progress displays. span: told too, for whoever watches the whole system.
     """
 
     def __init__(
         self, job: Job, purchase: Purchase, services: Services, *, target: Target, refuge: Target, candidates: int,
-        ending: Ending, report: Report,
+        ending: Ending, report: Report, span: JobSpan,
     ) -> None:  # fmt: skip
         self._is_submitted = False
         self._waiting_for_it: asyncio.Event | None = None
-        self._errand = Errand(job, purchase, services, folder=refuge.folder, report=report)
+        self._errand = Errand(job, purchase, services, folder=refuge.folder, report=report, span=span)
         self._sender = Sender(self._errand)
         self._home = Homecoming(self._errand, target, refuge, candidates, ending)
 
@@ -76,6 +77,17 @@ class JobDriver:
             VidorchError: its result could not be fetched or written; the job stays open.
             LedgerUnavailable: the ledger could not be written; the job is wherever it was last seen.
         """
+        try:
+            await self._drive()
+        except Overtaken as lost:
+            self._errand.span.end(lost.job)
+            raise
+        except (Exception, BaseExceptionGroup) as error:
+            self._errand.span.end(self.job, error)
+            raise
+        self._errand.span.end(self.job)
+
+    async def _drive(self) -> None:
         errand, sender = self._errand, self._sender
         try:
             if self.job.state in BEFORE_SENDING and not await sender.send():
@@ -144,3 +156,7 @@ class JobDriver:
             await self._errand.stop_at_vendor()
         with contextlib.suppress(MovedMeanwhile, Overtaken):
             await self._errand.move(State.ABANDONED, charged=0)
+
+    def is_let_go(self) -> None:
+        """This process does nothing more for it."""
+        self._errand.span.end(self.job)

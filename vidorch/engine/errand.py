@@ -17,6 +17,7 @@ from vidorch.engine.hosts import LEASE
 from vidorch.engine.masking import mask
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
+from vidorch.engine.telemetry import JobSpan
 from vidorch.errors import LedgerUnavailable, ProviderFailed, VidorchError
 from vidorch.frozen import changed
 from vidorch.ledger.ledger import MovedMeanwhile
@@ -49,9 +50,10 @@ class Overtaken(Exception):
 
 @dataclass
 class Stopwatch:
-    """Measures the stages of a job on the monotonic clock."""
+    """Measures the stages of a job on the monotonic clock, and tells its span of each."""
 
     clock: Clock
+    span: JobSpan
     started: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Stopwatch:
         now = self.clock.monotonic()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.started
         self.started = now
+        self.span.lap(stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Errand:
 
     Args:
         job: as the ledger has it, and ours. folder: where temporary files may go.
-        report: told about every step, for progress displays.
+        report: told about every step, for progress displays. span: told too, for whoever watches the whole system.
 
     Attributes:
         accepted: what the vendor said when it took the job, None before. error: why it gave no clip.
@@ -92,7 +95,7 @@ class Errand:
     """
 
     def __init__(
-        self, job: Job, purchase: Purchase, services: Services, *, folder: Path, report: Report
+        self, job: Job, purchase: Purchase, services: Services, *, folder: Path, report: Report, span: JobSpan
     ) -> None:
         self.job = job
         self.purchase = purchase
@@ -104,7 +107,8 @@ class Errand:
         self.error: VidorchError | None = None
         self.cancelled = False
         self.answer: Cancelled | None = None
-        self.watch = Stopwatch(services.clock)
+        self.span = span
+        self.watch = Stopwatch(services.clock, span)
         self.fraction = job.progress
         self.polls = job.polls
         self.working_at: float | None = None
@@ -284,6 +288,7 @@ class Errand:
             }  # fmt: skip
             await self._move_and_wait(target, at, rest)
             self._on_disk, self._riding = self.job, []
+        self.span.moved(self.job)
         self._report(self.job, self.job.state, self.fraction, None)
 
     async def _move_and_wait(self, target: State, at: float, rest: dict[str, Any]) -> None:

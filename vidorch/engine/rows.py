@@ -13,6 +13,7 @@ from vidorch.engine.paying import is_spending
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target
+from vidorch.engine.telemetry import RunSpan
 from vidorch.estimating import Estimate
 from vidorch.ledger.moves import State
 from vidorch.money import to_micros
@@ -44,7 +45,7 @@ def asked_hash(request: Request, call: Call, described: Mapping[str, Any] | None
 
 def run_row(
     run_id: str, request: Request, call: Call, plan: Plan, estimate: Estimate, target: Target, notes: Sequence[str],
-    services: Services, *, parent: str | None, position: int | None, now: float,
+    services: Services, *, parent: str | None, position: int | None, trace: str | None, now: float,
 ) -> dict[str, Any]:  # fmt: skip
     """The row of a run that begins."""
     described, told = request.describe(), estimate.to_dict()
@@ -62,7 +63,7 @@ def run_row(
         "tags": as_json(dict(call.tags)), "notes": as_json(list(notes)), "candidates": request.candidates,
         "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
         "chosen_output": None, "output": target.written(call.output), "home": str(services.home), "owner": services.host.owner,
-        "lease_until": now + LEASE, "trace": None, "error": None, "mock": int(services.mock), "created_at": now,
+        "lease_until": now + LEASE, "trace": trace, "error": None, "mock": int(services.mock), "created_at": now,
         "updated_at": now, "ended_at": None,
     }  # fmt: skip
 
@@ -75,20 +76,20 @@ def batch_row(run_id: str, call: Call, lines: int, services: Services, now: floa
         "plan": "{}", "estimate": "{}", "options": "{}", "tags": as_json(dict(call.tags)), "notes": "[]",
         "candidates": lines, "max_cost": None if call.max_cost is None else to_micros(call.max_cost), "cost": 0, "imputed": 0,
         "chosen_output": None, "output": None, "home": str(services.home), "owner": services.host.owner,
-        "lease_until": now + LEASE, "trace": None, "error": None, "mock": int(services.mock), "created_at": now,
-        "updated_at": now, "ended_at": None,
+        "lease_until": now + LEASE, "trace": services.telemetry.here(), "error": None, "mock": int(services.mock),
+        "created_at": now, "updated_at": now, "ended_at": None,
     }  # fmt: skip
 
 
 def job_row(
-    run_id: str, candidate: int, attempt: int, purchase: Purchase, scope: str, services: Services, now: float
-) -> dict[str, Any]:
-    """The row of one submission that is about to be made."""
+    run_id: str, candidate: int, attempt: int, purchase: Purchase, scope: str, services: Services, now: float, spans: RunSpan
+) -> dict[str, Any]:  # fmt: skip
+    """The row of one submission that is about to be made. `spans`: of its run, which are told of it."""
     offer, request = purchase.offer, purchase.request
     assert request is not None
     assert purchase.route is not None
     endpoint, host = services.endpoint(offer.endpoint, offer.provider), services.host
-    return {
+    row = {
         "id": services.ids.new("job"), "run_id": run_id, "candidate": candidate, "attempt": attempt, "scope": scope,
         "endpoint": offer.endpoint, "account": endpoint.account, "provider": offer.provider, "model": offer.model,
         "task": purchase.route.task, "route": purchase.route.path, "state": State.RESERVED.value, "version": 0,
@@ -99,3 +100,4 @@ def job_row(
         "estimate_high": to_micros(purchase.high, up=True), "billed": int(is_spending(purchase, services)),
         "price_as_of": str(offer.price.as_of or ""), "created_at": now, "updated_at": now,
     }  # fmt: skip
+    return {**row, "trace": spans.job(row)}

@@ -25,6 +25,7 @@ from vidorch.engine.purchase import Purchase
 from vidorch.engine.rows import asked_hash, batch_row, job_row, models_of, run_row
 from vidorch.engine.services import Services
 from vidorch.engine.targets import Target, target_of
+from vidorch.engine.telemetry import RunSpan
 from vidorch.errors import InvalidRequest, KeyConflict, LedgerUnavailable, OverBudget, VidorchError
 from vidorch.home import run_folder
 from vidorch.ledger.ledger import KeyTaken, MovedMeanwhile
@@ -141,12 +142,13 @@ class Engine:
             await in_thread(target.check, asked.request.candidates)
             self._can_write = True
         first = asked.entries[round_one[0][1]]
+        spans = services.telemetry.run(run_id, asked.call.scope, asked.request.candidates, now)
         row = run_row(
             run_id, asked.request, asked.call, asked.plan, asked.estimate, target, [*asked.plan.notes, *first.notes, *notes],
-            services, parent=asked.parent, position=asked.position, now=now,
+            services, parent=asked.parent, position=asked.position, trace=spans.trace, now=now,
         )  # fmt: skip
         job_rows = [
-            job_row(run_id, candidate, 0, purchase, asked.call.scope, services, now)
+            job_row(run_id, candidate, 0, purchase, asked.call.scope, services, now, spans)
             for candidate, _, purchase in round_one
         ]
         try:
@@ -163,7 +165,7 @@ class Engine:
         plain = {"id": run_id, "candidates": asked.request.candidates, "notes": [*asked.plan.notes, *first.notes, *notes],
                  "scope": asked.call.scope, "key": asked.call.key, "options": {}, "output": row["output"], "home": row["home"],
                  "created_at": now, "mock": row["mock"], "position": asked.position}  # fmt: skip
-        self._carry(plain, jobs, (), asked, bought, target, refuge, cap)
+        self._carry(plain, jobs, (), asked, bought, target, refuge, cap, spans)
         return run_id
 
     async def _on_disk(self, run_id: str) -> list[Job] | None:
@@ -194,10 +196,11 @@ class Engine:
     def _carry(
         self, row: Mapping[str, Any], jobs: Sequence[Job], outputs: Sequence[Mapping[str, Any]], asked: Asked | None,
         bought: Mapping[str, tuple[Purchase, int]], target: Target, refuge: Target, cap: Decimal | None,
+        spans: RunSpan,
     ) -> LiveRun:  # fmt: skip
         carried = Carried(
             row, self._services, {job.id: job for job in jobs}, list(outputs), asked, dict(bought), target, refuge,
-            notes=list(row["notes"] or ()),
+            notes=list(row["notes"] or ()), spans=spans,
         )  # fmt: skip
         run = LiveRun(carried, cap=cap, gone=self._is_over)
         self.live[run.id] = run
@@ -265,7 +268,8 @@ class Engine:
         cap = (
             asked.call.max_cost if asked is not None and asked.call.max_cost is not None else row["max_cost"]
         )
-        return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap)
+        spans = services.telemetry.run(run_id, row["scope"], row["candidates"], now, before=row["trace"])
+        return self._carry(row, jobs, outputs, asked, {}, target, refuge, cap, spans)
 
     def _target_of(self, row: Mapping[str, Any], asked: Asked | None, refuge: Target) -> Target:
         """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own.
@@ -454,6 +458,7 @@ class Engine:
             except Exception as error:  # one run's trouble is not to keep the others
                 problems.append(error)
         self._services.host.leave()
+        await self._services.telemetry.aclose()
         if problems:
             raise problems[0]
 

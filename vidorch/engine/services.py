@@ -15,6 +15,7 @@ from vidorch.engine.hosts import Host
 from vidorch.engine.keeping import Doorkeeper
 from vidorch.engine.lines import Line, account_of
 from vidorch.engine.purchase import Purchase
+from vidorch.engine.telemetry import Telemetry
 from vidorch.http import Http
 from vidorch.latencies import Took
 from vidorch.ledger.ledger import Ledger
@@ -54,7 +55,7 @@ class Services:
     Attributes:
         provider_of: gives the provider of a name. endpoints: by name. secret_of: (offer, scope) -> credential, asked at use.
         bell: who waits for word from vendors. offers: the catalog's, by `endpoint/model`. budgets: the client's own.
-        http: the only sockets.
+        http: the only sockets. telemetry: where runs and jobs are told of.
     """
 
     ledger: Ledger
@@ -70,6 +71,7 @@ class Services:
     bell: Bell
     budgets: Sequence[Budget] = ()
     mock: bool = False
+    telemetry: Telemetry = field(default_factory=Telemetry)
     doors: Doorkeeper = field(init=False)
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _lines: dict[Account, Line] = field(default_factory=dict)
