@@ -285,7 +285,22 @@ def postgres() -> str:
 
 
 def otel() -> str:
-    return _to_come("opentelemetry.trace")
+    """With the interface alone, whose SDK is its user's: the caller's place in a trace is kept with the job."""
+    from opentelemetry import context, trace
+
+    caller = trace.SpanContext(0xCA11, 0xE4, is_remote=True, trace_flags=trace.TraceFlags(1))
+    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(caller)))
+    with Wire("openai") as wire:
+        wire.generate()
+
+        async def kept() -> str | None:
+            async with wire.client() as client:
+                (job,) = await client.jobs()
+                return job.trace
+
+        assert f"00-{0xCA11:032x}-{0xE4:016x}-01" == asyncio.run(kept())
+    context.detach(token)
+    return "a job that keeps its caller's place in a trace"
 
 
 def everything() -> str:

@@ -17,8 +17,8 @@ STDLIB_OF_TYPING = {
 }  # fmt: skip
 
 HEAVY = {
-    "aiohttp", "anyio", "asyncio", "av", "click", "cv2", "httpx", "multiprocessing", "numpy", "onnxruntime", "PIL", "platformdirs",
-    "pydantic", "requests", "rich", "sqlalchemy", "sqlite3", "ssl", "torch", "typer", "vidorch_local", "vidorch_providers",
+    "aiohttp", "anyio", "asyncio", "av", "click", "cv2", "httpx", "multiprocessing", "numpy", "onnxruntime", "opentelemetry", "PIL",
+    "platformdirs", "pydantic", "requests", "rich", "sqlalchemy", "sqlite3", "ssl", "torch", "typer", "vidorch_local", "vidorch_providers",
 }  # fmt: skip
 
 

@@ -122,7 +122,10 @@ class Recorder(Telemetry):
                 "vidorch.run_id": run_id, "vidorch.scope": scope, "vidorch.candidates": candidates,
             }  # fmt: skip
             span = self.tracer.start_span(
-                "vidorch run", attributes=attributes, links=self.links(before), start_time=_nanoseconds(at)
+                "vidorch.generate",
+                attributes=attributes,
+                links=self.links(before),
+                start_time=_nanoseconds(at),
             )
             return _Run(self, span)
         except Exception as error:
@@ -249,7 +252,7 @@ class _Job(JobSpan):
     def _tell_stage(self, stage: tuple[str, int, int]) -> None:
         name, began, ended = stage
         if self._span.is_recording():
-            part = self._recorder.tracer.start_span(f"vidorch {name}", self._inside, start_time=began)
+            part = self._recorder.tracer.start_span(f"vidorch.{name}", self._inside, start_time=began)
             self._recorder.end(part, ended)
 
     @harmless
