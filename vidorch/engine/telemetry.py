@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from vidorch.contract import Clock
@@ -83,6 +84,8 @@ _JOB, _RUN, _NOTHING = JobSpan(), RunSpan(), Telemetry()
 def opened(clock: Clock) -> Telemetry:
     """What a client that opens its engine tells: nothing where OpenTelemetry is missing, or cannot be loaded."""
     try:
+        if find_spec("opentelemetry") is None:
+            return _NOTHING
         from vidorch.engine.spans import Recorder
 
         return Recorder(clock, prompts=os.environ.get(PROMPTS) == "1")
