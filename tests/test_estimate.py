@@ -40,6 +40,18 @@ def test_cost_is_the_first_line_for_all_candidates() -> None:
     assert made.lines[2].cost == Range(Decimal("1.68"), Decimal("1.68"), Decimal("3.36"))
 
 
+def test_a_film_is_so_many_times_the_cost_and_no_more_time() -> None:
+    """A film of twelve clips costs twelve times as much, each clip takes as long as before, and JSON tells it."""
+    one, film = (
+        estimate("kling/kling-3.0-pro", duration=5),
+        estimate("kling/kling-3.0-pro", duration=5).film(12),
+    )
+    assert film.cost == Range(Decimal("6.72"), Decimal("6.72"), Decimal("6.72"))
+    assert film.seconds == one.seconds
+    assert film == Estimate.from_dict(json.loads(json.dumps(film.to_dict()))).film(1)
+    assert str(film).startswith("kling/kling-3.0-pro: 12 clips $6.72")
+
+
 def test_free() -> None:
     """The built-in model costs nothing."""
     made = estimate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -111,12 +111,14 @@ class Estimate:
     Attributes:
         lines: in the order of the plan. left_out: the other offers, with reasons.
         notes: what holds for all of it. catalog_as_of: the newest day on which the catalog was read.
+        clips: how many clips like this one a film is made of, each with its candidates. Costs are for all of them, times for one.
     """
 
     lines: tuple[EstimateLine, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     candidates: int = 1
+    clips: int = 1
     currency: str = "USD"
     catalog_as_of: date | None = None
 
@@ -124,6 +126,11 @@ class Estimate:
     def cost(self) -> Range[Decimal] | None:
         """USD for all candidates on the first line; None when no offer can serve the request."""
         return self.lines[0].cost if self.lines else None
+
+    def film(self, clips: int) -> Estimate:
+        """The same for a film of so many clips like this one: costs for all of them; times, as before, for one."""
+        lines = tuple(replace(line, cost=line.cost.times(clips)) for line in self.lines)
+        return replace(self, lines=lines, clips=self.clips * clips)
 
     @property
     def seconds(self) -> Range[float] | None:
@@ -137,6 +144,7 @@ class Estimate:
             "seconds": _seconds(self.seconds),
             "currency": self.currency,
             "candidates": self.candidates,
+            "clips": self.clips,
             "lines": [line.to_dict() for line in self.lines],
             "left_out": [one.describe() for one in self.left_out],
             "notes": list(self.notes),
@@ -153,12 +161,14 @@ class Estimate:
             ),
             notes=tuple(data["notes"]),
             candidates=data["candidates"],
+            clips=data.get("clips", 1),
             currency=data["currency"],
             catalog_as_of=date.fromisoformat(data["catalog_as_of"]) if data["catalog_as_of"] else None,
         )
 
     def __str__(self) -> str:
-        clips = "1 clip" if self.candidates == 1 else f"{self.candidates} clips"
+        bought = self.candidates * self.clips
+        clips = "1 clip" if bought == 1 else f"{bought} clips"
         said = [_summary(line, clips) for line in self.lines] or ["No offer can serve this request."]
         said += [f"left out: {one.offer_name}: {one.reason}" for one in self.left_out]
         return "\n".join((*said, *self.notes))

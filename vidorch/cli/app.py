@@ -234,12 +234,29 @@ def estimate(
     candidates: Candidates = None,
     max_cost: MaxCost = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Every model that can serve the request, cheapest first.")
+        bool,
+        typer.Option(
+            "--compare",
+            help="Every model that can serve the request, cheapest first; what makes only longer clips, cut (--fit exact).",
+        ),
+    ] = False,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="F", help="With --compare: kling, veo, wan, ...; repeat for more."),
+    ] = None,
+    clips: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="A film of N clips like this one: cost of all, time of one."),
+    ] = 1,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="With --compare: each note, and why each of the others was left out."),
     ] = False,
     json_: Json = False,
 ) -> None:
     """Say what a clip would cost and how long it would take. Spends nothing, needs no key and no network."""
     from vidorch.cli.clips import with_clip
+    from vidorch.cli.comparing import compare as comparison
     from vidorch.cli.estimate import estimate as command
 
     options = given(
@@ -249,17 +266,35 @@ def estimate(
         negative_prompt=negative_prompt, camera=camera, steps=steps, guidance=guidance, fit=fit, candidates=candidates,
         max_cost=max_cost,
     )  # fmt: skip
+    if (family or everything) and not compare:
+        raise InvalidRequest(
+            "--family and --all go with --compare.", hint="Add --compare, or leave them out."
+        )
     if batch is not None or prompt is None:
         from vidorch.cli.batch import estimate_batch, one_of
 
         one_of(prompt, batch)
-        if compare:
+        if compare or clips > 1:
+            name = "compare" if compare else "clips"
             raise InvalidRequest(
-                "--compare goes with one PROMPT.", field="compare", value=True, allowed="PROMPT with it"
+                f"--{name} goes with one PROMPT.",
+                field=name,
+                value=True if compare else clips,
+                allowed="PROMPT with it",
             )
         estimate_batch(str(batch), with_clip(options), as_document=json_)
         return
-    command(prompt, with_clip(options), compare=compare, as_document=json_)
+    if not compare:
+        command(prompt, with_clip(options), clips=clips, as_document=json_)
+        return
+    comparison(
+        prompt,
+        with_clip(options),
+        families=family or (),
+        clips=clips,
+        everything=everything,
+        as_document=json_,
+    )
 
 
 @app.command()

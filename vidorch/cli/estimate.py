@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import typer
@@ -9,20 +10,39 @@ import typer
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
+from vidorch.errors import OverBudget
 from vidorch.estimating import Estimate, EstimateLine
 from vidorch.money import show_usd
 from vidorch.planning import NOT_HERE
 
-__all__ = ["estimate", "show_estimate"]
+__all__ = ["estimate", "show_estimate", "title_of"]
 
 
-def estimate(prompt: str, options: dict[str, Any], *, compare: bool, as_document: bool) -> None:
-    """Print the estimate of a request, or of every model that can serve it."""
+def estimate(prompt: str, options: dict[str, Any], *, clips: int, as_document: bool) -> None:
+    """Print the estimate of a request, or of a film of `clips` like it."""
+    most = options.get("max_cost")
+    if clips > 1:  # what may be spent is for the whole film
+        options.pop("max_cost", None)
     client = AsyncClient()  # opens nothing: no loop, no ledger, no network
-    found = client.compare(prompt, **options) if compare else client.estimate_now(prompt, **options)
+    found = client.estimate_now(prompt, **options).film(clips)
+    if clips > 1 and most is not None and found.cost is not None and found.cost.high > Decimal(most):
+        raise OverBudget(
+            f"This may cost up to {show_usd(found.cost.high)} and max_cost is {show_usd(Decimal(most))}. Nothing was sent.",
+            needed=found.cost.high, available=Decimal(most),
+        )  # fmt: skip
     show_estimate(found, as_document=as_document)
     if not found.lines:
         raise typer.Exit(Exit.UNSUPPORTED)
+
+
+def title_of(found: Estimate) -> str:
+    """What the costs of an estimate are for."""
+    if found.clips == 1:
+        return "1 clip" if found.candidates == 1 else f"{found.candidates} clips"
+    if found.candidates == 1:
+        return f"a film of {found.clips} clips: cost of all, time of one"
+    bought = found.clips * found.candidates
+    return f"a film of {found.clips} clips, {found.candidates} candidates of each: cost of all {bought}, time of one clip"
 
 
 def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -> None:
@@ -31,12 +51,15 @@ def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -
         as_json(found.to_dict())
         return
     out = console(stderr=stderr)
-    title = "1 clip" if found.candidates == 1 else f"{found.candidates} clips"
     rows = [
         [line.offer, _bought(line), line.unit_price, _cost(line), _time(line), _needs(line)]
         for line in found.lines
     ]
-    out.print(table_of(title, ["!offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows))
+    out.print(
+        table_of(
+            title_of(found), ["!offer", "what is bought", ">unit price", ">cost", ">time", "needs"], rows
+        )
+    )
     for line in found.lines:
         for note in line.notes:
             out.print(f"{line.offer}: {note}", markup=False)
