@@ -88,7 +88,11 @@ class TestCompare:
 
     def test_an_unknown_time_is_a_dash(self, command: Command) -> None:
         """Nothing is made up where nobody knows how long a model takes."""
-        assert "; -: nobody knows." in command(*CLIP, "--compare", "-m", "gen4.5").out
+        assert "How long these take nobody knows." in command(*CLIP, "--compare", "-m", "gen4.5").lines
+        assert (
+            "; -: nobody knows."
+            in command(*CLIP, "--compare", "-m", "gen4.5", "-m", "kling-3.0-standard").out
+        )
 
     def test_the_others_are_summed_up(self, command: Command) -> None:
         """Each kind of reason is one count; --all says each."""
@@ -100,7 +104,7 @@ class TestCompare:
     def test_every_offer_is_accounted_for(self, command: Command) -> None:
         """What is compared, retired and counted as left out together is the catalog."""
         said, document = command(*CLIP, "--compare"), command(*CLIP, "--compare", "--json").document
-        summed = sum(map(int, re.findall(r"(\d+) (?:cannot do|have no price|are refused)", said.out)))
+        summed = sum(map(int, re.findall(r"(\d+) (?:cannot do|without a price|are refused)", said.out)))
         retired = sum("retired" in one["kinds"] for one in document["left_out"])
         assert len(document["left_out"]) == summed + retired
 
@@ -134,6 +138,9 @@ class TestCompare:
     def test_own_hardware(self, command: Command) -> None:
         """Nothing is made up for self-hosted models; how to add one's own is said where everything is compared."""
         assert "Self-hosted models are not in the catalog" in command(*CLIP, "--compare").out
+        assert (
+            "Self-hosted models are not in the catalog" in command(*CLIP, "--compare", "--family", "wan").out
+        )
         assert "Self-hosted" not in command(*CLIP, "--compare", "-m", "gen4.5").out
 
 

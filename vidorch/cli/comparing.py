@@ -53,14 +53,13 @@ def compare(
                 "--model and --family both say what to compare.", hint="Leave one of them out."
             )
         options["model"] = _of_families(families, tuple(offers.values()))
+    own = "wan" in families or not options.get("model")
     options.setdefault("fit", "exact")  # else a model that makes 4, 6 or 8 s would not be compared at 5 s
     found = client.compare(prompt, **options).film(clips)
     if as_document:
         as_json(found.to_dict())
     else:
-        _show(
-            found, offers, asked=options.get("duration"), everything=everything, own=not options.get("model")
-        )
+        _show(found, offers, asked=options.get("duration"), everything=everything, own=own)
     if not found.lines:
         raise typer.Exit(Exit.UNSUPPORTED)
 
@@ -180,8 +179,12 @@ def _legend(found: Estimate, asked: float | None) -> list[str]:
         )
     if lines:
         times = "Times are for one clip" if found.clips > 1 else "Times are"
+        known = [line for line in lines if line.seconds]
+        unknown = "" if len(known) == len(lines) else "; -: nobody knows"
         said.append(
-            f"{times} as others report them, no promise{'' if all(x.seconds for x in lines) else '; -: nobody knows'}."
+            f"{times} as others report them, no promise{unknown}."
+            if known
+            else "How long these take nobody knows."
         )
     if any(line.seconds_seen for line in lines):
         said.append("*: of clips that were made here.")
@@ -216,5 +219,5 @@ def _why(one: LeftOut) -> str:
     if "request" in one.kinds:
         return f"cannot do {one.reason.partition(':')[0]}"
     if "price" in one.kinds:
-        return "have no price that anybody knows"
+        return "without a price that anybody knows"
     return "are refused by their provider" if "refused" in one.kinds else f"{one.reason}"
