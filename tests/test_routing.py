@@ -627,7 +627,7 @@ class TestLifecycle:
         assert caught.value.offers == (
             "fal/wan-2.2-a14b-turbo ($0.10; needs FAL_KEY)",
             "replicate/seedance-1.5-pro ($0.13; needs REPLICATE_API_TOKEN)",
-            "fal/kling-2.5-turbo-pro ($0.35; needs FAL_KEY)",
+            "replicate/grok-imagine ($0.25; needs REPLICATE_API_TOKEN)",
         )
         assert "2026-09-24" in str(caught.value)
         assert caught.value.charged is False

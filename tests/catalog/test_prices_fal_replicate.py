@@ -100,6 +100,8 @@ CASES: list[tuple[str, str, dict[str, Any], float | str | None, str, str | None]
     ("fal/seedance-2.0", "text-to-video", QUIET | {"resolution": "720p"}, 5, "1.517", None),
     ("fal/seedance-2.0", "text-to-video", QUIET | {"resolution": "1080p"}, 4, "2.728", None),
     ("fal/seedance-2.0", "text-to-video", QUIET | {"resolution": "4k"}, 4, "6.2208", None),
+    ("fal/wan-3.0-prime", "text-to-video", LOUD | {"resolution": "1080p"}, 5, "1.40", None),
+    ("replicate/grok-imagine", "text-to-video", LOUD | {"resolution": "720p"}, 5, "0.25", None),
     ("replicate/seedance-1.5-pro", "text-to-video", QUIET | {"resolution": "480p"}, 5, "0.065", None),
     ("replicate/seedance-1.5-pro", "text-to-video", QUIET | {"resolution": "720p"}, 12, "0.312", None),
     ("replicate/seedance-1.5-pro", "text-to-video", QUIET | {"resolution": "1080p"}, 5, "0.30", None),

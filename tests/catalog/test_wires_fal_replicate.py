@@ -208,9 +208,12 @@ def test_what_has_no_price() -> None:
     """These routes have no price that is known; no plan has them unless that is asked for."""
     unpriced = {f"{offer.name} {task}" for offer, task in ROUTES if not is_priced(offer, task)}
     o1 = ("image-to-video", "first-last-frame", "reference-to-video", "edit")
+    shown = ("text-to-video", "image-to-video", "first-last-frame")
     assert unpriced == {
         "fal/pika-2.2 text-to-video", "fal/pika-2.2 image-to-video", "fal/kling-2.6-pro motion",
         *(f"fal/kling-o1-{size} {task}" for size in ("pro", "standard") for task in o1),
+        *(f"fal/seedance-1.5-pro {task}" for task in shown),
+        *(f"replicate/kling-3.0-omni-{size} {task}" for size in ("pro", "standard") for task in (*shown, "reference-to-video")),
     }  # fmt: skip
     for offer, task in ROUTES:
         entry = planned(offer, task, needed(offer.routes[task]), unpriced=False)
