@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from vidorch import errors
 from vidorch.contract import Accepted, Context, Done, ErrorRow, Output, Prepared, Provider, Rejected
@@ -27,7 +28,7 @@ from vidorch.errors import (
     VidorchError,
 )
 from vidorch.http import Part, Reply
-from vidorch.inputs import Media
+from vidorch.inputs import Media, without_query
 from vidorch.mapping import body_of
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
@@ -69,6 +70,8 @@ class Hosted(Provider):
     """
 
     url: ClassVar[str] = ""
+    hosts: ClassVar[tuple[str, ...]] = ()
+    """Further hosts of the vendor that get the credential, unless the endpoint has a base URL of its own."""
     title: ClassVar[str] = ""
     sends_files: ClassVar[bool] = False
 
@@ -216,8 +219,21 @@ class Hosted(Provider):
         )  # fmt: skip
 
     def at(self, context: Context, path: str) -> str:
-        """The URL of a path; one that is a URL already stays as it is."""
-        return path if "://" in path else f"{self.base(context)}/{path.lstrip('/')}"
+        """The URL of a path; one that is a URL already has to be on the endpoint's own host, which gets the credential.
+
+        Raises:
+            ProviderFailed: it is not; nothing was sent.
+        """
+        base = self.base(context)
+        if "://" not in path:
+            return f"{base}/{path.lstrip('/')}"
+        own = {urlsplit(base)[:2], *(("https", host) for host in self.hosts if not context.endpoint.base_url)}
+        if urlsplit(path)[:2] not in own:
+            raise ProviderFailed(
+                f"{self.title} was to be asked at a host that is not its own ({without_query(path)}). Nothing was sent.",
+                charged=False, provider=self.name,
+            )  # fmt: skip
+        return path
 
     def id_in(self, given: object) -> str:
         """The vendor's id of a job that it took, out of the reply to a submit.

@@ -69,6 +69,7 @@ class Fal(Hosted):
     name = "fal"
     title = "fal"
     url = "https://queue.fal.run"
+    hosts = ("rest.fal.ai", "api.fal.ai")
     errors = (
         ErrorRow("content_policy_violation", "Refused", True, None, False, _MODEL),
         ErrorRow("no_media_generated", "Refused", False, None, False, _MODEL, stage="output"),

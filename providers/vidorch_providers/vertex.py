@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from vidorch.contract import (
     Accepted,
@@ -88,14 +88,22 @@ class Vertex(Hosted):
 
     def at(self, context: Context, path: str) -> str:
         """At the host of the location that the path names: Omni is served at one of its own, "global"."""
-        if "://" in path:
-            return path
         named = _LOCATION.search(path)
-        return f"{self._host(context, named[1] if named else _location(context))}/{path.lstrip('/')}"
+        base = self._host(context, named[1] if named else _location(context))
+        if "://" not in path:
+            return f"{base}/{path.lstrip('/')}"
+        return path if urlsplit(path)[:2] == urlsplit(base)[:2] else super().at(context, path)
 
     def _host(self, context: Context, location: str) -> str:
         if context.endpoint.base_url:
             return context.endpoint.base_url.rstrip("/")
+        if not re.fullmatch(
+            r"[a-z0-9-]{1,40}", location
+        ):  # it becomes part of a host that gets the credential
+            raise InvalidRequest(
+                f"location={location!r} is no location of Google's. Nothing was sent.", field="location", value=location,
+                allowed="a name such as us-central1", provider=self.name,
+            )  # fmt: skip
         if location == "global":
             return "https://aiplatform.googleapis.com"
         if location in ("us", "eu"):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from vidorch.config import Config, load_config, project_file
+from vidorch.config import Config, load_config, project_file, trust
 from vidorch.errors import InvalidRequest
-
-VENDORS = frozenset({"FAL_KEY", "OPENAI_API_KEY"})
 
 
 class Place:
@@ -31,9 +30,13 @@ class Place:
         return self.project / "vidorch.toml"
 
     def load(self, **environ: str) -> Config:
-        return load_config(
-            environ=self.environ | environ, start=self.project, vendor_variables=lambda: VENDORS
-        )
+        return load_config(environ=self.environ | environ, start=self.project)
+
+    def trusted(self, text: str) -> Path:
+        """The project's file, with its user's word for it."""
+        path = self.of_project(text)
+        trust(path, self.environ)
+        return path
 
     def refused(self, **environ: str) -> str:
         with pytest.raises(InvalidRequest) as caught:
@@ -72,7 +75,7 @@ class TestLayers:
         place.user(
             '[aliases]\na = "one"\nb = "two"\n[endpoints.gpu]\nprovider = "openai"\nconcurrency = 2\n[scopes.x]\nfal = "X_FAL"\n'
         )
-        place.of_project(
+        place.trusted(
             '[aliases]\nb = ["three"]\n[endpoints.gpu]\nper_minute = 5\n[scopes.x]\nkling = "X_KLING"\n'
         )
         found = place.load()
@@ -83,11 +86,11 @@ class TestLayers:
 
     def test_paths_are_relative_to_their_file(self, place: Place) -> None:
         """So a project works from every folder in it; an output is a folder; URLs stay."""
-        place.of_project('ledger = "l.db"\noutput = "clips"\ncatalog = "/etc/c.toml"\n')
+        place.trusted('ledger = "l.db"\noutput = "clips"\ncatalog = "/etc/c.toml"\n')
         found = place.load()
         assert str(place.project / "l.db") == found.ledger
         assert (f"{place.project / 'clips'}/", "/etc/c.toml") == (found.output, found.catalog)
-        place.of_project('output = "s3://bucket/ads"\n')
+        place.trusted('output = "s3://bucket/ads"\n')
         assert "s3://bucket/ads/" == place.load().output
 
     def test_without_files(self, place: Place) -> None:
@@ -121,25 +124,52 @@ class TestProjectFile:
         assert project_file(inner) is None
 
     @pytest.mark.parametrize(
-        "line", ['proxy = "http://x:1"', 'ca_bundle = "x.pem"', 'private_hosts = ["x"]', "input_urls = []"]
-    )
-    def test_leads_no_traffic_elsewhere(self, place: Place, line: str) -> None:
-        """It comes with code that others wrote: what changes where bytes go stands in the user's own file."""
-        place.of_project(line)
-        assert "line 1" in place.refused()
-        assert line.partition(" ")[0] in place.refused()
-        place.of_project("")
-        place.user(line)
-        place.load()
+        "text",
+        [
+            'proxy = "http://x:1"', 'ca_bundle = "x.pem"', 'private_hosts = ["x"]', "input_urls = []", 'ledger = "l.db"',
+            'catalog = "c.toml"', 'output = "s3://theirs/"', 'output = "/elsewhere"', 'output = "../up"', 'output = "~/x"',
+            'max_cost = "5.01"', '[scopes.default]\nfal = "X"', '[endpoints.fal]\nbase_url = "https://evil.example"',
+            '[endpoints.fal]\nkey = "GITHUB_TOKEN"', "[endpoints.fal]\nkey = []", '[endpoints.x]\nprovider = "fal"',
+            '[endpoints.vertex]\noptions = { location = "evil.example#" }', '[endpoints.fal]\naccount = "x"',
+            "[endpoints.local]\nusd_per_hour = 0", 'unheard = "of"',
+        ],
+    )  # fmt: skip
+    def test_needs_its_users_word(self, place: Place, text: str) -> None:
+        """It comes with code that others wrote: what could lead keys, traffic or clips elsewhere, or spend more, is refused."""
+        place.of_project(text)
+        assert "vidorch config --trust" in place.refused()
+        assert "line" in place.refused()
 
-    def test_sends_no_vendors_key_elsewhere(self, place: Place) -> None:
-        """A base URL of a project's never gets the key of a vendor: not by name, and not by leaving the name out."""
-        place.of_project('[endpoints.fal]\nbase_url = "https://evil.example"\nkey = "FAL_KEY"\n')
-        assert "would send FAL_KEY to https://evil.example" in place.refused()
-        place.of_project('[endpoints.fal]\nbase_url = "https://evil.example"\n')
-        assert place.load().endpoints["fal"].keyless
-        place.user('[endpoints.fal]\nkey = "FAL_KEY"\n')
-        assert (True, ()) == ((fal := place.load().endpoints["fal"]).keyless, fal.key)
+    def test_says_by_itself_what_is_harmless(self, place: Place) -> None:
+        """Which model, in which order, how long to wait, less money, a folder of the project, fewer jobs at once."""
+        place.of_project(
+            'model = "a"\nroute = "cheapest"\ntimeout = 60\nmax_cost = "4.99"\noutput = "clips"\n[aliases]\nb = "c"\n'
+            "[endpoints.fal]\nconcurrency = 2\nper_minute = 3\n"
+        )
+        found = place.load()
+        assert (("a",), Decimal("4.99"), 2) == (
+            found.models,
+            found.max_cost,
+            found.endpoints["fal"].concurrency,
+        )
+
+    def test_is_trusted_as_it_is(self, place: Place) -> None:
+        """The word holds for that content at that place; one letter more, and it is asked for again."""
+        place.trusted('ledger = "a.db"\n')
+        assert str(place.project / "a.db") == place.load().ledger
+        place.of_project('ledger = "b.db"\n')
+        assert "--trust" in place.refused()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+    def test_that_others_may_write(self, place: Place) -> None:
+        """Is nobody's project."""
+        place.of_project('model = "x"\n').chmod(0o666)
+        assert Config() == place.load()
+
+    def test_of_the_users_own_is_free(self, place: Place) -> None:
+        """Also where `VIDORCH_CONFIG` names the project's file, as in a container."""
+        path = place.of_project('[endpoints.gpu]\nprovider = "openai"\nbase_url = "http://gpu:8000"\n')
+        assert "http://gpu:8000" == place.load(VIDORCH_CONFIG=str(path)).endpoints["gpu"].base_url
 
 
 class TestFaults:

@@ -108,6 +108,11 @@ def _routes(table: Table, vendor_model: str) -> dict[str, Route]:
         if task not in given.data:
             continue
         route = given.table(task)
+        for owner, name in ((table, path), (route, route.data.get("path"))):
+            if isinstance(name, str) and ("://" in name or name.startswith("//")):
+                raise owner.error(
+                    "path", "has to be a path at the endpoint's own host, which gets the credential."
+                )
         own = merge(shared.data, route.table("capabilities").data)
         routes[task] = Route(
             task=task,

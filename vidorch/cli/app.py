@@ -323,11 +323,19 @@ def spend(
 
 
 @app.command()
-def config(json_: Json = False) -> None:
+def config(
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Let this project's vidorch.toml say anything, as long as it stays as it is now."
+        ),
+    ] = False,
+    json_: Json = False,
+) -> None:
     """Show each setting and where it came from: your own file, the project's vidorch.toml, or the environment."""
     from vidorch.cli.config import config as command
 
-    command(as_document=json_)
+    command(trusts=trust, as_document=json_)
 
 
 @app.command()

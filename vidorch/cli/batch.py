@@ -134,7 +134,7 @@ def generate_batch(
     )
     with reading() as ledger:
         left = batch.to_send(ledger)
-    _agree(batch, left, yes=yes, quiet=as_document or as_lines)
+    _agree(batch, left, yes=yes, quiet=as_document or as_lines, capped=options.get("max_cost") is not None)
     run = _Running(client, batch, as_document=as_document, as_lines=as_lines)
     if code := asyncio.run(run.carry()):
         raise typer.Exit(code)
@@ -144,8 +144,8 @@ def _means_a_folder(output: str) -> bool:
     return not output.endswith(("/", os.sep)) and not storage.is_url(output) and not Path(output).suffix
 
 
-def _agree(batch: Batch, left: ToSend, *, yes: bool, quiet: bool) -> None:
-    """Nothing is spent unasked, as for one clip. What is paid already needs no word.
+def _agree(batch: Batch, left: ToSend, *, yes: bool, quiet: bool, capped: bool) -> None:
+    """Nothing is spent unasked, as for one clip. What is paid already needs no word, nor does a `max_cost` that was typed.
 
     Raises:
         typer.Exit: nobody said yes; the estimate was printed.
@@ -156,7 +156,7 @@ def _agree(batch: Batch, left: ToSend, *, yes: bool, quiet: bool) -> None:
         aside(
             "Without --key the same command makes and pays for all lines anew. With --key NAME it goes on where it ended."
         )
-    if yes or not costs or (batch.call.max_cost is not None and not unpriced):
+    if yes or not costs or (capped and batch.call.max_cost is not None and not unpriced):
         return
     if not is_terminal() or quiet:
         show_batch(estimate, as_document=quiet)
@@ -174,7 +174,8 @@ def _agree(batch: Batch, left: ToSend, *, yes: bool, quiet: bool) -> None:
         aside("Nothing was spent.")
         raise typer.Exit(Exit.NOT_CONFIRMED)
     if not unpriced:
-        batch.asks_at_most(_used(batch) + left.most)
+        agreed, cap = _used(batch) + left.most, batch.call.max_cost
+        batch.asks_at_most(agreed if cap is None else min(cap, agreed))
 
 
 def _used(batch: Batch) -> Decimal:

@@ -15,7 +15,7 @@ import typer
 from vidorch.cli.exits import Exit
 from vidorch.cli.here import catalog_here, config_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
-from vidorch.config import Config, EndpointSettings, project_file, user_file
+from vidorch.config import Config, EndpointSettings, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import home_folder
@@ -47,8 +47,17 @@ _UNSET = {
 }
 
 
-def config(*, as_document: bool) -> None:
+def config(*, trusts: bool, as_document: bool) -> None:
     """Print every setting with its origin."""
+    if trusts:
+        project = project_file()
+        if project is None:
+            raise InvalidRequest(
+                "There is no vidorch.toml here that could be trusted.", hint="It has to be yours, and for nobody else to write.",
+                field="trust",
+            )  # fmt: skip
+        trust(project)
+        aside(f"{project} is trusted, as it is now.")
     found = config_here()
     rows = list(_rows(found))
     project = project_file()
@@ -161,7 +170,7 @@ def _rows(found: Config) -> Iterator[tuple[str, Any, str]]:
     for endpoint, one in found.endpoints.items():
         for field in fields(one):
             value = getattr(one, field.name)
-            if value != getattr(empty, field.name) and field.name != "keyless":
+            if value != getattr(empty, field.name):
                 yield (
                     f"endpoints.{endpoint}.{field.name}",
                     _plain(value),

@@ -20,11 +20,14 @@ from vidorch.money import show_usd
 __all__ = ["agree", "confirmed", "must_say_yes"]
 
 
-def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal(0)) -> Call:
+def agree(
+    asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal(0), capped: bool = True
+) -> Call:
     """The call as it may be carried out: with the amount that somebody said yes to as its cap.
 
     Args:
-        used: USD that its run has cost or holds already.
+        used: USD that its run has cost or holds already. capped: whether its `max_cost` was typed, which is a word of consent;
+            one of the configuration is none.
 
     Raises:
         typer.Exit: nobody said yes; the estimate was printed.
@@ -35,7 +38,7 @@ def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal
     if (
         yes
         or not (needed or unpriced)
-        or (call.max_cost is not None and not unpriced)
+        or (capped and call.max_cost is not None and not unpriced)
         or _is_paid_already(call)
     ):
         return call
@@ -53,7 +56,10 @@ def agree(asked: Asked, *, yes: bool, as_document: bool, used: Decimal = Decimal
     if not confirmed(question):
         aside("Nothing was spent.")
         raise typer.Exit(Exit.NOT_CONFIRMED)
-    return call if unpriced else replace(call, max_cost=used + needed)  # what was said yes to, and no more
+    if unpriced:
+        return call
+    agreed = used + needed  # what was said yes to, and no more
+    return replace(call, max_cost=agreed if call.max_cost is None else min(call.max_cost, agreed))
 
 
 def _is_paid_already(call: Call) -> bool:

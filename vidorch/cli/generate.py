@@ -7,11 +7,11 @@ from typing import Any
 
 import typer
 
-from vidorch.call import parse
 from vidorch.cli.books import find_run, reading
 from vidorch.cli.carrying import Carrier
 from vidorch.cli.consent import agree
 from vidorch.cli.display import Display
+from vidorch.cli.here import config_here
 from vidorch.client.aio import AsyncClient, AsyncRun
 from vidorch.engine.asked import Asked
 from vidorch.errors import InvalidRequest
@@ -22,11 +22,12 @@ __all__ = ["generate", "proceed"]
 
 def generate(prompt: str, options: dict[str, Any], *, yes: bool, as_document: bool) -> None:
     """Estimate, ask where it costs money, make it, and say where it is."""
-    request, call = parse(prompt, options)
     client = AsyncClient()
+    request, call = client.parse(prompt, options)
     asked = Asked(request, call, *client.prepare(request, call))
     display = Display(enabled=not as_document)
-    call = replace(agree(asked, yes=yes, as_document=as_document), on_progress=display.show)
+    agreed = agree(asked, yes=yes, as_document=as_document, capped=options.get("max_cost") is not None)
+    call = replace(agreed, on_progress=display.show)
     carrier = Carrier(
         client, display, hosted=_hosted(asked), timeout=call.timeout, detach=call.detach, as_document=as_document
     )  # fmt: skip
@@ -51,11 +52,11 @@ def proceed(word: str, *, max_cost: str | None, timeout: float | None, yes: bool
         )  # fmt: skip
     request, call = request_again(row)
     # What it was begun with was agreed to then; now it is asked anew.
-    call = replace(call, max_cost=None if max_cost is None else usd(max_cost, "max_cost"))
+    call = replace(call, max_cost=config_here().max_cost if max_cost is None else usd(max_cost, "max_cost"))
     client = AsyncClient()
     left = request.with_(candidates=max(standing.unsent, 1))
     asked = Asked(left, call, *client.prepare(left, call))
-    agreed = agree(asked, yes=yes, as_document=as_document, used=used)
+    agreed = agree(asked, yes=yes, as_document=as_document, used=used, capped=max_cost is not None)
     display = Display(enabled=not as_document)
 
     async def go_on() -> AsyncRun:

@@ -145,11 +145,18 @@ def jobs_remote(
 
 
 @jobs.command("delete")
-def jobs_delete(id_: JobId, yes: YesToIt = False, json_: Json = False) -> None:
+def jobs_delete(
+    id_: JobId,
+    only_copy: Annotated[
+        bool, typer.Option("--only-copy", help="Also where nothing of it was ever brought here.")
+    ] = False,
+    yes: YesToIt = False,
+    json_: Json = False,
+) -> None:
     """Delete the vendor's copy of a job that has ended. The clip here stays, nothing is refunded; it asks."""
     from vidorch.cli.remote import delete
 
-    delete(id_, yes=yes, as_document=json_)
+    delete(id_, yes=yes, only_copy=only_copy, as_document=json_)
 
 
 @jobs.command("prune")

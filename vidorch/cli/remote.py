@@ -58,7 +58,7 @@ def _say_how_to_adopt(endpoint: str) -> None:
             aside(f"If one of them is {job.id}: vidorch jobs adopt {job.id} ID")
 
 
-def delete(word: str, *, yes: bool, as_document: bool) -> None:
+def delete(word: str, *, yes: bool, only_copy: bool, as_document: bool) -> None:
     """Remove the vendor's copy of a job that has ended, after saying what is left then."""
     with reading() as ledger:
         job_id = find_job(ledger, word)
@@ -71,6 +71,10 @@ def delete(word: str, *, yes: bool, as_document: bool) -> None:
         gone = "://" not in uri and not Path(uri).exists()
         where = f"is not at {uri} any more: the vendor's copy may be the last" if gone else f"stays at {uri}"
         aside(f"Its clip {where}.")
+    if not kept and job.charged is not False:
+        aside(
+            "Nothing of it lies here, and it may have been paid for: the vendor's copy may be the only one."
+        )
     document: dict[str, Any] = {"id": job_id, "remote_id": job.remote_id, "clips": kept}
     must_say_yes(
         "Delete?",
@@ -78,13 +82,13 @@ def delete(word: str, *, yes: bool, as_document: bool) -> None:
         otherwise="Nothing was deleted.",
         document=document | {"deleted": None} if as_document else None,
     )
-    there = asyncio.run(_deleted(job_id))
+    there = asyncio.run(_deleted(job_id, only_copy=only_copy))
     if as_document:
         as_json(document | {"deleted": there})
     else:
         aside(f"{job.remote_id} is deleted." if there else f"{job.remote_id} was gone already.")
 
 
-async def _deleted(job_id: str) -> bool:
+async def _deleted(job_id: str, *, only_copy: bool) -> bool:
     async with AsyncClient() as client:
-        return await client.delete_remote(job_id)
+        return await client.delete_remote(job_id, only_copy=only_copy)

@@ -65,10 +65,13 @@ class Asking(Opening):
         ours = await in_thread(ledger.owners, where.name, where.account, [one.id for one in found])
         return [replace(one, job_id=ours.get(one.id)) for one in found]
 
-    async def delete_remote(self, job_id: str) -> bool:
+    async def delete_remote(self, job_id: str, *, only_copy: bool = False) -> bool:
         """Remove the vendor's copy of a job that has ended: its record and its results there. The clip here stays.
 
         Deleting is not cancelling, and refunds nothing.
+
+        Args:
+            only_copy: also where nothing of it was ever brought here, though it may have been paid for.
 
         Returns:
             Whether there was something to delete: False when it was gone already.
@@ -82,6 +85,10 @@ class Asking(Opening):
         job = await in_thread(ledger.job, job_id)
         if job is None or job.remote_id is None or State(job.state) not in DELETABLE:
             raise _cannot_delete(job_id, job)
+        if not only_copy and job.charged is not False:
+            rows = await in_thread(ledger.outputs, job.run_id)
+            if not any(row["job_id"] == job_id and row["uri"] for row in rows):
+                raise _only_copy(job)
         where = self._market.endpoints.get(job.endpoint) or Endpoint(job.endpoint, job.provider)
         provider = self._able(job.provider, "delete_job", "cannot delete a job")
         context = self._asks(where, job.scope, job.id)
@@ -201,4 +208,12 @@ def _cannot_delete(job_id: str, job: Job | None) -> InvalidRequest:
     return InvalidRequest(
         f"The job {job.id} cannot be deleted at {job.provider}: {why}. Nothing was changed.", hint=hint, field="job_id",
         value=job.id, allowed="a job that has ended", run_id=job.run_id, job_id=job.id, charged=job.charged,
+    )  # fmt: skip
+
+
+def _only_copy(job: Job) -> InvalidRequest:
+    return InvalidRequest(
+        f"Nothing of the job {job.id} was ever brought here, and it may have been paid for: what {job.provider} has may be the "
+        "only copy. Nothing was changed.", hint="only_copy=True (--only-copy) deletes it.", field="job_id", value=job.id,
+        allowed="a job whose clip is here, or only_copy=True", run_id=job.run_id, job_id=job.id, charged=job.charged,
     )  # fmt: skip

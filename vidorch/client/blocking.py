@@ -190,10 +190,10 @@ class Client:
         inner = self._ready()
         return self._portal.call(inner.remote, endpoint, scope=scope, limit=limit)
 
-    def delete_remote(self, job_id: str) -> bool:
+    def delete_remote(self, job_id: str, *, only_copy: bool = False) -> bool:
         """See `AsyncClient.delete_remote`."""
         inner = self._ready()
-        return self._portal.call(inner.delete_remote, job_id)
+        return self._portal.call(inner.delete_remote, job_id, only_copy=only_copy)
 
     def handle_webhook(
         self,

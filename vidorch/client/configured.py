@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from vidorch.call import Call
-from vidorch.catalog import Catalog, shipped
+from vidorch.catalog import Catalog
 from vidorch.config import Config, EndpointSettings, load_config
 from vidorch.contract import Endpoint
 from vidorch.errors import InvalidRequest
@@ -28,12 +28,11 @@ def configuration(world: Surroundings | None = None) -> Config:
     Raises:
         InvalidRequest: a file or a variable cannot be used: file, line, field.
     """
-    config = load_config(own=world is None, vendor_variables=_vendor_variables)
+    config = load_config(own=world is None)
     if world is None:
         return config
     inside = {
-        name: replace(one, base_url=None, device=None, key=(), keyless=False)
-        for name, one in config.endpoints.items()
+        name: replace(one, base_url=None, device=None, key=()) for name, one in config.endpoints.items()
     }
     return replace(config, ledger=None, output=None, proxy=None, ca_bundle=None, endpoints=inside)
 
@@ -92,10 +91,4 @@ def _given(one: EndpointSettings, below: Endpoint) -> dict[str, Any]:
 
 
 def _variables(one: EndpointSettings, below: Endpoint) -> tuple[str, ...] | None:
-    if one.key:
-        return one.key
-    return () if one.keyless else below.variables
-
-
-def _vendor_variables() -> set[str]:
-    return {name for offer in shipped().offers for name in offer.variables}
+    return one.key or below.variables

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -108,6 +108,14 @@ class Weighing(Opening):
         """The offers that can serve a request, in order, and for each one left out the reason. Spends nothing."""
         request, call = self._market.parse(prompt, options)
         return await in_thread(self._market.plan, request, call, to_run=False)
+
+    def parse(self, prompt: str | Request, options: Mapping[str, Any]) -> tuple[Request, Call]:
+        """A request and how it is to be carried out, with what the configuration says where the options say nothing.
+
+        Raises:
+            InvalidRequest, Unsupported: an option is wrong, or an input is of a kind that may not be used here.
+        """
+        return self._market.parse(prompt, options)
 
     def prepare(self, request: Request, call: Call) -> tuple[Plan, Estimate]:
         """Everything `submit` checks before it writes or sends anything: what a face needs before it asks its user. Blocks.

@@ -5,7 +5,16 @@ Arguments of a call or a client are stronger than all of these. Each value knows
 
 from __future__ import annotations
 
-from vidorch.config.layers import load_config, project_file, user_file
+from vidorch.config.layers import is_trusted, load_config, project_file, trust, user_file
 from vidorch.config.settings import Config, Credential, EndpointSettings
 
-__all__ = ["Config", "Credential", "EndpointSettings", "load_config", "project_file", "user_file"]
+__all__ = [
+    "Config",
+    "Credential",
+    "EndpointSettings",
+    "is_trusted",
+    "load_config",
+    "project_file",
+    "trust",
+    "user_file",
+]

@@ -14,10 +14,9 @@ from vidorch.errors import InvalidRequest, VidorchError, shown
 from vidorch.money import usd
 from vidorch.tables import Table
 
-__all__ = ["FIELDS", "OWN_FILE_ONLY", "from_environment", "read_tables", "usable_base_url"]
+__all__ = ["FIELDS", "from_environment", "read_tables", "usable_base_url"]
 
 ROUTES = ("cheapest", "fastest")
-OWN_FILE_ONLY = frozenset({"proxy", "ca_bundle", "private_hosts", "input_urls"})
 FIELDS = frozenset(
     {"models", "route", "max_cost", "timeout", "output", "ledger", "catalog", "proxy", "ca_bundle", "private_hosts", "input_urls"}
 )  # fmt: skip
@@ -176,7 +175,9 @@ def _variables(table: Table, key: str) -> Credential:
     table.take(key, (), wanted, lambda _: True)
     value = table.data.get(key, ())
     many = value if isinstance(value, list | tuple) else (value,)
-    if not all(isinstance(one, str) and re.fullmatch(_VARIABLE, one) for one in many):
+    if (key in table.data and not many) or not all(
+        isinstance(one, str) and re.fullmatch(_VARIABLE, one) for one in many
+    ):
         raise table.error(key, f"what stands here cannot be used, and is not shown. It has to be {wanted}.")
     return tuple(many)
 

@@ -26,8 +26,7 @@ class EndpointSettings:
         account: endpoints that name the same one share limits; default: the endpoint's own name.
         concurrency: jobs at once. per_minute: submits within any minute.
         usd_per_hour: price of one's own hardware. billed: whether that counts as spending.
-        key: where its credential is, if not in the provider's own variables. keyless: those are not for it: a project's file
-            gave it a base URL.
+        key: where its credential is, if not in the provider's own variables.
         options: whatever its provider takes beside that.
     """
 
@@ -40,7 +39,6 @@ class EndpointSettings:
     usd_per_hour: Decimal | None = None
     billed: bool = False
     key: Credential = ()
-    keyless: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
