@@ -48,8 +48,8 @@ _STATUSES = {
     429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
     "invalid_request": "INVALID_ARGUMENT",
 }  # fmt: skip
-"""What the `code` in an error's body means where no `status` stands beside it: a number, or a word of the Interactions API's. No
-other word than "invalid_request" was seen: what another one means of a submit, nobody knows."""
+"""What the `code` in an error's body means where no `status` stands beside it: a number, or a word of the Interactions API's. Others
+than "invalid_request" and the names of statuses in small letters were not seen: what they mean of a submit, nobody knows."""
 
 
 def said(reply: Reply) -> Said | None:
@@ -66,7 +66,7 @@ def said(reply: Reply) -> Said | None:
     words, code = str(error.get("message") or ""), error.get("code")
     status = error.get("status")
     if not isinstance(status, str) and isinstance(code, (int, str)):
-        status = _STATUSES.get(code)
+        status = _STATUSES.get(code, str(code).upper())
     if not isinstance(status, str) or not status:
         return None
     if status == "INVALID_ARGUMENT" and "api key not valid" in words.lower():
