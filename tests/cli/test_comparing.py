@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -168,3 +169,10 @@ class TestFilm:
         said = command(*CLIP, "-m", "gen4.5", "--clips", 12, "--max-cost", 5)
         assert (4, True) == (said.code, "up to $7.20 and max_cost is $5.00" in said.err)
         assert 0 == command(*CLIP, "-m", "gen4.5", "--clips", 12, "--max-cost", "7.20").code
+
+    def test_a_batch_is_no_film(self, command: Command, tmp_path: Path) -> None:
+        """A file of requests says itself how many clips it is: neither --clips nor --compare goes with it."""
+        (tmp_path / "lines.jsonl").write_text('{"prompt": "a red ball rolling left"}\n', "utf-8")
+        for words in (("--clips", 12), ("--compare",)):
+            said = command("estimate", "--batch", tmp_path / "lines.jsonl", *words)
+            assert (2, True) == (said.code, f"{words[0]} goes with one PROMPT" in said.err)
