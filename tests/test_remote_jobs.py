@@ -166,7 +166,9 @@ class TestDeleteRemote:
             client.delete_remote(job.id)
         client.settle(job.id, "0.25")
         server.end(server.jobs[0], "done")
-        assert client.delete_remote(job.id)
+        with pytest.raises(InvalidRequest, match="Nothing of the job .* was ever brought here"):
+            client.delete_remote(job.id)
+        assert client.delete_remote(job.id, only_copy=True)
 
     def test_of_a_job_that_nobody_knows_says_so(self, make: Make, server: ProtocolServer) -> None:
         """There is none of that id here."""

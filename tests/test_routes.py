@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 import vidorch
 from tests.engine.scripted import Scripted, catalog, paid
 from vidorch.contract import Accepted, Done, Failed, Output, Progress, Rejected
-from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Throttled, Unsupported
+from vidorch.errors import (
+    InvalidRequest,
+    MissingCredentials,
+    OverBudget,
+    ProviderFailed,
+    Throttled,
+    Unsupported,
+)
 from vidorch.testing import VirtualClock
 
 
@@ -135,6 +143,12 @@ class TestMaking:
             with pytest.raises(ProviderFailed):
                 client.generate("x", route="cheapest", max_cost=1)
             assert 1 == len(client.jobs())
+
+    def test_over_the_cap(self, client_of: Make) -> None:
+        """What is told is the one that needs least, not the last one that was tried."""
+        with client_of() as client, pytest.raises(OverBudget, match="test/cheap may cost") as caught:
+            client.generate("x", route="cheapest", max_cost="0.05")
+        assert Decimal("0.10") == caught.value.needed
 
     def test_without_any_key(self, client_of: Make) -> None:
         """The first one that would do with its key is named; a market's reasons do not fill the screen."""

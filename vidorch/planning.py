@@ -24,6 +24,7 @@ _TOLD = 8
 """Reasons that an error says; a route has a whole market of them."""
 _WRITTEN = 20
 """Offers left out that the ledger keeps with a run."""
+_BUILT_IN = "local/mini"
 _SETTINGS = (
     "duration", "resolution", "aspect_ratio", "size", "audio", "seed", "negative_prompt", "camera", "loras",
     "steps", "guidance", "fit", "extra",
@@ -144,7 +145,8 @@ class Plan:
             if one.kinds == {"credentials"}:
                 raise MissingCredentials(
                     f"{one.offer_name} {one.reason}, and it is not set. Nothing was sent.",
-                    hint=f"Set {one.variables[0]}, or leave out the model: the built-in one needs no key.",
+                    hint=f"Set {one.variables[0]}, or: vidorch setup {one.offer_name.partition('/')[0]}. The built-in model, "
+                    f"{_BUILT_IN}, needs no key.",
                     variable=one.variables[0],
                 )  # fmt: skip
         if self.left_out and all("retired" in one.kinds for one in self.left_out):

@@ -48,8 +48,8 @@ _STATUSES = {
     429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
     "invalid_request": "INVALID_ARGUMENT",
 }  # fmt: skip
-"""What the `code` in an error's body means where no `status` stands beside it: a number, or a word of the Interactions API's. Others
-than "invalid_request" and the names of statuses in small letters were not seen: what they mean of a submit, nobody knows."""
+"""What the `code` in an error's body means where no `status` stands beside it: a number, or a word of the Interactions API's.
+Others than "invalid_request" and names of statuses in small letters were not seen: what they mean of a submit, nobody knows."""
 
 
 def said(reply: Reply) -> Said | None:

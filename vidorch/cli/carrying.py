@@ -242,6 +242,8 @@ def _read(run_id: str, error: VidorchError | None = None) -> Standing:
 
 
 def _goes_on(standing: Standing) -> str:
+    if standing.unknown and not standing.at_work:
+        return "Whether its vendor took it is not known: it is not sent again, and what it may cost stays reserved."
     if standing.at_work or standing.unknown:
         return "It goes on at its vendor; what it may cost stays reserved."
     return "What was not sent cost nothing."

@@ -153,10 +153,10 @@ def _tried(provider: str, variable: str, secret: str) -> None:
         return
     if not fine:
         aside(
-            f"{provider} does not take this key: {detail or 'it was refused'}. It was not kept. Nothing was paid."
+            f"{provider} does not take this key: {(detail or 'it was refused').rstrip('.')}. It was not kept. Nothing was paid."
         )
         raise typer.Exit(Exit.FAILED)
-    aside(f"{provider} takes it{f': {detail}' if detail else ''}. Nothing was paid.")
+    aside(f"{provider} takes it{f': {detail.rstrip(chr(46))}' if detail else ''}. Nothing was paid.")
 
 
 def _rows(found: Config) -> Iterator[tuple[str, Any, str]]:

@@ -100,6 +100,7 @@ class Engine:
         if len(shut) == len(asked.entries):
             raise next(iter(shut.values()))
         without |= shut.keys()
+        least: OverBudget | None = None  # of those that do not fit, the one that needs least is told
         while True:
             try:
                 # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
@@ -111,8 +112,10 @@ class Engine:
                     return await self._join(row, asked)
             except OverBudget as error:
                 place = next(place for place in asked.order(0) if place not in without)
+                why = _dearer(error, asked, place)
+                least = why if least is None or (why.needed or 0) < (least.needed or 0) else least
                 if call.spread or len(without) + 1 == len(asked.entries):
-                    raise _dearer(error, asked, place) from None
+                    raise least from None
                 without.add(place)
                 notes.append(f"{asked.entries[place].offer.name} was passed over: over {error.budget}.")
 
