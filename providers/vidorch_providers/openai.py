@@ -54,6 +54,10 @@ __all__ = ["Openai"]
 _PACKAGE = "openai 3.54.0, _exceptions.py and types/video_create_error.py"
 _FASTAPI = "vLLM-Omni 0.30.0 and SGLang 0.5.23: FastAPI's {'detail': ...}"
 _AT_ONCE = "at-once-"
+_CUT = (
+    "The server named the clip's link in its reply to the submit alone, and what stood behind its question mark is in no ledger: "
+    "where it was a signature, another process than the first cannot fetch the clip. Ask whoever runs the server for it."
+)
 """Begins the ids of jobs that came finished in the reply to their submit and have none of their server's."""
 GONE_AFTER = 60.0
 """Seconds for which a server has to say that it knows no such job before that is believed."""
@@ -197,17 +201,18 @@ class Openai(Hosted):
         ):
             remote_id = f"{_AT_ONCE}{context.job_id}"
             self._at_once[remote_id] = links
-            return Accepted(
-                remote_id, details={"path": "videos", "links": [without_query(link) for link in links]}
-            )
+            plain = [without_query(link) for link in links]
+            return Accepted(remote_id, details={"path": "videos", "links": plain, "cut": plain != links})
         remote_id = self.id_in(video.get("id") if isinstance(video, dict) else None)
         return Accepted(remote_id, details={"path": "videos"})
 
     async def poll(self, context: Context, accepted: Accepted) -> Polled:
         """GET the job. vLLM-Omni answers for a failed one with an HTTP error whose body is the job."""
         if accepted.remote_id.startswith(_AT_ONCE):  # the reply to the submit was all that there is
-            links = self._at_once.get(accepted.remote_id) or accepted.details.get("links") or ()
-            return Done(tuple(Output(number, link) for number, link in enumerate(links)))
+            known = self._at_once.get(accepted.remote_id)
+            links = known or accepted.details.get("links") or ()
+            notes = () if known or not accepted.details.get("cut") else (_CUT,)
+            return Done(tuple(Output(number, link) for number, link in enumerate(links)), notes=notes)
         reply = await context.http.request(
             "GET", self.at(context, f"videos/{accepted.remote_id}"), headers=self.signed(context)
         )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.providers.test_openai import LAYER
 from vidorch import Client
-from vidorch.contract import Endpoint
+from vidorch.contract import Accepted, Context, Done, Endpoint
 from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown, Unsupported, VidorchError
 from vidorch.result import Result
 from vidorch.testing import VirtualClock
 from vidorch.testing.servers import Fate, ProtocolServer, serve
 from vidorch.testing.servers.faults import Fault
+from vidorch_providers.openai import Openai
 
 KEY = "studio-key-0123456789"
 JSON = {"body": "json"}
@@ -219,6 +221,14 @@ class TestFinishedAtOnce:
         there = studio(JSON, dialect="dynamo")
         run_id = there.client().submit("a boat", model="studio/wan-2.2", duration=4, detach=True).id
         assert there.client().run(run_id).wait().clip.path is not None
+
+    @pytest.mark.parametrize(("cut", "notes"), [(True, 1), (False, 0)])
+    def test_without_an_id_says_where_its_link_was_signed(self, cut: bool, notes: int) -> None:
+        """What stands behind a question mark is in no ledger: another process may not be able to fetch it, and says why."""
+        accepted = Accepted("at-once-job", details={"links": ["https://clips.example/c.mp4"], "cut": cut})
+        found = asyncio.run(Openai().poll(cast("Context", None), accepted))
+        assert isinstance(found, Done)
+        assert (1, notes) == (len(found.outputs), len(found.notes))
 
     def test_without_an_id_is_unknown_when_the_reply_is_lost(self, studio: Open) -> None:
         """Nobody can find it again, and it is not paid twice: why such a way is not taken where there is another."""
