@@ -62,6 +62,23 @@ class TestConfig:
         said = command("config")
         assert (2, True, True) == (said.code, "line 2" in said.err, "'max_cost'" in said.err)
 
+    def test_of_what_is_not_there(self, command: Command, home: Path) -> None:
+        """A provider, a model or an alias's model that nobody knows is told with its place, and doctor calls it bad."""
+        home.mkdir()
+        (home / "config.toml").write_text(
+            'model = "kling-3-pro"\n[aliases]\nbest = ["nonesuch", "fal-eu/kling-3.0-pro", "fal:own/id"]\nagain = "best"\n'
+            '[endpoints.x]\nprovider = "fall"\n[endpoints.fal-eu]\nprovider = "fal"\n', "utf-8",
+        )  # fmt: skip
+        warnings = command("config", "--json").document["warnings"]
+        assert 3 == len(warnings)
+        assert "endpoint x" in warnings[0]
+        assert "no provider 'fall', but 'fal'" in warnings[0]
+        assert "line 1): no model 'kling-3-pro'" in warnings[1]
+        assert "aliases.best" in warnings[2]
+        assert "Warning: aliases.best" in command("config").out
+        said = command("doctor")
+        assert (1, True) == (said.code, "no model 'nonesuch'" in said.out)
+
     def test_writes_nothing(self, command: Command, home: Path) -> None:
         """Looking makes no file."""
         assert (0, False) == (command("config").code, home.exists())

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import catalog_here, config_here
+from vidorch.cli.here import catalog_here, config_here, faults_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
 from vidorch.config import Config, EndpointSettings, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
@@ -59,13 +59,14 @@ def config(*, trusts: bool, as_document: bool) -> None:
         trust(project)
         aside(f"{project} is trusted, as it is now.")
     found = config_here()
-    rows = list(_rows(found))
+    rows, faults = list(_rows(found)), faults_here(found)
     project = project_file()
     files = {"user file": user_file(), "project file": project, "keys": keys_file()}
     if as_document:
         as_json({
             "settings": {name: {"value": value, "origin": origin} for name, value, origin in rows},
             "files": {name: path and {"path": str(path), "exists": path.is_file()} for name, path in files.items()},
+            "warnings": faults,
             "keys": {variable: str(keys_file()) for variable in sorted(stored_keys())},
         })  # fmt: skip
         return
@@ -80,6 +81,8 @@ def config(*, trusts: bool, as_document: bool) -> None:
     for name, path in files.items():
         there = "" if path is None or path.is_file() else " (not there)"
         out.print(f"{name}: {path or 'none here'}{there}", markup=False)
+    for fault in faults:
+        out.print(f"Warning: {fault}", markup=False)
     if kept := sorted(stored_keys()):
         out.print(f"keys kept: {', '.join(kept)}", markup=False)
 

@@ -19,7 +19,15 @@ import typer
 from vidorch.cli.books import now, reading
 from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import catalog_here, config_here, elsewhere, key_here, ledger_here, login_here
+from vidorch.cli.here import (
+    catalog_here,
+    config_here,
+    elsewhere,
+    faults_here,
+    key_here,
+    ledger_here,
+    login_here,
+)
 from vidorch.cli.say import as_json, console
 from vidorch.cli.words import many
 from vidorch.errors import VidorchError
@@ -186,7 +194,10 @@ def _catalog() -> tuple[Literal["ok", "note", "bad"], str]:
 
 
 def _config() -> tuple[Literal["ok", "note", "bad"], str]:
-    origins = dict.fromkeys(origin.partition(", line")[0] for origin in config_here().origins.values())
+    config = config_here()
+    if faults := faults_here(config):
+        return "bad", "; ".join(faults)
+    origins = dict.fromkeys(origin.partition(", line")[0] for origin in config.origins.values())
     return "ok", "; ".join(origins) or "nothing is set"
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vidorch.catalog import Catalog, load
-from vidorch.client.configured import configuration, found_in
+from vidorch.client.configured import configuration, faults_of, found_in
 from vidorch.client.market import base_url_variable
 from vidorch.config import Config
 from vidorch.config.keys import stored_keys
-from vidorch.errors import VidorchError
+from vidorch.errors import CatalogError, VidorchError
 from vidorch.home import home_folder, ledger_path
 from vidorch.inputs import without_query
 from vidorch.offer import Offer
 from vidorch.registry import Registry
 from vidorch.surroundings import surroundings
 
-__all__ = ["catalog_here", "config_here", "elsewhere", "key_here", "ledger_here", "login_here"]
+__all__ = ["catalog_here", "config_here", "elsewhere", "faults_here", "key_here", "ledger_here", "login_here"]
 
 
 def config_here() -> Config:
@@ -34,6 +34,14 @@ def catalog_here() -> Catalog:
         return load(configured=configured)
     inside: Catalog = world.catalog(configured)
     return inside
+
+
+def faults_here(config: Config) -> list[str]:
+    """What the configuration names that is not there; nothing where the catalog itself is broken, which is said of that."""
+    try:
+        return faults_of(config, catalog_here())
+    except CatalogError:
+        return []
 
 
 def ledger_here() -> Path:

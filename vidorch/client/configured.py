@@ -15,7 +15,7 @@ from vidorch.errors import InvalidRequest
 from vidorch.request import nearest_name
 from vidorch.surroundings import Surroundings
 
-__all__ = ["configuration", "configured_endpoints", "found_in", "with_defaults"]
+__all__ = ["configuration", "configured_endpoints", "faults_of", "found_in", "with_defaults"]
 
 _ALIKE = tuple(
     field.name for field in fields(Endpoint) if field.name not in ("name", "provider", "variables")
@@ -60,6 +60,34 @@ def configured_endpoints(
         below = known.get(name) or Endpoint(name, provider)
         laid[name] = replace(below, provider=provider, variables=_variables(one, below), **_given(one, below))
     return laid
+
+
+def faults_of(config: Config, catalog: Catalog) -> list[str]:
+    """What in the configuration names nothing that is there, each with its place: a call would only fail on it later."""
+    providers = sorted({offer.provider for offer in catalog.offers})
+    found = []
+    for name, one in config.endpoints.items():
+        provider = one.provider or name
+        if provider not in providers:
+            near = nearest_name(provider, providers)
+            where = config.origin(f"endpoints.{name}.provider" if one.provider else f"endpoints.{name}")
+            found.append(
+                f"endpoint {name} ({where}): no provider {provider!r}{f', but {near!r}' if near else ''}"
+            )
+    ends = {*catalog.names(), *config.aliases}
+    ends |= {f"{name}/{model}" for name in config.endpoints for model in catalog.models}
+    named = [
+        ("model", config.models),
+        *((f"aliases.{alias}", models) for alias, models in config.aliases.items()),
+    ]
+    for place, models in named:
+        for model in models:
+            if model not in ends and ":" not in model:
+                near = nearest_name(model, sorted(ends))
+                found.append(
+                    f"{place} ({config.origin(place)}): no model {model!r}{f', but {near!r}' if near else ''}"
+                )
+    return found
 
 
 def with_defaults(call: Call, config: Config) -> Call:
