@@ -196,7 +196,7 @@ class TestBadInput:
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An unforeseen exception ends with code 70 and how to see more, not with a traceback."""
-        monkeypatch.setattr(generate_command, "parse", lambda *_: 1 / 0)
+        monkeypatch.setattr(generate_command.AsyncClient, "parse", lambda *_: 1 / 0)
         said = command("generate", BALL)
         assert (70, True, True) == (said.code, "ZeroDivisionError" in said.err, "VIDORCH_DEBUG=1" in said.err)
 

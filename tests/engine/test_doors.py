@@ -308,3 +308,20 @@ def test_invalid_requests_say_nothing(client_of: Make, vendor: Vendor) -> None:
 
     asyncio.run(go())
     assert 9 == len(vendor.sent)
+
+
+def test_what_is_thrown_back_for_a_moment_goes_again(client_of: Make, vendor: Vendor) -> None:
+    """Five more times, in the run that it happens to; the next run finds the door shut."""
+
+    def gone(number: int) -> Accepted | None:
+        raise Rejected(ProviderFailed("refused", charged=False), retry_after=1)
+
+    vendor.on_submit = gone
+
+    async def go() -> list[VidorchError]:
+        async with client_of() as client:
+            return await errors_of(client, 2)
+
+    errors = asyncio.run(go())
+    assert 6 == len(vendor.sent)
+    assert "in a row" in str(errors[1])

@@ -277,8 +277,10 @@ class LiveRun:
         assert self._run.asked is not None
         services, now = self._services, self._clock.now()
         offer = self._run.asked.entries[again.entry].offer
-        if (why := await services.doors.keeps_out(offer, self._run.row["scope"])) is not None:
-            self._pass_over(again.entry, why)
+        # What was thrown back for a moment goes again a few times, as it was promised, whatever the door says.
+        shut = None if again.delay else await services.doors.keeps_out(offer, self._run.row["scope"])
+        if shut is not None:
+            self._pass_over(again.entry, shut)
             return None
         planned: list[tuple[Purchase, dict[str, Any]]] = []
         for first, count in chunks(candidates):
