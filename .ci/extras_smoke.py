@@ -319,7 +319,7 @@ async def _delivered(wire: Wire, headers: dict[str, str]) -> None:
 
 def _sign_in_with(account: str) -> None:
     os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = _written("robot.json", account)
-    del os.environ["GOOGLE_API_KEY"]  # the server's own, which would be taken
+    os.environ.pop("GOOGLE_API_KEY", None)  # it would be taken instead
 
 
 def _to_come(*modules: str) -> str:
