@@ -191,7 +191,7 @@ class TestFailedJobs:
     def test_that_somebody_deleted_are_ends(self, studio: Open) -> None:
         """SGLang's word for that is a status of its own."""
         there = studio(dialect="sglang")
-        there.server.next(more={"progress": 50})
+        there.server.next(looks=1_000_000, more={"progress": 50})
         client = there.client()
         run = client.submit("a boat", model="studio/wan-2.2", duration=4)
         there.server.jobs[0].more["status"] = "deleted"
