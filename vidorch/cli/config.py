@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import catalog_here, config_here, faults_here
+from vidorch.cli.here import PATIENCE, catalog_here, config_here, faults_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
 from vidorch.config import Config, EndpointSettings, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
@@ -25,8 +25,6 @@ from vidorch.surroundings import surroundings
 
 __all__ = ["config", "setup"]
 
-PATIENCE = 15.0
-"""Seconds that an endpoint may take to say whether it takes a key."""
 _PLAIN = (
     "models",
     "route",
@@ -154,12 +152,13 @@ def _tried(provider: str, variable: str, secret: str) -> None:
     except VidorchError as error:
         aside(f"The key could not be tried: {error.message}")
         return
+    words = detail.rstrip(".")
     if not fine:
         aside(
-            f"{provider} does not take this key: {(detail or 'it was refused').rstrip('.')}. It was not kept. Nothing was paid."
+            f"{provider} does not take this key: {words or 'it was refused'}. It was not kept. Nothing was paid."
         )
         raise typer.Exit(Exit.FAILED)
-    aside(f"{provider} takes it{f': {detail.rstrip(chr(46))}' if detail else ''}. Nothing was paid.")
+    aside(f"{provider} takes it{f': {words}' if words else ''}. Nothing was paid.")
 
 
 def _rows(found: Config) -> Iterator[tuple[str, Any, str]]:

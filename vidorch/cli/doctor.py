@@ -20,6 +20,7 @@ from vidorch.cli.books import now, reading
 from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
 from vidorch.cli.here import (
+    PATIENCE,
     catalog_here,
     config_here,
     elsewhere,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from vidorch.contract import Health
 
 __all__ = ["doctor"]
-
-PATIENCE = 15.0
-"""Seconds that an endpoint may take to say whether it takes a key."""
 
 
 @dataclass(frozen=True, slots=True)

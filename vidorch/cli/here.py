@@ -19,7 +19,20 @@ from vidorch.offer import Offer
 from vidorch.registry import Registry
 from vidorch.surroundings import surroundings
 
-__all__ = ["catalog_here", "config_here", "elsewhere", "faults_here", "key_here", "ledger_here", "login_here"]
+__all__ = [
+    "PATIENCE",
+    "catalog_here",
+    "config_here",
+    "elsewhere",
+    "faults_here",
+    "key_here",
+    "ledger_here",
+    "login_here",
+]
+
+
+PATIENCE = 15.0
+"""Seconds that an endpoint may take to say whether it takes a key."""
 
 
 def config_here() -> Config:

@@ -18,7 +18,7 @@ from vidorch.call import Call, parse
 from vidorch.catalog import Catalog, load, shipped
 from vidorch.client.allowing import AllowedInputs
 from vidorch.client.configured import configured_endpoints, found_in, with_defaults
-from vidorch.config import Config, EndpointSettings
+from vidorch.config import Config, EndpointSettings, usable_base_url
 from vidorch.contract import Admission, Clock, Endpoint
 from vidorch.errors import CatalogError, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.experience import Experience, Past
@@ -350,17 +350,7 @@ def endpoints_of(given: Mapping[str, Endpoint] | None) -> dict[str, Endpoint]:
 
 
 def _usable(url: str, endpoint: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and not (parts.query or parts.fragment or parts.username)
-        )
-        _ = parts.port
-    except ValueError:
-        good = None
-    if not good:
+    if not usable_base_url(url):
         raise InvalidRequest(
             f"The base URL {without_query(url)!r} of endpoint {endpoint!r} cannot be used. Allowed is a URL such as "
             "'https://gpu.example.com:8000/v1', without user, password and query.",

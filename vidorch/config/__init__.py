@@ -6,6 +6,7 @@ Arguments of a call or a client are stronger than all of these. Each value knows
 from __future__ import annotations
 
 from vidorch.config.layers import is_trusted, load_config, project_file, trust, user_file
+from vidorch.config.reading import usable_base_url
 from vidorch.config.settings import Config, Credential, EndpointSettings
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "load_config",
     "project_file",
     "trust",
+    "usable_base_url",
     "user_file",
 ]
