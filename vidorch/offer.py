@@ -20,11 +20,13 @@ __all__ = [
     "Latency",
     "Lifecycle",
     "Limits",
+    "Lora",
     "Offer",
     "Price",
     "PriceRow",
     "Route",
     "Support",
+    "Weights",
 ]
 
 Support = Literal["native", "prompt", "absent"]
@@ -228,6 +230,44 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """A small file of weights that is laid over a model's.
+
+    Attributes:
+        source: a file, a folder or a hub id, a file inside it after a colon: `"lightx2v/Wan2.1-Distill-Loras:wan.safetensors"`.
+        scale: how strongly, 1 for as it was trained. expert: "" for both of a model's experts, else "high" or "low" (noise).
+    """
+
+    source: str
+    scale: float = 1.0
+    expert: Literal["", "high", "low"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of a model that runs on one's own hardware: where its weights are, what they need, how it is asked.
+
+    Attributes:
+        source: a hub id such as `"Wan-AI/Wan2.1-T2V-1.3B-Diffusers"`, or a folder. revision: a commit or tag; "" for the newest.
+        download_bytes: what pulling it takes, None when unknown.
+        memory: bytes of graphics memory by placement ("gpu", "model-offload", "group-offload", "fp8") and of main memory ("cpu").
+        frame_step: legal numbers of frames are a multiple of it and one. size_multiple: of width and height, in pixels.
+        defaults: what a call is made with unless it is given: `steps`, `guidance`, `guidance_2`, `negative_prompt`, `strength`.
+        flow_shift: of the scheduler, by resolution ("480p"). loras: that belong to it, as of a few-step variant.
+    """
+
+    source: str
+    revision: str = ""
+    download_bytes: int | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+    frame_step: int = 4
+    size_multiple: int = 16
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    flow_shift: Mapping[str, float] = field(default_factory=dict)
+    loras: tuple[Lora, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """One model at one endpoint.
 
@@ -239,6 +279,7 @@ class Offer:
         find: how a lost submit can be found again. find_lag: seconds after which the vendor's search shows what it has.
         result_lifetime: seconds until a finished result is gone at the vendor; None when unknown.
         variables: environment variables that hold its credentials, any one of which will do; empty when none is needed.
+        weights: of a model for one's own hardware; None for all others.
         as_of: the day its facts were read. pinned: an offer of a higher layer that stays although a newer one lies below.
     """
 
@@ -264,6 +305,7 @@ class Offer:
     as_of: date | None = None
     pinned: bool = False
     layer: str = "shipped"
+    weights: Weights | None = None
 
     @property
     def name(self) -> str:
