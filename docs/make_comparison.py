@@ -14,11 +14,12 @@ from vidorch.catalog import Catalog, shipped
 from vidorch.contract import Admission
 from vidorch.estimating import Estimate, EstimateLine
 from vidorch.money import show_usd
+from vidorch.naming import ANY
 from vidorch.offer import Offer
 from vidorch.planning import estimate_of
 from vidorch.price import Priced, Range
 from vidorch.request import Request
-from vidorch.routing import ANY, make_plan
+from vidorch.routing import make_plan
 
 PAGE = Path(__file__).with_name("comparison.md")
 CLIPS, CANDIDATES = 12, 3

@@ -11,9 +11,9 @@ import pytest
 
 from tests import samples
 from vidorch.call import CALL_FIELDS, NOT_OPEN, Call, Options, RequestOptions, parse
+from vidorch.choice import Choice
 from vidorch.errors import InvalidRequest, Unsupported
 from vidorch.request import Request
-from vidorch.routing import Choice
 
 
 def call(**options: Any) -> Call:

@@ -10,9 +10,10 @@ from typing import Any
 from tests.steady import STEADY
 from vidorch.contract import Admission, Endpoint
 from vidorch.estimating import Estimate
+from vidorch.planning import estimate_of
 from vidorch.price import Range
 from vidorch.request import Request
-from vidorch.routing import estimate_of, make_plan
+from vidorch.routing import make_plan
 
 
 def estimate(*models: str, at_once: int | None = None, keys: bool = False, **fields: Any) -> Estimate:

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from tests.steady import STEADY
 from vidorch.catalog import Catalog, load, shipped
+from vidorch.choice import Choice
 from vidorch.contract import Admission, Endpoint
 from vidorch.errors import InvalidRequest, MissingCredentials, Retired, Unsupported, VidorchError
 from vidorch.inputs import Media
 from vidorch.offer import Offer
+from vidorch.planning import Plan, PlannedOffer, estimate_of
 from vidorch.request import FITS, RESOLUTIONS, Request, parse_ratio
-from vidorch.routing import Choice, Plan, PlannedOffer, estimate_of, make_plan
+from vidorch.routing import make_plan
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(56)
 GIF = b"GIF89a" + bytes(58)

@@ -19,6 +19,7 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:
     from vidorch._default import estimate, generate, plan, submit
     from vidorch.budget import Budget
+    from vidorch.choice import Choice
     from vidorch.client import AsyncClient, AsyncRun, Client, Run
     from vidorch.contract import Endpoint
     from vidorch.errors import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from vidorch.planning import Plan
     from vidorch.request import Request
     from vidorch.result import Clip, Event, Job, Progress, Result, Timings
-    from vidorch.routing import Choice
 
 __version__ = "0.1.0"
 
@@ -61,7 +61,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("Clip", "Event", "Job", "Progress", "Result", "Timings"), "vidorch.result"),
     "Budget": "vidorch.budget",
-    "Choice": "vidorch.routing",
+    "Choice": "vidorch.choice",
     "Endpoint": "vidorch.contract",
     "Plan": "vidorch.planning",
     "Estimate": "vidorch.estimating",

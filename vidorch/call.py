@@ -13,12 +13,13 @@ from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from vidorch import storage
+from vidorch.bounds import MAX_WAIT, ROUTES
+from vidorch.choice import Choice
 from vidorch.errors import InvalidRequest, Unsupported, shown
 from vidorch.inputs import MediaInput, local_path, usable_path
 from vidorch.money import usd
 from vidorch.request import Fit, Request, is_real, nearest_name
 from vidorch.result import Progress
-from vidorch.routing import Choice
 
 __all__ = ["Call", "EstimateOptions", "ModelChoice", "Options", "RequestOptions", "parse"]
 
@@ -90,12 +91,10 @@ CALL_FIELDS = (
     "webhook", "route",
 )  # fmt: skip
 NOT_OPEN = ("until",)
-ROUTES = ("cheapest", "fastest")
 MOST_AGAIN = 100
 SELECTORS = ("first", "consistency")
 _REQUEST_FIELDS = tuple(RequestOptions.__annotations__)
 _KNOWN = frozenset((*_REQUEST_FIELDS, *CALL_FIELDS, *NOT_OPEN))
-MAX_WAIT = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

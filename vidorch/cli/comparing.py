@@ -15,11 +15,11 @@ from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest
 from vidorch.estimating import Estimate, EstimateLine, LeftOut
+from vidorch.naming import ANY
 from vidorch.offer import Offer
 from vidorch.planning import NOT_HERE
 from vidorch.price import Priced
 from vidorch.request import nearest_name
-from vidorch.routing import ANY
 
 if TYPE_CHECKING:
     from rich.console import Console

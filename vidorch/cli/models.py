@@ -15,10 +15,10 @@ from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
 from vidorch.home import home_folder
 from vidorch.money import show_usd
+from vidorch.naming import ANY, is_uncatalogued, uncatalogued
 from vidorch.offer import Offer, PriceRow
 from vidorch.registry import Registry
 from vidorch.request import nearest_name
-from vidorch.routing import ANY, is_uncatalogued, uncatalogued
 
 __all__ = ["Wanted", "models", "wanted_of"]
 

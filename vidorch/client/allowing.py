@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from vidorch.choice import Choice
 from vidorch.errors import InvalidRequest, shown
 from vidorch.inputs import Media, names_a_file, without_query
 from vidorch.request import Request
 from vidorch.result import Clip
-from vidorch.routing import Choice
 
 __all__ = ["AllowedInputs"]
 

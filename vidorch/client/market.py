@@ -23,11 +23,12 @@ from vidorch.contract import Admission, Clock, Endpoint
 from vidorch.errors import CatalogError, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.experience import Experience, Past
 from vidorch.inputs import without_query
+from vidorch.naming import offers_at
 from vidorch.offer import Offer
 from vidorch.planning import Plan
 from vidorch.registry import Registry
 from vidorch.request import Request
-from vidorch.routing import make_plan, offers_at
+from vidorch.routing import make_plan
 from vidorch.surroundings import Surroundings
 
 if TYPE_CHECKING:

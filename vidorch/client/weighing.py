@@ -14,10 +14,10 @@ from vidorch.client.opening import Opening
 from vidorch.errors import OverBudget
 from vidorch.estimating import BatchEstimate, Estimate
 from vidorch.money import show_usd
+from vidorch.naming import ANY
 from vidorch.offloop import in_thread
 from vidorch.planning import Plan, estimate_of
 from vidorch.request import Request
-from vidorch.routing import ANY
 
 __all__ = ["Weighing"]
 

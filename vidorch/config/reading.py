@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vidorch.bounds import MAX_WAIT, ROUTES
 from vidorch.config.settings import Credential, EndpointSettings
 from vidorch.errors import InvalidRequest, VidorchError, shown
 from vidorch.money import usd
@@ -16,12 +17,10 @@ from vidorch.tables import Table
 
 __all__ = ["FIELDS", "from_environment", "read_tables", "usable_base_url"]
 
-ROUTES = ("cheapest", "fastest")
 FIELDS = frozenset(
     {"models", "route", "max_cost", "timeout", "output", "ledger", "catalog", "proxy", "ca_bundle", "private_hosts", "input_urls"}
 )  # fmt: skip
 """Fields of a `Config` that a file's value replaces whole."""
-_MOST_SECONDS = 30 * 86_400.0
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _ENDPOINT = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHOWN_AS = {"models": "model"}
@@ -138,8 +137,8 @@ def _from_text(variable: str, name: str, text: str) -> Any:
             seconds = float(text)
         except ValueError:
             seconds = -1.0
-        if not 0 < seconds <= _MOST_SECONDS:
-            raise _bad(variable, text, f"seconds, over 0 and at most {_MOST_SECONDS:,.0f}")
+        if not 0 < seconds <= MAX_WAIT:
+            raise _bad(variable, text, f"seconds, over 0 and at most {MAX_WAIT:,.0f}")
         return seconds
     if name == "output":
         return _folder(text)
@@ -186,8 +185,8 @@ def _timeout(top: Table) -> float | None:
     if "timeout" not in top.data:
         return None
     seconds = top.real("timeout")
-    if not 0 < seconds <= _MOST_SECONDS:
-        raise top.error("timeout", f"has to be seconds, over 0 and at most {_MOST_SECONDS:,.0f}.")
+    if not 0 < seconds <= MAX_WAIT:
+        raise top.error("timeout", f"has to be seconds, over 0 and at most {MAX_WAIT:,.0f}.")
     return seconds
 
 

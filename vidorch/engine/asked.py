@@ -10,9 +10,9 @@ from vidorch.call import Call
 from vidorch.clock import Ids
 from vidorch.engine.purchase import Purchase
 from vidorch.estimating import Estimate
+from vidorch.naming import is_uncatalogued
 from vidorch.planning import Plan, PlannedOffer
 from vidorch.request import Request
-from vidorch.routing import is_uncatalogued
 
 __all__ = ["Asked", "chunks"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from vidorch.frozen import changed
 from vidorch.mapping import goes_by_its_job
+from vidorch.naming import uncatalogued
 from vidorch.offer import Offer, Price, Route
 from vidorch.planning import PlannedOffer
 from vidorch.request import Request
 from vidorch.result import Job
-from vidorch.routing import uncatalogued
 
 __all__ = ["Purchase", "sources_for"]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidorch.call import Call
+from vidorch.choice import Choice
 from vidorch.engine.hosts import LEASE
 from vidorch.engine.paying import is_spending
 from vidorch.engine.purchase import Purchase
@@ -19,7 +20,6 @@ from vidorch.ledger.moves import State
 from vidorch.money import to_micros
 from vidorch.planning import Plan
 from vidorch.request import Request
-from vidorch.routing import Choice
 
 __all__ = ["as_json", "asked_hash", "batch_row", "job_row", "models_of", "run_row"]
 

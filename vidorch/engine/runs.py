@@ -529,7 +529,7 @@ def request_again(row: Mapping[str, Any]) -> tuple[Request, Call]:
     Raises:
         InvalidRequest: it had inputs or secrets that are not kept; only a call with its key can go on.
     """
-    from vidorch.routing import Choice
+    from vidorch.choice import Choice
 
     fields, options = dict(row["request"]), row["options"]
     try:
