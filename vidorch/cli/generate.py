@@ -37,7 +37,7 @@ def generate(prompt: str, options: dict[str, Any], *, yes: bool, as_document: bo
 def proceed(word: str, *, max_cost: str | None, timeout: float | None, yes: bool, as_document: bool) -> None:
     """Send what was not sent of a run that waits: it spends, so it asks as `generate` does."""
     from vidorch.cli.standing import standing_of
-    from vidorch.engine.runs import request_again
+    from vidorch.engine.again import request_again
 
     with reading() as ledger:
         run_id = find_run(ledger, word)

@@ -33,7 +33,7 @@ async def begin(client: AsyncClient, batch: Batch) -> str:
     with sending_nothing():
         engine = await client._open(free=batch.free)
         left = await in_thread(batch.to_send, client._opened_ledger())
-        return await engine.begin_batch(batch.call, lines=len(batch.lines), needed=left.first)
+        return await engine.batches.begin(batch.call, lines=len(batch.lines), needed=left.first)
 
 
 async def completed(
@@ -74,7 +74,7 @@ async def completed(
             task.cancel()
         if waiting:
             await asyncio.wait(set(waiting))
-    await (await client._open(free=batch.free)).close_batch(parent)
+    await (await client._open(free=batch.free)).batches.close(parent)
 
 
 async def _line(

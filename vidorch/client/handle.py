@@ -228,8 +228,8 @@ class AsyncRun:
             InvalidRequest: it had inputs that are kept nowhere; the same call with its key goes on. Or it does not wait.
             OverBudget, ...: as `generate`. Nothing was sent, and it still waits.
         """
+        from vidorch.engine.again import request_again
         from vidorch.engine.paying import must_fit_again
-        from vidorch.engine.runs import request_again
 
         engine = await self._client._open(free=False)
         row = await in_thread(self._ledger.run, self.id)

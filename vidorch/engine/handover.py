@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidorch import storage
+from vidorch.engine.asked import Asked
 from vidorch.engine.targets import Published, Target, target_of
 from vidorch.errors import BadMedia, InvalidRequest, VidorchError
 from vidorch.home import run_folder
 from vidorch.result import Clip, Job
 
-__all__ = ["hand_over", "put_also", "sweep", "target_again"]
+__all__ = ["hand_over", "put_also", "sweep", "target_again", "target_now"]
 
 
 def hand_over(run_id: str, clip: Path, target: Target) -> Published:
@@ -113,3 +115,24 @@ def sweep(run: dict[str, Any], job: Job, *targets: Target) -> None:
             for file in folder.glob(f".*{word}*.part"):
                 with contextlib.suppress(OSError):
                     file.unlink()
+
+
+def target_now(row: Mapping[str, Any], asked: Asked | None, refuge: Target, home: Path) -> Target:
+    """Where it publishes now: to a URL, or on the machine where it was asked for; elsewhere to a home of one's own.
+
+    A call that joins it and wants its clips elsewhere gets copies.
+    """
+    if asked is not None and asked.call.output is not None:
+        target = target_of(
+            asked.call.output,
+            asked.call.overwrite,
+            refuge.folder,
+            again=True,
+            stills=asked.request.task == "image",
+            line=asked.position,
+        )
+        if target.written(asked.call.output) == row["output"]:
+            return target
+    here = row["home"] == str(home) or (row["output"] or "").partition("://")[1]
+    again = target_again(dict(row)) if here else None
+    return again or refuge

@@ -18,7 +18,7 @@ from vidorch.live import must_not_be_a_test
 from vidorch.money import from_micros, show_usd
 from vidorch.result import Job
 
-__all__ = ["is_spending", "must_be_payable", "must_fit_again", "sending_nothing", "unwritten"]
+__all__ = ["in_its_words", "is_spending", "must_be_payable", "must_fit_again", "sending_nothing", "unwritten"]
 
 SPENT_NOTHING = "Nothing was sent, and nothing was paid by this call."
 
@@ -106,3 +106,14 @@ def must_fit_again(asked: Asked, run_id: str, ledger: Ledger, at: float) -> None
                 hint="Raise it." if name != "max_cost" else "Pass a higher max_cost; it counts what the run has cost so far.",
                 needed=needed, available=room, budget=name, run_id=run_id,
             )  # fmt: skip
+
+
+def in_its_words(error: OverBudget, asked: Asked, place: int) -> OverBudget:
+    """The refusal, in the words of the request: with the offer's name, where one offer was to make it all."""
+    planned = asked.entries[place]
+    if error.needed != planned.cost.high * asked.request.candidates:
+        return error
+    return OverBudget(
+        f"{planned.offer.name} {error.message.removeprefix('This ')}", hint=error.hint, needed=error.needed,
+        available=error.available, budget=error.budget,
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from vidorch.money import from_micros
 from vidorch.result import Event, Job
 from vidorch.spend import SpendJob
 
-__all__ = ["Reader", "Reserved", "Spent", "job_row"]
+__all__ = ["OPEN_RUNS", "Reader", "Reserved", "Spent", "job_row"]
 
 
 _SETTLED = State.SETTLED.value
@@ -157,6 +157,7 @@ _FIND = {
     for kind, table in (("run", runs), ("job", jobs))
 }
 OPEN_RUNS = ("open", "waiting")
+"""The states of a run that has not ended."""
 _MANY = 2**62
 
 

@@ -348,4 +348,4 @@ def _close_soon(client: AsyncClient) -> None:
 
 
 def _loop_of(client: AsyncClient) -> asyncio.AbstractEventLoop | None:
-    return client._engine._heart.get_loop() if client._engine is not None else None
+    return client._engine.loop if client._engine is not None else None
