@@ -149,6 +149,10 @@ def _alternatives(
             continue
         if isinstance(entry, LeftOut) or any(need.startswith(WORKING) for need in entry.needs):
             continue
+        if (
+            offer.weights is not None and entry.needs
+        ):  # gigabytes to fetch are no advice to somebody who wants a clip
+            continue
         if offer.model not in best or _by_cost(entry) < _by_cost(best[offer.model]):
             best[offer.model] = entry
     return tuple(_advised(entry) for entry in sorted(best.values(), key=_by_cost)[:_ADVISED])

@@ -32,6 +32,7 @@ from vidorch.inputs import Media
 from vidorch.offer import Offer
 from vidorch.request import Request
 from vidorch_local.mini import words
+from vidorch_local.weights import require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +79,14 @@ class Local(Provider):
     # -- the contract -----------------------------------------------------------------------------------------------
 
     def admit(self, request: Request, offer: Offer) -> Admission:
-        """Read the prompt (and look at the image): the built-in model never poses as more than it is."""
+        """Read the prompt (and look at the image): the built-in model never poses as more than it is.
+
+        Raises:
+            MissingCredentials: a model with weights of its own, and these or its packages are not here.
+        """
+        if offer.weights is not None:
+            require(offer.weights, offer.model)
+            return Admission("this version cannot run it")
         reading = words.understand(request.prompt)
         if reading.missing:
             why = (

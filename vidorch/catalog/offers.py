@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
+from vidorch.catalog.weights import read_weights
 from vidorch.offer import (
     Billing,
     Capabilities,
@@ -65,12 +66,13 @@ def read_offer(table: Table, *, family: str, layer: str) -> Offer:
     vendor_model = table.text("vendor_model", "")
     lifecycle = _lifecycle(table.table("lifecycle"))
     price = _price(table.table("price"), as_of)
+    routes = _routes(table, vendor_model)
     offer = Offer(
         model=table.text("model", pattern=_NAME, wanted=_NAMED),
         endpoint=table.text("endpoint", pattern=_NAME, wanted=_NAMED),
         provider=table.text("provider", pattern=_NAME, wanted=_NAMED),
         family=table.text("family", family or REQUIRED, pattern=_NAME, wanted=_NAMED),
-        routes=_routes(table, vendor_model),
+        routes=routes,
         price=price,
         title=table.text("title"),
         vendor_model=vendor_model,
@@ -88,6 +90,7 @@ def read_offer(table: Table, *, family: str, layer: str) -> Offer:
         as_of=as_of,
         pinned=table.flag("pinned", False),
         layer=layer,
+        weights=read_weights(table, routes.values()),
     )
     table.done()
     _check_rows_against_routes(table, offer)

@@ -16,9 +16,10 @@ from vidorch.errors import InvalidRequest
 from vidorch.home import home_folder
 from vidorch.money import show_usd
 from vidorch.naming import ANY, is_uncatalogued, uncatalogued
-from vidorch.offer import Offer, PriceRow
+from vidorch.offer import Offer, PriceRow, Weights
 from vidorch.registry import Registry
 from vidorch.request import nearest_name
+from vidorch.weights import locate, missing, size_in_words
 
 __all__ = ["Wanted", "models", "wanted_of"]
 
@@ -228,11 +229,20 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
         return f"retired {offer.lifecycle.retires or ''}".strip()
     if offer.provider not in installed:
         return "not yet"
+    if offer.weights is not None:
+        return _state_of_weights(offer.weights, offer.model)
     if not offer.variables:
         return "ready"
     if key_here(*offer.variables) or login_here([offer], Registry()):
         return "ready"
     return f"needs {' or '.join(offer.variables)}"
+
+
+def _state_of_weights(weights: Weights, name: str) -> str:
+    """Of a model for one's own hardware: what it still needs, in a word or two; its page says how that comes."""
+    if locate(weights) is None:
+        return f"not pulled, {size_in_words(weights.download_bytes)}"
+    return "needs vidorch[local]" if missing(weights, name) else "ready"
 
 
 def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
