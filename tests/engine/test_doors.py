@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engine.scripted import Scripted, catalog, offer, paid
+from tests.engine.scripted import PRICE, Scripted, catalog, offer, paid
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Accepted, Context, Done, Failed, Output, Prepared, Progress, Rejected
 from vidorch.doors import FIRST_PAUSE, LONGEST_PAUSE, SHUTS_AFTER, Try, door_of
@@ -22,6 +22,8 @@ from vidorch.errors import (
     SubmissionUnknown,
     VidorchError,
 )
+from vidorch.offer import Offer
+from vidorch.request import Request
 from vidorch.testing import VirtualClock
 
 BROKEN = Failed(ProviderFailed("broken", charged=False))
@@ -94,6 +96,13 @@ class TestDoorOf:
         assert door is not None
         assert door.account
 
+    def test_of_another_credential(self) -> None:
+        """What the old one was refused says nothing of the new one; what nobody marked, or another machine did, still does."""
+        refused = [one._replace(credential="a:1") for one in tries(*[NO_MONEY] * SHUTS_AFTER)]
+        assert door_of(refused, "m", "a:2") is None
+        assert all(door_of(refused, "m", now) is not None for now in ("a:1", "b:2", ""))
+        assert door_of(tries(*[NO_MONEY] * SHUTS_AFTER), "m", "a:2") is not None
+
 
 class Vendor(Scripted):
     """Fails for some scopes and models."""
@@ -102,13 +111,21 @@ class Vendor(Scripted):
         super().__init__()
         self.broken: set[str] = {"basic"}
         self.poor: set[str] = set()
+        self.ends: dict[str, Failed] = {}
+        self.preparing: Callable[[], Awaitable[object]] | None = None
         self.sent: list[tuple[str, str]] = []
+
+    async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
+        if self.preparing is not None:
+            await self.preparing()
+        return await super().prepare(context, request, offer)
 
     async def submit(self, context: Context, prepared: Prepared) -> Accepted:
         self.sent.append((prepared.offer.model, context.scope))
         if context.scope in self.poor:
             raise Rejected(OverBudget("balance is empty", charged=False))
-        self.polls = [Progress("running"), BROKEN if prepared.offer.model in self.broken else GOOD]
+        end = BROKEN if prepared.offer.model in self.broken else GOOD
+        self.polls = [Progress("running"), self.ends.get(prepared.offer.model, end)]
         return await super().submit(context, prepared)
 
 
@@ -123,13 +140,14 @@ def clock() -> VirtualClock:
 
 
 Make = Callable[[], AsyncClient]
+DEAR = paid("dear", price={**PRICE, "row": [{**PRICE["row"][0], "per_second": "2.00"}]})
 
 
 @pytest.fixture
 def client_of(tmp_path: Path, vendor: Vendor, clock: VirtualClock) -> Make:
     def make() -> AsyncClient:
         return AsyncClient(
-            home=tmp_path / "home", catalog=catalog(paid(), paid("other"), offer("free")), providers={"test": vendor}, clock=clock,
+            home=tmp_path / "home", catalog=catalog(paid(), paid("other"), DEAR, offer("free")), providers={"test": vendor}, clock=clock,
         )  # fmt: skip
 
     return make
@@ -292,6 +310,169 @@ class TestLeftAlone:
                 return (await client.generate("x", model="basic", key="k")).joined
 
         assert asyncio.run(go())
+
+
+class TestOfARefusedAccount:
+    @pytest.fixture
+    def keys(self) -> dict[str, str]:
+        return {"default": "key-that-is-bad"}
+
+    @pytest.fixture
+    def keyed(self, tmp_path: Path, vendor: Vendor, clock: VirtualClock, keys: dict[str, str]) -> Make:
+        def make() -> AsyncClient:
+            return AsyncClient(
+                home=tmp_path / "home", catalog=catalog(paid("other", variables=["TEST_KEY"])), providers={"test": vendor},
+                clock=clock, credentials=lambda scope, endpoint: keys.get(scope),
+            )  # fmt: skip
+
+        return make
+
+    def poor_without(self, vendor: Vendor, key: str) -> None:
+        """Only this key has a balance."""
+        before = vendor.submit
+
+        async def submit(context: Context, prepared: Prepared) -> Accepted:
+            vendor.poor = set() if context.secret == key else {"default", "a"}
+            return await before(context, prepared)
+
+        vendor.submit = submit  # type: ignore[method-assign]
+
+    def test_opens_with_another_credential(self, keyed: Make, vendor: Vendor, keys: dict[str, str]) -> None:
+        """At once, in the process that was refused."""
+        self.poor_without(vendor, "key-that-is-good")
+
+        async def go() -> str:
+            async with keyed() as client:
+                assert SHUTS_AFTER + 1 == len(await errors_of(client, SHUTS_AFTER + 1, model="other"))
+                keys["default"] = "key-that-is-good"
+                return (await client.generate("x", model="other")).clip.model
+
+        assert "other" == asyncio.run(go())
+        assert SHUTS_AFTER + 1 == len(vendor.sent)
+
+    def test_opens_in_every_process(self, keyed: Make, vendor: Vendor, keys: dict[str, str]) -> None:
+        """The next command with a mended key goes through, and one with the old key does not."""
+        self.poor_without(vendor, "key-that-is-good")
+
+        async def go() -> str:
+            async with keyed() as client:
+                await errors_of(client, SHUTS_AFTER, model="other")
+            async with keyed() as client:
+                await errors_of(client, 1, model="other")
+            assert SHUTS_AFTER == len(vendor.sent)
+            keys["default"] = "key-that-is-good"
+            async with keyed() as client:
+                return (await client.generate("x", model="other")).clip.model
+
+        assert "other" == asyncio.run(go())
+
+    def test_of_another_scope_stays_shut(self, keyed: Make, vendor: Vendor, keys: dict[str, str]) -> None:
+        """A tenant's new key opens its own doors and nobody else's."""
+        self.poor_without(vendor, "nobody has this one")
+        keys["a"] = "key-of-a"
+
+        async def go() -> int:
+            async with keyed() as client:
+                for scope in ("default", "a"):
+                    await errors_of(client, SHUTS_AFTER, model="other", scope=scope)
+                keys["default"] = "key-that-is-new"
+                await errors_of(client, 1, model="other", scope="a")
+                return len(vendor.sent)
+
+        assert 2 * SHUTS_AFTER == asyncio.run(go())
+
+    def test_writes_down_no_credential(
+        self, keyed: Make, vendor: Vendor, keys: dict[str, str], tmp_path: Path
+    ) -> None:
+        """Nor the word that marks it, in any file of the home folder."""
+        self.poor_without(vendor, "nobody has this one")
+
+        async def go() -> None:
+            async with keyed() as client:
+                await errors_of(client, SHUTS_AFTER + 1, model="other")
+
+        asyncio.run(go())
+        files = [one for one in (tmp_path / "home").rglob("*") if one.is_file()]
+        assert "ledger.db" in {one.name for one in files}
+        key, maker = keys["default"].encode(), (tmp_path / "home" / "doors.key").read_bytes()
+        assert not any(key in one.read_bytes() for one in files)
+        assert not any(maker in one.read_bytes() for one in files if one.name != "doors.key")
+
+
+class TestProbe:
+    def test_that_bought_nothing_keeps_nobody_out(
+        self, client_of: Make, vendor: Vendor, clock: VirtualClock
+    ) -> None:
+        """Over its own max_cost, it sent nothing: the next one may try at once."""
+
+        async def go() -> list[VidorchError]:
+            async with client_of() as client:
+                await errors_of(client, SHUTS_AFTER)
+                await clock.sleep(FIRST_PAUSE + 1)
+                over = await errors_of(client, 1, max_cost="0.01")
+                vendor.broken.clear()
+                await client.generate("x", model="basic")
+                return over
+
+        assert [OverBudget] == [type(error) for error in asyncio.run(go())]
+        assert SHUTS_AFTER + 1 == len(vendor.sent)
+
+    def test_that_bought_nothing_in_a_fallback(
+        self, client_of: Make, vendor: Vendor, clock: VirtualClock
+    ) -> None:
+        """The same where it was the second choice, once the first had failed and used the cap up."""
+
+        async def go() -> None:
+            async with client_of() as client:
+                await errors_of(client, SHUTS_AFTER)
+                await clock.sleep(FIRST_PAUSE + 1)
+                vendor.ends["other"] = Failed(ProviderFailed("broken", charged=True), cost=Decimal(1))
+                await errors_of(client, 1, model=["other", "basic"], retries=1, max_cost="1.50")
+                vendor.broken.clear()
+                await client.generate("x", model="basic")
+
+        asyncio.run(go())
+        assert ["basic"] * SHUTS_AFTER + ["other", "basic"] == [model for model, _ in vendor.sent]
+
+    def test_that_was_cancelled_keeps_nobody_out(
+        self, client_of: Make, vendor: Vendor, clock: VirtualClock
+    ) -> None:
+        """Called off before anything was sent."""
+
+        async def go() -> None:
+            async with client_of() as client:
+                await errors_of(client, SHUTS_AFTER)
+                await clock.sleep(FIRST_PAUSE + 1)
+                begun, called_off = asyncio.Event(), asyncio.Event()
+
+                async def prepares() -> None:
+                    begun.set()
+                    await called_off.wait()
+
+                vendor.preparing = prepares
+                first = asyncio.create_task(client.generate("x", model="basic"))
+                await begun.wait()
+                (run_id,) = client._engine.live  # type: ignore[union-attr]
+                await client.cancel(run_id)
+                called_off.set()
+                with pytest.raises(VidorchError):
+                    await first
+                vendor.preparing = None
+                vendor.broken.clear()
+                await client.generate("x", model="basic")
+
+        asyncio.run(go())
+
+    def test_of_the_next_in_the_list_is_asked_for_too(self, client_of: Make, vendor: Vendor) -> None:
+        """Where the first does not fit the cap, the second is left alone if it has failed."""
+
+        async def go() -> list[VidorchError]:
+            async with client_of() as client:
+                await errors_of(client, SHUTS_AFTER)
+                return await errors_of(client, 1, model=["dear", "basic"], max_cost="1.00")
+
+        (error,) = asyncio.run(go())
+        assert (OverBudget, SHUTS_AFTER) == (type(error), len(vendor.sent))
 
 
 def test_invalid_requests_say_nothing(client_of: Make, vendor: Vendor) -> None:

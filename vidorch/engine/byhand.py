@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.contract import Clock
-from vidorch.engine.results import CLOSED_BY_HAND
+from vidorch.engine.kept import CLOSED_BY_HAND
 from vidorch.errors import InvalidRequest, ProviderFailed
 from vidorch.ledger.ledger import Claimed, Ledger, MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State

@@ -275,13 +275,23 @@ class LiveRun:
     async def _buy(self, again: Again, candidates: Sequence[int]) -> list[Job] | None:
         """Write down one more submission for each of these candidates. None: it did not fit, and is passed over."""
         assert self._run.asked is not None
-        services, now = self._services, self._clock.now()
         offer = self._run.asked.entries[again.entry].offer
         # What was thrown back for a moment goes again a few times, as it was promised, whatever the door says.
-        shut = None if again.delay else await services.doors.keeps_out(offer, self._run.row["scope"])
-        if shut is not None:
-            self._pass_over(again.entry, shut)
+        answer = None if again.delay else await self._services.doors.ask(offer, self._run.row["scope"])
+        if isinstance(answer, VidorchError):
+            self._pass_over(again.entry, answer)
             return None
+        jobs = None
+        try:
+            jobs = await self._buy_there(again, candidates)
+            return jobs
+        finally:
+            if answer is not None and not jobs:
+                answer.give_back()
+
+    async def _buy_there(self, again: Again, candidates: Sequence[int]) -> list[Job] | None:
+        assert self._run.asked is not None
+        services, now = self._services, self._clock.now()
         planned: list[tuple[Purchase, dict[str, Any]]] = []
         for first, count in chunks(candidates):
             candidate = first

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidorch.contract import Accepted, Cancelled, Clock, Context, Progress
+from vidorch.doors import speaks_of_account
 from vidorch.engine.costing import Cost
 from vidorch.engine.hosts import LEASE
+from vidorch.engine.kept import kept_of
 from vidorch.engine.masking import mask
 from vidorch.engine.purchase import Purchase
 from vidorch.engine.services import Services
@@ -199,6 +201,7 @@ class Errand:
                 "error_text": str(error),
                 "charged": None if error.charged is None else int(error.charged),
                 "request_id": error.request_id,
+                "details": kept_of(self.job, error, await self._refused_credential(target, error)),
             }
         if find_move(self.job.state, target) is None:
             target = State.FAILED
@@ -207,6 +210,12 @@ class Errand:
             cost=cost.usd if cost is not None and (cost.usd or cost.basis == "reported") else None,
             **changes,
         )
+
+    async def _refused_credential(self, target: State, error: VidorchError) -> str | None:
+        """What stands for the credential whose account was refused; None where that is not what ended it."""
+        if self._context is None or target is not State.REJECTED or not speaks_of_account(error):
+            return None
+        return await self.services.doors.fingerprint(self._context.secret)
 
     def is_over_for_good(self) -> bool:
         """Whether its vendor keeps nothing of it any more."""

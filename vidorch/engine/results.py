@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidorch import errors
+from vidorch.engine.kept import CLOSED_BY_HAND, error_of, where_of
 from vidorch.errors import (
     GenerationFailed,
     ProviderFailed,
@@ -26,10 +27,7 @@ from vidorch.ledger.moves import ENDS, State
 from vidorch.money import from_micros, show_usd
 from vidorch.result import Clip, Job, Result
 
-__all__ = ["CLOSED_BY_HAND", "clips_of", "published", "read_result", "result_of"]
-
-CLOSED_BY_HAND = "closed_by_hand"
-"""Error code of a job that gave no clip, and that a person closed."""
+__all__ = ["clips_of", "published", "read_result", "result_of"]
 
 
 def read_result(ledger: Ledger, run_id: str, more: Sequence[VidorchError] = ()) -> Result:
@@ -120,11 +118,11 @@ def _failures(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> list[Vi
         if state is State.SETTLED:
             came = sum(row["job_id"] == job.id for row in rows)
             if job.error_code == CLOSED_BY_HAND and not came:
-                found.append(_error(job))
+                found.append(error_of(job))
             elif came < job.samples and job.error_text:
-                found.append(Refused(job.error_text, stage="output", charged=job.charged, **_where(job)))
+                found.append(Refused(job.error_text, stage="output", charged=job.charged, **where_of(job)))
         elif state in ENDS and not (state is State.REJECTED and _made_again(job, jobs)):
-            found.append(_error(job))
+            found.append(error_of(job))
     return found
 
 
@@ -184,34 +182,6 @@ def _clip(row: Mapping[str, Any], job: Job, run: Mapping[str, Any]) -> Clip:
 @lru_cache(maxsize=64)
 def _rate(text: str) -> Fraction:
     return Fraction(text)
-
-
-_ENDED = {
-    State.CANCELLED: "The job was cancelled.",
-    State.ABANDONED: "The process that did the work ended before it was done; it cost nothing.",
-    State.LOST: "The result was gone before it could be fetched.",
-}
-
-
-def _error(job: Job) -> VidorchError:
-    """The typed error of a job that gave no clip, made again from its row."""
-    where = _where(job)
-    kind = getattr(errors, job.error or "", ProviderFailed)
-    if not (isinstance(kind, type) and issubclass(kind, VidorchError)) or kind is GenerationFailed:
-        kind = ProviderFailed
-    text = job.error_text or _ENDED.get(State(job.state), f"The job ended as {job.state}.")
-    charged = (
-        job.charged if job.error else (None if job.state == State.LOST else (job.cost or Decimal(0)) > 0)
-    )
-    if kind is Refused and job.error_stage:
-        where["stage"] = job.error_stage
-    return kind(text, charged=charged, **where)
-
-
-def _where(job: Job) -> dict[str, Any]:
-    return {
-        "run_id": job.run_id, "job_id": job.id, "remote_id": job.remote_id, "provider": job.provider, "code": job.error_code,
-    }  # fmt: skip
 
 
 def _nothing(run_id: str) -> VidorchError:

@@ -18,6 +18,7 @@ from vidorch.engine.deciding import has_unsent
 from vidorch.engine.handover import target_now
 from vidorch.engine.hosts import LEASE, is_orphan
 from vidorch.engine.joining import Joined
+from vidorch.engine.keeping import Probe
 from vidorch.engine.leases import Leases
 from vidorch.engine.paying import in_its_words, must_be_payable
 from vidorch.engine.purchase import Purchase
@@ -74,15 +75,15 @@ class Engine:
         cap = call.max_cost if cap is None else cap
         without: set[int] = set()
         notes: list[str] = []
-        shut = await self._shut(asked, notes)
-        if len(shut) == len(asked.entries):
-            raise next(iter(shut.values()))
-        without |= shut.keys()
+        shut: list[VidorchError] = []
         least: OverBudget | None = None  # of those that do not fit, the one that needs least is told
         while True:
+            probe = await self._at_the_door(asked, without, shut, notes)
+            if len(without) == len(asked.entries):
+                raise least or shut[0]
             try:
                 # Once it is written down it has to be driven: whoever is cancelled here leaves it to go on without them.
-                beginning = asyncio.ensure_future(self._begin(asked, cap, without, notes))
+                beginning = asyncio.ensure_future(self._begin(asked, cap, without, notes, probe))
                 return await asyncio.shield(beginning), None
             except KeyTaken as taken:
                 row = await in_thread(self._ledger.run, taken.run_id or "")
@@ -97,18 +98,36 @@ class Engine:
                 without.add(place)
                 notes.append(f"{asked.entries[place].offer.name} was passed over: over {error.budget}.")
 
-    async def _shut(self, asked: Asked, notes: list[str]) -> dict[int, VidorchError]:
-        """The places of the plan that are left alone now, because what was bought there of late has failed."""
-        shut: dict[int, VidorchError] = {}
-        for place, entry in enumerate(asked.entries):
-            why = await self._services.doors.keeps_out(entry.offer, asked.call.scope)
-            if why is None:
-                break  # what comes after it is looked at when its turn comes
-            shut[place] = why
-            notes.append(f"{entry.offer.name} was passed over: {why.message}")
-        return shut
+    async def _at_the_door(
+        self, asked: Asked, without: set[int], shut: list[VidorchError], notes: list[str]
+    ) -> Probe | None:
+        """Go on to the first place of the plan that is not left alone now because what was bought there of late has failed.
 
-    async def _begin(self, asked: Asked, cap: Decimal | None, without: set[int], notes: Sequence[str]) -> str:
+        Those before it are added to `without`. What comes after it is looked at when its turn comes.
+        """
+        for place in (one for one in range(len(asked.entries)) if one not in without):
+            offer = asked.entries[place].offer
+            answer = await self._services.doors.ask(offer, asked.call.scope)
+            if not isinstance(answer, VidorchError):
+                return answer
+            without.add(place)
+            shut.append(answer)
+            notes.append(f"{offer.name} was passed over: {answer.message}")
+        return None
+
+    async def _begin(
+        self, asked: Asked, cap: Decimal | None, without: set[int], notes: Sequence[str], probe: Probe | None
+    ) -> str:
+        try:
+            return await self._write_down(asked, cap, without, notes)
+        except BaseException:
+            if probe is not None:
+                probe.give_back()
+            raise
+
+    async def _write_down(
+        self, asked: Asked, cap: Decimal | None, without: set[int], notes: Sequence[str]
+    ) -> str:
         services, now = self._services, self._services.clock.now()
         round_one = asked.first_round(services.ids, without=without)
         for _, _, purchase in round_one:

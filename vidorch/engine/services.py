@@ -11,6 +11,7 @@ from vidorch.budget import Budget
 from vidorch.clock import Ids
 from vidorch.contract import Clock, Context, Endpoint, Provider
 from vidorch.engine.bell import Bell
+from vidorch.engine.fingerprints import Fingerprints
 from vidorch.engine.hosts import Host
 from vidorch.engine.keeping import Doorkeeper
 from vidorch.engine.lines import Line, account_of
@@ -79,7 +80,7 @@ class Services:
     _reading: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.doors = Doorkeeper(self.ledger, self.clock)
+        self.doors = Doorkeeper(self.ledger, self.clock, self.secret_of, Fingerprints(self.home))
 
     def endpoint(self, name: str, provider: str) -> Endpoint:
         """The endpoint of that name; one that nobody configured has its provider's defaults."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select
 
 from vidorch.budget import BudgetState
-from vidorch.doors import Try
+from vidorch.doors import Try, try_of
 from vidorch.latencies import SEEN_LATE, Took
 from vidorch.ledger.accounts import states_of
 from vidorch.ledger.moves import ENDS, State
@@ -106,7 +106,7 @@ _SPEND = {
 }
 """By whether tags are asked for, and only one scope."""
 _TRIES = (
-    select(jobs.c.model, jobs.c.state, jobs.c.error, jobs.c.updated_at, jobs.c.created_at)
+    select(jobs.c.model, jobs.c.state, jobs.c.error, jobs.c.updated_at, jobs.c.created_at, jobs.c.details)
     .where(
         jobs.c.endpoint == bindparam("b_endpoint"),
         jobs.c.scope == bindparam("b_scope"),
@@ -325,7 +325,7 @@ class Reader:
     def tries(self, endpoint: str, scope: str, *, since: float, limit: int) -> list[Try]:
         """How the jobs that a scope had at an endpoint of late have gone, newest first."""
         values = {"b_endpoint": endpoint, "b_scope": scope, "b_since": since, "b_limit": limit}
-        return self._store.read(lambda db: [Try(*row) for row in db.tuples(_TRIES, values)])
+        return self._store.read(lambda db: [try_of(*row) for row in db.tuples(_TRIES, values)])
 
     def spent(self, run_id: str) -> Spent:
         """What the outermost run of this one has used of its cap, together with everything below it."""
