@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 import vidorch
 import vidorch.testing
 from tests.engine.scripted import Scripted, VirtualClock, catalog, paid
+from vidorch.catalog.layers import load
+from vidorch.client.configured import configured_endpoints
+from vidorch.config import load_config
 from vidorch.config.keys import keep_key
 from vidorch.contract import Accepted, Context, Endpoint, Polled, Prepared
 from vidorch.errors import InvalidRequest, MissingCredentials, OverBudget
@@ -197,6 +201,25 @@ class TestKeys:
             pytest.raises(InvalidRequest, match=said),
         ):
             client.generate("x", model="basic")
+
+
+class TestEndpoints:
+    def laid(self, place: Path, text: str, below: Endpoint) -> Endpoint:
+        """An endpoint with what a file says of it."""
+        place.write_text(f"[endpoints.test]\n{text}", "utf-8")
+        config = load_config(environ={"VIDORCH_CONFIG": str(place)}, start=place.parent)
+        return configured_endpoints(config, load(catalog(paid())), {"test": below})["test"]
+
+    def test_what_is_said_holds(self, tmp_path: Path) -> None:
+        """Also where it is the default of a field, and what lies below says otherwise."""
+        below = Endpoint("test", "test", account="a", billed=True, options={"region": "x"}, concurrency=3)
+        found = self.laid(tmp_path / "c.toml", "billed = false\noptions = {}\nconcurrency = 1\n", below)
+        assert (False, {}, 1) == (found.billed, found.options, found.concurrency)
+
+    def test_what_is_not_said_stays(self, tmp_path: Path) -> None:
+        """Each field by itself."""
+        below = Endpoint("test", "test", account="a", billed=True, options={"region": "x"}, concurrency=3)
+        assert replace(below, per_minute=9) == self.laid(tmp_path / "c.toml", "per_minute = 9\n", below)
 
 
 class TestUnderAMock:

@@ -15,7 +15,7 @@ import typer
 from vidorch.cli.exits import Exit
 from vidorch.cli.here import PATIENCE, catalog_here, config_here, faults_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
-from vidorch.config import Config, EndpointSettings, project_file, trust, user_file
+from vidorch.config import Config, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import home_folder
@@ -168,11 +168,10 @@ def _rows(found: Config) -> Iterator[tuple[str, Any, str]]:
         yield shown_as, _plain(getattr(found, name)), found.origin(shown_as)
     for alias, models in found.aliases.items():
         yield f"aliases.{alias}", list(models), found.origin(f"aliases.{alias}")
-    empty = EndpointSettings()
     for endpoint, one in found.endpoints.items():
         for field in fields(one):
             value = getattr(one, field.name)
-            if value != getattr(empty, field.name):
+            if value is not None:
                 yield (
                     f"endpoints.{endpoint}.{field.name}",
                     _plain(value),

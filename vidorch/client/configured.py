@@ -32,7 +32,7 @@ def configuration(world: Surroundings | None = None) -> Config:
     if world is None:
         return config
     inside = {
-        name: replace(one, base_url=None, device=None, key=()) for name, one in config.endpoints.items()
+        name: replace(one, base_url=None, device=None, key=None) for name, one in config.endpoints.items()
     }
     return replace(config, ledger=None, output=None, proxy=None, ca_bundle=None, endpoints=inside)
 
@@ -58,7 +58,7 @@ def configured_endpoints(
                 field="provider", value=provider, allowed=", ".join(sorted(providers)),
             )  # fmt: skip
         below = known.get(name) or Endpoint(name, provider)
-        laid[name] = replace(below, provider=provider, variables=_variables(one, below), **_given(one, below))
+        laid[name] = replace(below, provider=provider, **_given(one))
     return laid
 
 
@@ -111,12 +111,7 @@ def found_in(names: Sequence[str], stored: Callable[[], Mapping[str, str]]) -> s
     return next((value for name in names if (value := kept.get(name))), None) if kept else None
 
 
-def _given(one: EndpointSettings, below: Endpoint) -> dict[str, Any]:
-    empty = EndpointSettings()
-    return {
-        name: getattr(one, name) if getattr(one, name) != getattr(empty, name) else getattr(below, name) for name in _ALIKE
-    }  # fmt: skip
-
-
-def _variables(one: EndpointSettings, below: Endpoint) -> tuple[str, ...] | None:
-    return one.key or below.variables
+def _given(one: EndpointSettings) -> dict[str, Any]:
+    """What it says itself, as fields of an `Endpoint`."""
+    said = {name: value for name in _ALIKE if (value := getattr(one, name)) is not None}
+    return said if one.key is None else {**said, "variables": one.key}

@@ -212,13 +212,13 @@ def _endpoint(table: Table) -> EndpointSettings:
         provider=table.text("provider", "") or None,
         base_url=url,
         device=table.text("device", "") or None,
-        account=table.text("account", ""),
+        account=table.text("account", "") if "account" in table.data else None,
         concurrency=table.whole("concurrency", None, least=1),
         per_minute=table.whole("per_minute", None, least=1),
         usd_per_hour=None if money is None else Decimal(money),
-        billed=table.flag("billed", False),
-        key=_variables(table, "key"),
-        options=dict(table.table("options").data),
+        billed=table.flag("billed", False) if "billed" in table.data else None,
+        key=_variables(table, "key") if "key" in table.data else None,
+        options=dict(table.table("options").data) if "options" in table.data else None,
     )
     table.done(("usd_per_hour",))
     return one

@@ -18,7 +18,7 @@ Credential = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
-    """One `[endpoints.NAME]` table; None and empty where nothing is said.
+    """One `[endpoints.NAME]` table; None where nothing is said, which is not the same as saying what is the default anyway.
 
     Attributes:
         provider: the code that speaks to it; None for the provider of the same name.
@@ -33,13 +33,13 @@ class EndpointSettings:
     provider: str | None = None
     base_url: str | None = None
     device: str | None = None
-    account: str = ""
+    account: str | None = None
     concurrency: int | None = None
     per_minute: int | None = None
     usd_per_hour: Decimal | None = None
-    billed: bool = False
-    key: Credential = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    billed: bool | None = None
+    key: Credential | None = None
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
