@@ -102,6 +102,8 @@ def test_every_cell_is_tested() -> None:
     for offer in shipped().offers:
         if offer.endpoint in elsewhere and offer.name not in {name for name, _, _ in tested}:
             continue
+        if offer.weights is not None:  # costs what the hardware costs, whatever is made
+            continue
         able = offer.routes["text-to-video"].capabilities
         sounds = {"on": [True], "off": [False], "switch": [True, False]}[able.audio]
         priced = {(offer.name, audio, name) for audio in sounds for name in able.resolutions

@@ -96,7 +96,9 @@ class Planner:
         if offer.provider not in self.installed:
             needs.append(NOT_HERE)
             against += [("provider", "its provider is not in this version")] if to_run else []
-        else:
+        elif (
+            not against or offer.weights is None
+        ):  # no disk is looked at for weights that would not do anyway
             admission = self._admission(offer, fitted.request)
             if isinstance(admission, _Faulty):
                 needs.append(admission.needs)

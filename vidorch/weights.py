@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>
 _WITHOUT_WEIGHTS = ("scheduler", "tokenizer", "processor", "feature_extractor", "guider", "image_processor")
 _whole: dict[str, int] = {}
 """Folders that were seen whole, by the time their index was last changed: nothing but a deletion makes one incomplete again."""
+_installed: set[str] = set()
+"""Packages that were found. Those that were not are looked for again: a notebook installs them and goes on."""
 
 
 class Repo:
@@ -128,7 +131,7 @@ def require(weights: Weights, name: str = "") -> Path:
     """
     what, do = _missing(weights, name)
     if what:
-        raise MissingCredentials(what, hint=do, extra="" if "models" in do else "local", charged=False)
+        raise MissingCredentials(what, hint=do, extra="local" if do.startswith("pip") else "", charged=False)
     there = locate(weights)
     assert there is not None
     return there
@@ -161,30 +164,29 @@ def components_of(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _missing(weights: Weights, name: str) -> tuple[str, str]:
-    from importlib.util import find_spec
-
-    if any(find_spec(package) is None for package in EXTRA):
+    """What is missing and what to do about it; weights first, for looking for packages takes longer."""
+    folder = _folder(weights)
+    whole = folder is not None and _is_whole(folder)
+    lost = next((lora.source for lora in weights.loras if locate_lora(lora) is None), "") if whole else ""
+    if whole and not lost:
+        if all(map(_is_installed, EXTRA)):
+            return "", ""
         return "it needs packages that are not installed", "pip install 'vidorch[local]'"
-    if locate(weights) is not None:
-        return "", ""
-    if is_folder(weights.source):
-        folder = Path(weights.source).expanduser()
-        if not _is_whole(folder):
-            why = "not all there" if (folder / INDEX).is_file() else f"not there, or without a {INDEX}"
-            return (
-                f"its weights in {weights.source} are {why}",
-                "put them there, or: vidorch models remove " + name,
-            )
-        lost = next((lora.source for lora in weights.loras if locate_lora(lora) is None), "")
-        if is_folder(_parts_of(lost)[0]):
-            return f"its LoRA {lost} is not there", "put it there, or: vidorch models remove " + name
+    own = f"put it there, or: vidorch models remove {name}" if name else "put it there"
+    if lost and is_folder(_parts_of(lost)[0]):
+        return f"its LoRA {lost} is not there", own
+    if is_folder(weights.source) and not whole:
+        why = "is not all there" if folder is not None and (folder / INDEX).is_file() else f"has no {INDEX}"
+        return f"its folder {weights.source} {why if folder is not None else 'is not there'}", own
     size = f" ({size_in_words(weights.download_bytes)})" if weights.download_bytes else ""
-    what = (
-        "its weights are on this machine in part"
-        if in_part(weights)
-        else "its weights are not on this machine"
-    )
-    return what, f"vidorch models pull {name or weights.source}{size}"
+    where = "on this machine only in part" if folder is not None else "not on this machine"
+    return f"its weights are {where}", f"vidorch models pull {name or weights.source}{size}"
+
+
+def _is_installed(package: str) -> bool:
+    if package not in _installed and find_spec(package) is not None:
+        _installed.add(package)
+    return package in _installed
 
 
 def _folder(weights: Weights) -> Path | None:
