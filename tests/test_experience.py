@@ -24,6 +24,7 @@ class Took(NamedTuple):
     model: str = "basic"
     task: str = TASK
     settings: str = json.dumps({"duration": 5.0, "resolution": "720p"})
+    timings: str = ""
 
 
 def seen(*took: Took, duration: float | None = 5.0, resolution: str | None = "720p", task: str = TASK):  # type: ignore[no-untyped-def]

@@ -12,17 +12,22 @@ from vidorch.errors import BadMedia, InvalidRequest, MissingCredentials, Vidorch
 from vidorch.estimating import LeftOut
 from vidorch.experience import Seen
 from vidorch.fitting import Fitted, ImageSize, either, fit, route_for
+from vidorch.hardware import CPU
 from vidorch.inputs import Media
 from vidorch.naming import is_uncatalogued
 from vidorch.offer import Offer, Route
 from vidorch.planning import NOT_HERE, PlannedOffer
-from vidorch.price import FREE, Priced, Range, price_of
+from vidorch.price import FREE, Hour, Priced, Range, is_spending, price_of
 from vidorch.request import Request
+from vidorch.tiers import allowed
 
-__all__ = ["WORKING", "MediaLength", "Planner"]
+__all__ = ["WORKING", "MediaLength", "Planner", "Took"]
 
 MediaLength = Callable[[Media], "Decimal | None"]
 """Gives the seconds that a clip or a sound lasts, or None where that is not known."""
+
+Took = Callable[[Offer, Request, str, str], "Seen | None"]
+"""Gives how long clips of an offer, request, task and class of machines took here, or None where too few are known."""
 
 MICRO = Decimal("0.000001")
 WORKING = "a provider that works"
@@ -60,7 +65,8 @@ class Planner:
     allow_unpriced: bool = False
     max_cost: Decimal | None = None
     length: MediaLength | None = None
-    took: Callable[[Offer, Request, str], Seen | None] | None = None
+    took: Took | None = None
+    hour: Callable[[Offer], Hour] | None = None
 
     def consider(self, offer: Offer, request: Request, *, to_run: bool) -> PlannedOffer | LeftOut:
         """Plan one offer, or say everything that speaks against it."""
@@ -75,8 +81,20 @@ class Planner:
             against = [("request", said)]
         seconds, longest = self._source_seconds(offer, fitted.request, route)
         against += [("request", reason) for reason in _too_long_or_short(request, route, seconds)]
-        priced = price_of(offer, fitted.request, route, input_seconds=seconds or longest)
+        endpoint = self.endpoints.get(offer.endpoint)
+        spending, hour = is_spending(offer, endpoint), self._hour(offer)
+        device = hour.device if hour is not None else ""
+        seen = self.took(offer, fitted.request, route.task, device) if self.took is not None else None
+        takes = _seconds(offer, fitted, device) if seen is None else seen.seconds
+        work = takes if seen is None else seen.work or seen.seconds
+        priced = price_of(
+            offer, fitted.request, route, input_seconds=seconds or longest, hour=hour, takes=work
+        )
         cost, notes = priced.cost, list(fitted.notes)
+        imputed: Range[Decimal] | None = None
+        if offer.price.rule == "hours" and not spending:
+            notes += [f"imputed cost not known: {priced.reason}"] if cost is None else []
+            imputed, cost = cost, FREE
         if longest is not None:
             notes.append(
                 f"how long the source is is not known here: priced as {float(longest):g} s, the longest it may be"
@@ -113,10 +131,8 @@ class Planner:
             reason = "; ".join(reason for _, reason in against)
             return LeftOut(offer.name, reason, frozenset(kind for kind, _ in against), offer.variables)
         notes += self._cautions(offer, priced)
-        seen = self.took(offer, fitted.request, route.task) if self.took is not None else None
-        if seen is None and offer.latency.high and not offer.latency.confirmed:
+        if seen is None and takes is not None and not offer.latency.confirmed:
             notes.append(f"time not confirmed: {offer.latency.source}")
-        endpoint = self.endpoints.get(offer.endpoint)
         return PlannedOffer(
             offer=offer,
             route=route,
@@ -124,15 +140,22 @@ class Planner:
             request=fitted.request,
             priced=priced,
             cost=cost,
-            unpriced=priced.cost is None and cost == FREE,  # what max_cost holds is bounded
+            unpriced=spending and priced.cost is None and cost == FREE,  # what max_cost holds is bounded
             billed_seconds=priced.billed_seconds,
-            seconds=_seconds(offer, fitted) if seen is None else seen.seconds,
+            seconds=takes,
             seconds_seen=0 if seen is None else seen.clips,
             needs=tuple(needs),
             notes=tuple(notes),
-            at_once=endpoint.concurrency if endpoint else None,
+            at_once=allowed(endpoint, offer).concurrency if endpoint else None,
             trim_to=fitted.trim_to,
+            spending=spending,
+            imputed=imputed,
+            device=device,
         )
+
+    def _hour(self, offer: Offer) -> Hour | None:
+        """What an hour of an offer's hardware costs, where it is priced so."""
+        return self.hour(offer) if offer.price.rule == "hours" and self.hour is not None else None
 
     def _source_seconds(
         self, offer: Offer, request: Request, route: Route
@@ -171,6 +194,10 @@ class Planner:
         if priced.row is not None and not priced.row.confirmed:
             note = f"price not confirmed: {priced.row.source}, {priced.row.as_of}. {offer.price.note}"
             said.append(note.rstrip(". "))
+        if priced.hour is not None and priced.hour.usd and not priced.hour.confirmed:
+            said.append(
+                f"price of an hour not confirmed: {priced.hour.source}; usd_per_hour of its endpoint sets your own"
+            )
         life = offer.lifecycle
         if self.reported_gone(offer):
             when = f" on {life.retires}" if life.retires else ""
@@ -200,10 +227,13 @@ def _has_no_words(request: Request, offer: Offer, route: Route) -> str:
     return f"{', '.join(unsaid)}: not in the catalog, so its own name for that has to be passed in {extra}"
 
 
-def _seconds(offer: Offer, fitted: Fitted) -> Range[float] | None:
-    """How long one clip takes; None where the catalog knows nothing."""
+def _seconds(offer: Offer, fitted: Fitted, device: str) -> Range[float] | None:
+    """How long one clip takes; None where the catalog knows nothing, or nothing of this class of machines."""
     latency = offer.latency
-    if not latency.high:
+    published = (
+        device == CPU and offer.weights is not None and not latency.device
+    )  # of cards, as all of these are
+    if not latency.high or published or (device and latency.device not in ("", device)):
         return None
     more = latency.per_output_second * (fitted.request.duration or 0.0)
     return Range(latency.low + more, latency.expected + more, latency.high + more)

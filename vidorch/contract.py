@@ -74,6 +74,7 @@ class Endpoint:
         name: `"fal"`, `"h100"`. provider: the code that speaks to it.
         base_url: overrides the vendor's own. device: for local ones, such as `"cuda:0"`.
         account: whose limits it shares. concurrency: jobs at once, None for no limit of ours. per_minute: submits a minute.
+        tier: the account's at its vendor, whose limits hold where the two above say nothing (`vidorch/catalog/tiers.toml`).
         usd_per_hour: price of one's own hardware; billed: whether that counts as spending.
         variables: environment variables that hold its credential, any one of which will do; empty when it needs none, None
             for those that its provider's offers name.
@@ -90,6 +91,7 @@ class Endpoint:
     options: Mapping[str, Any] = field(default_factory=dict)
     per_minute: int | None = None
     variables: tuple[str, ...] | None = None
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from vidorch.money import show_usd
-from vidorch.price import Range
+from vidorch.price import FREE, Range
 
 __all__ = ["BatchEstimate", "BatchOffer", "Estimate", "EstimateLine", "LeftOut", "Range"]
 
@@ -45,6 +45,9 @@ class EstimateLine:
         price_source, price_as_of, confirmed: where the price comes from, when it was read, is it sure.
         needs: what is missing to run it, such as `"FAL_KEY"`.
         notes: what differs from what was asked, or is not sure.
+        rule: of its price: "free", "table", "hours" (of one's own hardware) or "unpriced".
+        imputed: USD that one's own hardware takes for all candidates, which is not spent and not in `cost`; None where it takes
+            none, where its endpoint is billed (then it is the cost), and where nobody knows.
     """
 
     offer: str
@@ -61,6 +64,18 @@ class EstimateLine:
     confirmed: bool = True
     needs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    rule: str = "table"
+    imputed: Range[Decimal] | None = None
+
+    @property
+    def in_all(self) -> Range[Decimal]:
+        """USD, paid or imputed."""
+        return self.cost if self.imputed is None else self.imputed
+
+    @property
+    def takes_hours(self) -> bool:
+        """Whether it takes hours of one's own hardware that nobody pays for."""
+        return self.rule == "hours" and not self.cost.high
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; money and billed seconds as text."""
@@ -79,6 +94,8 @@ class EstimateLine:
             "confirmed": self.confirmed,
             "needs": list(self.needs),
             "notes": list(self.notes),
+            "rule": self.rule,
+            "imputed": _money(self.imputed),
         }
 
     @classmethod
@@ -87,7 +104,7 @@ class EstimateLine:
         return cls(
             offer=data["offer"],
             task=data["task"],
-            cost=Range(*(Decimal(data["cost"][key]) for key in ("low", "expected", "high"))),
+            cost=_read(data["cost"]),
             seconds=Range(*(float(data["seconds"][key]) for key in ("low", "expected", "high")))
             if data["seconds"]
             else None,
@@ -101,6 +118,8 @@ class EstimateLine:
             confirmed=data["confirmed"],
             needs=tuple(data["needs"]),
             notes=tuple(data["notes"]),
+            rule=data.get("rule", "table"),
+            imputed=_read(data["imputed"]) if data.get("imputed") else None,
         )
 
 
@@ -127,9 +146,17 @@ class Estimate:
         """USD for all candidates on the first line; None when no offer can serve the request."""
         return self.lines[0].cost if self.lines else None
 
+    @property
+    def imputed(self) -> Range[Decimal] | None:
+        """USD that one's own hardware takes for them, which is not spent; None where it takes none or nobody knows."""
+        return self.lines[0].imputed if self.lines else None
+
     def film(self, clips: int) -> Estimate:
         """The same for a film of so many clips like this one: costs for all of them; times, as before, for one."""
-        lines = tuple(replace(line, cost=line.cost.times(clips)) for line in self.lines)
+        lines = tuple(
+            replace(line, cost=line.cost.times(clips), imputed=line.imputed and line.imputed.times(clips))
+            for line in self.lines
+        )
         return replace(self, lines=lines, clips=self.clips * clips)
 
     @property
@@ -141,6 +168,7 @@ class Estimate:
         """JSON-ready; money as text."""
         return {
             "cost": _money(self.cost),
+            "imputed": _money(self.imputed),
             "seconds": _seconds(self.seconds),
             "currency": self.currency,
             "candidates": self.candidates,
@@ -180,7 +208,7 @@ class BatchOffer:
 
     Attributes:
         lines, clips: how many go there first. cost: USD for all of them. confirmed: whether every price is sure.
-        needs: what is missing to run them.
+        needs: what is missing to run them. imputed: USD of one's own hardware, which is not spent, as far as it is known.
     """
 
     offer: str
@@ -189,12 +217,13 @@ class BatchOffer:
     cost: Range[Decimal]
     confirmed: bool = True
     needs: tuple[str, ...] = ()
+    imputed: Range[Decimal] = FREE
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; money as text."""
         return {
             "offer": self.offer, "lines": self.lines, "clips": self.clips, "cost": _money(self.cost),
-            "confirmed": self.confirmed, "needs": list(self.needs),
+            "confirmed": self.confirmed, "needs": list(self.needs), "imputed": _money(self.imputed),
         }  # fmt: skip
 
 
@@ -205,6 +234,7 @@ class BatchEstimate:
     Attributes:
         lines: of the batch; clips: of those lines that can be served. cost: USD for these together.
         offers: by offer, the dearest first. left_out: why lines cannot be served, with their numbers, counted from 1.
+        imputed: USD of one's own hardware, which is not spent, as far as it is known.
     """
 
     lines: int
@@ -213,6 +243,7 @@ class BatchEstimate:
     offers: tuple[BatchOffer, ...] = ()
     left_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     currency: str = "USD"
+    imputed: Range[Decimal] = FREE
 
     @property
     def unserved(self) -> int:
@@ -225,6 +256,7 @@ class BatchEstimate:
             "lines": self.lines,
             "clips": self.clips,
             "cost": _money(self.cost),
+            "imputed": _money(self.imputed),
             "currency": self.currency,
             "offers": [one.to_dict() for one in self.offers],
             "unserved": self.unserved,
@@ -235,16 +267,21 @@ class BatchEstimate:
         low, high = show_usd(self.cost.low), show_usd(self.cost.high)
         said = [f"{self.lines} lines, {self.clips} clips: {show_usd(self.cost.expected)} ({low} to {high})"]
         said += [f"{one.offer}: {one.lines} lines, {show_usd(one.cost.expected)}" for one in self.offers]
+        if self.imputed.high:
+            said.append(f"imputed to one's own hardware, and not spent: {show_usd(self.imputed.expected)}")
         said += [f"cannot be served: {len(lines)} lines: {why}" for why, lines in self.left_out.items()]
         return "\n".join(said)
 
 
 def _summary(line: EstimateLine, clips: str) -> str:
-    cost = show_usd(line.cost.expected) if line.cost.expected else "free"
-    if line.cost.high > line.cost.expected:
-        cost += f" (up to {show_usd(line.cost.high)})"
+    amount = line.in_all
+    cost = show_usd(amount.expected) if amount.expected else "free"
+    if amount.high > amount.expected:
+        cost += f" (up to {show_usd(amount.high)})"
+    if line.takes_hours:
+        cost = f"free ({cost} imputed)" if line.imputed else "free (imputed: not known)"
     took = f"about {line.seconds.expected:.0f} s" if line.seconds else "time not known"
-    dated = f", price of {line.price_as_of}" if line.price_as_of and line.cost.high else ""
+    dated = f", price of {line.price_as_of}" if line.price_as_of and amount.high else ""
     sure = "" if line.confirmed else ", not confirmed"
     needs = f"; needs {', '.join(line.needs)}" if line.needs else ""
     return f"{line.offer}: {clips} {cost}, {took}{dated}{sure}{needs}"
@@ -252,6 +289,10 @@ def _summary(line: EstimateLine, clips: str) -> str:
 
 def _text(number: Decimal) -> str:
     return f"{number:f}"
+
+
+def _read(cost: Mapping[str, str]) -> Range[Decimal]:
+    return Range(*(Decimal(cost[key]) for key in ("low", "expected", "high")))
 
 
 def _money(cost: Range[Decimal] | None) -> dict[str, str] | None:

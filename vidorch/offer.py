@@ -172,11 +172,12 @@ class Price:
     """The price rule of an offer.
 
     Attributes:
-        rule: "free", "table" (rows below) or "unpriced" (no bounded price is known).
+        rule: "free", "table" (rows below), "hours" (hours of one's own hardware, at its price) or "unpriced" (no bounded price is
+            known).
         unit: what the rows count, "usd" or the vendor's credit. usd_per_unit: USD for one of them.
     """
 
-    rule: Literal["free", "table", "unpriced"]
+    rule: Literal["free", "table", "hours", "unpriced"]
     rows: tuple[PriceRow, ...] = ()
     unit: str = "usd"
     usd_per_unit: Decimal = Decimal(1)
@@ -219,7 +220,12 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from submit to finished file: what the catalog knows until the ledger knows better."""
+    """Seconds from submit to finished file: what the catalog knows until the ledger knows better.
+
+    Attributes:
+        per_output_second: seconds more for each second of the clip. device: the class of machines that it holds for, of a model
+            for one's own hardware (`vidorch/catalog/hardware.toml`); "" for any card.
+    """
 
     low: float = 0.0
     expected: float = 0.0
@@ -227,6 +233,7 @@ class Latency:
     per_output_second: float = 0.0
     source: str = ""
     confirmed: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class PlannedOffer:
         priced: with the price row that was used. unpriced: nobody knows what it costs; `cost` is zero then.
         choice: which model of the caller's list it serves, aliases taken apart, counted from 0; with a route all are one.
         alias: the name that the caller gave, where that stands for this model by configuration; else empty.
+        spending: whether its cost is money. imputed: USD that one's own hardware takes for one clip and that nobody pays; None
+            where it takes none, or nobody knows. device: the class of that hardware.
     """
 
     offer: Offer
@@ -66,10 +68,18 @@ class PlannedOffer:
     choice: int = 0
     seconds_seen: int = 0
     alias: str = ""
+    spending: bool = True
+    imputed: Range[Decimal] | None = None
+    device: str = ""
+
+    @property
+    def in_all(self) -> Range[Decimal]:
+        """USD for one clip, paid or imputed: what offers are compared by. What is imputed and not known counts nothing."""
+        return self.cost if self.imputed is None else self.imputed
 
     def line(self) -> EstimateLine:
         """The line of an estimate, for all candidates."""
-        row, price, candidates = self.priced.row, self.offer.price, self.asked.candidates
+        row, price, candidates = self.priced.row or self.priced.hour, self.offer.price, self.asked.candidates
         rounds = -(-candidates // self.at_once) if self.at_once else 1
         return EstimateLine(
             offer=self.offer.name,
@@ -86,6 +96,8 @@ class PlannedOffer:
             confirmed=row is None or row.confirmed,
             needs=self.needs,
             notes=self.notes,
+            rule=price.rule,
+            imputed=self.imputed.times(candidates) if self.imputed else None,
         )
 
     def describe(self, line: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, Generic, TypeVar
 
+from vidorch.contract import Endpoint
 from vidorch.money import show_usd
 from vidorch.offer import Offer, PriceRow, Route
 from vidorch.request import RESOLUTIONS, Request
 
-__all__ = ["FREE", "Priced", "Range", "is_sold", "price_at", "price_of", "rate_of", "resolution_of"]
+__all__ = [
+    "FREE",
+    "Hour",
+    "Priced",
+    "Range",
+    "is_sold",
+    "is_spending",
+    "price_at",
+    "price_of",
+    "rate_of",
+    "resolution_of",
+    "usd_of_hours",
+]
 
 N = TypeVar("N", Decimal, float)
 
@@ -37,24 +51,45 @@ FREE: Range[Decimal] = Range(Decimal(0), Decimal(0), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
+class Hour:
+    """What an hour of the hardware costs that a model runs on.
+
+    Attributes:
+        usd: None where nobody knows. device: the class of the machine, "" for a server elsewhere.
+        source, as_of, confirmed: where that comes from, when it was read, is it sure.
+    """
+
+    usd: Decimal | None
+    device: str = ""
+    source: str = ""
+    as_of: date | None = None
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Priced:
     """The price of one clip.
 
     Attributes:
         cost: USD, rounded up to a millionth; None when no bounded price is known, and then `reason` says why.
         row: the row that was used; None where it is free or unpriced.
-        billed_seconds: what the vendor counts; 0 where it counts none.
+        billed_seconds: what the vendor counts; 0 where it counts none. Of one's own hardware the seconds that it takes.
+        hour: what an hour of that costs, where it is priced so.
     """
 
     cost: Range[Decimal] | None
     row: PriceRow | None = None
     billed_seconds: Decimal = Decimal(0)
     reason: str = ""
+    hour: Hour | None = None
 
     def in_words(self, offer: Offer) -> str:
         """The unit price: `"$0.168 per second"`, `"12 credit ($0.12) per second"`, `"free"`."""
         if offer.price.rule == "free":
             return "free"
+        if self.hour is not None and self.hour.usd is not None:
+            of = f" of {self.hour.device}" if self.hour.device else ""
+            return f"{show_usd(self.hour.usd)} per hour{of}"
         if self.row is None:
             return "not known"
         amounts = (
@@ -65,12 +100,18 @@ class Priced:
         return " + ".join(f"{_amount(amount, offer)} {per}" for amount, per in amounts if amount) or "free"
 
 
-def price_of(offer: Offer, request: Request, route: Route, *, input_seconds: Decimal | None = None) -> Priced:
+def price_of(
+    offer: Offer, request: Request, route: Route, *, input_seconds: Decimal | None = None, hour: Hour | None = None,
+    takes: Range[float] | None = None,
+) -> Priced:  # fmt: skip
     """Price one clip of a request as it will be bought: every field that a price depends on is filled.
 
     Args:
         input_seconds: length of the source clip or sound, for prices that count it and clips that last as long.
+        hour, takes: of one's own hardware: what an hour of it costs, and the seconds that it takes; None where nobody knows.
     """
+    if offer.price.rule == "hours":
+        return _of_hours(hour or Hour(None), takes)
     seconds = None if request.duration is None else _exactly(request.duration)
     return price_at(offer, _facts(request, route, seconds), input_seconds=input_seconds)
 
@@ -84,6 +125,8 @@ def price_at(offer: Offer, facts: Mapping[str, Any], *, input_seconds: Decimal |
     seconds: Decimal | None = facts["duration"]
     if offer.price.rule == "free":
         return Priced(FREE, billed_seconds=seconds or Decimal(0))
+    if offer.price.rule == "hours":
+        return _of_hours(Hour(None), None)
     if offer.price.rule == "unpriced":
         return _unpriced(offer.price.note or "no bounded price is known")
     row = _row(offer, facts)
@@ -109,6 +152,37 @@ def price_at(offer: Offer, facts: Mapping[str, Any], *, input_seconds: Decimal |
         _usd(offer, _EXACT.add(base, _EXACT.multiply(rate, billed))) for rate in (row.per_second, dearest)
     )
     return Priced(Range(expected, expected, high), row, billed)
+
+
+def usd_of_hours(usd_per_hour: Decimal, seconds: float) -> Decimal:
+    """USD for so many seconds of hardware that costs so much an hour, rounded up to a millionth.
+
+    The one rule for one's own hardware: estimates, reservations and what is booked in the end all go by it.
+    """
+    return _whole(_EXACT.divide(_EXACT.multiply(usd_per_hour, _exactly(max(seconds, 0.0))), Decimal(3600)))
+
+
+def is_spending(offer: Offer, endpoint: Endpoint | None) -> bool:
+    """Whether what an offer costs is money: what one's own hardware takes is only where its endpoint says `billed = true`."""
+    if offer.price.rule == "hours":
+        return endpoint is not None and endpoint.billed
+    return offer.price.rule != "free"
+
+
+def _of_hours(hour: Hour, takes: Range[float] | None) -> Priced:
+    if hour.usd is None:
+        of = f" of {hour.device}" if hour.device else ""
+        return Priced(
+            None,
+            reason=f"what an hour{of} costs is not known; usd_per_hour of its endpoint says it",
+            hour=hour,
+        )
+    if not hour.usd:
+        return Priced(FREE, billed_seconds=_exactly(takes.expected) if takes else Decimal(0), hour=hour)
+    if takes is None:
+        return Priced(None, reason="how long it takes on this hardware is not known yet", hour=hour)
+    low, expected, high = (usd_of_hours(hour.usd, one) for one in (takes.low, takes.expected, takes.high))
+    return Priced(Range(low, expected, high), billed_seconds=_exactly(takes.expected), hour=hour)
 
 
 def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any], unit: str = "") -> Decimal | None:
@@ -210,7 +284,12 @@ def _billed(row: PriceRow, seconds: Decimal) -> Decimal:
 
 
 def _usd(offer: Offer, units: Decimal) -> Decimal:
-    amount = _EXACT.multiply(units, offer.price.usd_per_unit).quantize(_MICRO, ROUND_CEILING, _EXACT)
+    return _whole(_EXACT.multiply(units, offer.price.usd_per_unit))
+
+
+def _whole(usd: Decimal) -> Decimal:
+    """Rounded up to a millionth, and without needless zeros after the cents."""
+    amount = usd.quantize(_MICRO, ROUND_CEILING, _EXACT)
     cents = amount.quantize(Decimal("0.01"), ROUND_CEILING, _EXACT)
     return cents if cents == amount else amount.normalize(_EXACT)
 

@@ -11,11 +11,10 @@ from typing import Literal, TypeVar
 
 from vidorch.catalog import Catalog
 from vidorch.choice import Choice
-from vidorch.considering import WORKING, MediaLength, Planner
+from vidorch.considering import WORKING, MediaLength, Planner, Took
 from vidorch.contract import Admission, Endpoint
 from vidorch.errors import InvalidRequest
 from vidorch.estimating import LeftOut
-from vidorch.experience import Seen
 from vidorch.fitting import ImageSize
 from vidorch.frozen import changed
 from vidorch.inputs import Media
@@ -23,6 +22,7 @@ from vidorch.money import show_usd
 from vidorch.naming import BUILT_IN, Aliases, by_name, market, not_named, offers_at
 from vidorch.offer import Offer
 from vidorch.planning import Plan, PlannedOffer
+from vidorch.price import Hour
 from vidorch.request import Request, nearest_name
 
 __all__ = ["make_plan"]
@@ -37,7 +37,8 @@ def make_plan(
     models: Sequence[str | Choice],
     *,
     route: Literal["cheapest", "fastest"] | None = None,
-    took: Callable[[Offer, Request, str], Seen | None] | None = None,
+    took: Took | None = None,
+    hour: Callable[[Offer], Hour] | None = None,
     aliases: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     catalog: Catalog,
     endpoints: Mapping[str, Endpoint],
@@ -57,7 +58,8 @@ def make_plan(
         models: in order of preference: `"endpoint/model"` pins; a bare model name stands for all its
             endpoints, cheapest first; `"fal:owner/name"` is one that the catalog does not list; empty means the
             built-in model alone, or with `route` every other.
-        route: an order over all of them, instead of the caller's. took: how long such clips took here.
+        route: an order over all of them, instead of the caller's. took: how long such clips took here. hour: what an hour
+            of the hardware costs that an offer runs on.
         aliases: other names of models, each for one or several in order of preference.
         endpoints: the configured ones, by name. installed: names of the providers that are here.
         has_credentials: whether an offer's key is there.
@@ -88,6 +90,7 @@ def make_plan(
         max_cost,
         _once_each(length),
         took,
+        hour,
     )
     entries: list[PlannedOffer] = []
     left_out: dict[str, LeftOut] = {}
@@ -115,7 +118,7 @@ def make_plan(
     if route is not None:
         entries.sort(key=_by_cost if route == "cheapest" else _by_time)
     entries.sort(key=lambda entry: planner.reported_gone(entry.offer))
-    hosted = any(offer.provider in installed for offer in offers if offer.price.rule != "free")
+    hosted = any(offer.provider in installed for offer in offers if offer.price.rule not in ("free", "hours"))
     advised = () if entries else _alternatives(planner, request, offers, left_out)
     return Plan(request, tuple(entries), tuple(left_out.values()), (), catalog.as_of, advised, hosted)
 
@@ -159,12 +162,12 @@ def _alternatives(
 
 
 def _by_cost(entry: PlannedOffer) -> tuple[Decimal, Decimal, str]:
-    return entry.cost.expected, entry.cost.high, entry.offer.name
+    return entry.in_all.expected, entry.in_all.high, entry.offer.name
 
 
 def _by_time(entry: PlannedOffer) -> tuple[float, Decimal, str]:
     seconds = inf if entry.seconds is None else entry.seconds.expected
-    return seconds, entry.cost.expected, entry.offer.name
+    return seconds, entry.in_all.expected, entry.offer.name
 
 
 def _advised(entry: PlannedOffer) -> str:

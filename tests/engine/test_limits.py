@@ -283,3 +283,32 @@ class TestRoom:
             self.sends(ledger, 3, NOW + 20, account)
         assert 40 == caught.value.wait
         self.sends(ledger, 4, NOW + 60.5, account)
+
+    def test_within_any_24_hours(self, ledger: Ledger) -> None:
+        """Of two a day the third waits for what is left of the first one's 24 hours."""
+        account = Account("fal", per_day=2)
+        self.sends(ledger, 1, NOW, account)
+        self.sends(ledger, 2, NOW + 60, account)
+        with pytest.raises(NoRoom) as caught:
+            self.sends(ledger, 3, NOW + 3600, account)
+        assert 82_800 == caught.value.wait  # 23 hours
+
+    def test_the_longest_wait_counts(self, ledger: Ledger) -> None:
+        """A minute that is over makes no room on a day that is full."""
+        account = Account("fal", per_minute=1, per_day=1)
+        self.sends(ledger, 1, NOW, account)
+        with pytest.raises(NoRoom) as caught:
+            self.sends(ledger, 2, NOW + 30, account)
+        assert 86_370 == caught.value.wait
+
+    def test_of_each_model(self, ledger: Ledger) -> None:
+        """Where each model has a limit for itself, the jobs of another one leave it its room."""
+        own = Account(
+            "fal", at_once=1, per_day=1, model="kling", each_model=frozenset({"at_once", "per_day"})
+        )
+        job = a_job(ledger, 1, model="other")
+        job = ledger.move(job, State.UPLOADING, NOW).result()
+        ledger.move(job, State.SENDING, NOW, changes={"lease_until": NOW + 60}).result()
+        self.sends(ledger, 2, NOW, own)
+        with pytest.raises(NoRoom):
+            self.sends(ledger, 3, NOW, own)

@@ -232,7 +232,7 @@ def _fields(table: Table) -> dict[str, FieldMap]:
 
 
 def _price(table: Table, as_of: date) -> Price:
-    rule = table.one_of("rule", ("free", "table", "unpriced"), "table")
+    rule = table.one_of("rule", ("free", "table", "hours", "unpriced"), "table")
     source = table.text("source", REQUIRED if rule == "table" and not _each_row_has(table, "source") else "")
     day: date = table.day("as_of", as_of)
     rows = tuple(read_row(row, source, day) for row in table.tables("row"))
@@ -371,6 +371,7 @@ def _latency(table: Table) -> Latency:
         per_output_second=table.real("per_output_second", 0.0),
         source=table.text("source", REQUIRED if table.data else ""),
         confirmed=table.flag("confirmed", False),
+        device=table.text("device", ""),
     )
     if not latency.low <= latency.expected <= latency.high:
         raise table.error("expected", "has to lie between low and high.")

@@ -139,7 +139,7 @@ def compare(
     same = 0
     for offer in offers:
         said = rates.get(offer.name)
-        if said is None or offer.price.rule == "free":
+        if said is None or offer.price.rule in ("free", "hours"):
             continue
         if isinstance(said, Rates) and said.ends is not None:
             endings.append(Ending(offer.name, said.ends, offer.lifecycle.retires))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vidorch.cli.estimate import title_of
+from vidorch.cli.estimate import IMPUTED, title_of
 from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
@@ -30,8 +30,8 @@ _WITH_PRICE, _WITH_DAY, _WITH_NEEDS = 110, 125, 160
 """Columns that a terminal needs to have for the unit price, its day and the key besides."""
 
 _OWN = (
-    "Self-hosted models are not in the catalog: a server of your own goes into catalog.toml, with what a second of a clip "
-    "costs you there, and is compared like the others from then on (docs/catalog.md)."
+    "A server of your own is not in the catalog: it goes into catalog.toml, with what a second of a clip costs you there, or "
+    'with rule = "hours" and usd_per_hour of its endpoint, and is compared like the others from then on (docs/catalog.md).'
 )
 
 
@@ -103,7 +103,7 @@ def _show(
         _say(out, note)
     if own:
         _say(out, _OWN)
-    days = sorted({line.price_as_of for line in found.lines if line.price_as_of and line.cost.high})
+    days = sorted({line.price_as_of for line in found.lines if line.price_as_of and line.in_all.high})
     if days:
         span = str(days[0]) if len(days) == 1 else f"between {days[0]} and {days[-1]}"
         _say(out, f"Prices read {span}; each with its day and source: --json.")
@@ -149,10 +149,13 @@ def _cents(amount: Decimal) -> str:
 
 
 def _cost(line: EstimateLine) -> str:
-    if not line.cost.high:
+    if line.takes_hours and line.imputed is None:
+        return "(not known)"
+    if not line.in_all.high:
         return "free"
-    expected, high = _cents(line.cost.expected), _cents(line.cost.high)
+    expected, high = _cents(line.in_all.expected), _cents(line.in_all.high)
     text = f"${expected}" if expected == high else f"${expected}-{high}"
+    text = f"({text})" if line.takes_hours else text
     return text if line.confirmed else f"{text} ?"
 
 
@@ -177,6 +180,8 @@ def _legend(found: Estimate, asked: float | None) -> list[str]:
         said.append(
             f"?: a price that nobody could confirm at its vendor ({unsure} of {len(lines)}); whose word it is: --all."
         )
+    if any(line.takes_hours for line in lines):
+        said.append(f"(...): {IMPUTED}")
     if lines:
         times = "Times are for one clip" if found.clips > 1 else "Times are"
         known = [line for line in lines if line.seconds]

@@ -11,11 +11,16 @@ from vidorch.cli.exits import Exit
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import OverBudget
-from vidorch.estimating import Estimate, EstimateLine
+from vidorch.estimating import Estimate, EstimateLine, Range
 from vidorch.money import show_usd
 from vidorch.planning import NOT_HERE
 
-__all__ = ["estimate", "show_estimate", "title_of"]
+__all__ = ["IMPUTED", "estimate", "show_estimate", "title_of"]
+
+IMPUTED = (
+    "imputed: what hours of your own hardware come to, at usd_per_hour of its endpoint or at what such a card costs for rent. It "
+    "is not spent, and no budget counts it, unless the endpoint says billed = true."
+)
 
 
 def estimate(prompt: str, options: dict[str, Any], *, clips: int, as_document: bool) -> None:
@@ -69,7 +74,9 @@ def show_estimate(found: Estimate, *, as_document: bool, stderr: bool = False) -
         out.print(note, markup=False)
     if any(NOT_HERE in line.needs for line in found.lines):
         out.print("not yet: its provider is not in this version, so this is an estimate only.", markup=False)
-    dates = sorted({line.price_as_of for line in found.lines if line.price_as_of and line.cost.high})
+    if any(line.takes_hours for line in found.lines):
+        out.print(IMPUTED, markup=False)
+    dates = sorted({line.price_as_of for line in found.lines if line.price_as_of and line.in_all.high})
     if dates:
         out.print(f"Prices as read on {', '.join(map(str, dates))}; sources with --json.", markup=False)
     if not found.lines:
@@ -87,12 +94,18 @@ def _bought(line: EstimateLine) -> str:
 
 
 def _cost(line: EstimateLine) -> str:
-    if not line.cost.high:
+    if line.takes_hours:
+        return f"imputed {_amounts(line.in_all, line.confirmed)}" if line.imputed else "imputed: not known"
+    return _amounts(line.cost, line.confirmed)
+
+
+def _amounts(cost: Range[Decimal], confirmed: bool) -> str:
+    if not cost.high:
         return "free"
-    text = show_usd(line.cost.expected)
-    if line.cost.high > line.cost.expected:
-        text += f" to {show_usd(line.cost.high)}"
-    return text if line.confirmed else f"{text} ?"
+    text = show_usd(cost.expected)
+    if cost.high > cost.expected:
+        text += f" to {show_usd(cost.high)}"
+    return text if confirmed else f"{text} ?"
 
 
 def _time(line: EstimateLine) -> str:

@@ -19,6 +19,7 @@ from vidorch.naming import ANY, is_uncatalogued, uncatalogued
 from vidorch.offer import Offer, PriceRow, Weights
 from vidorch.registry import Registry
 from vidorch.request import nearest_name
+from vidorch.tiers import limits_at
 from vidorch.weights import locate, missing, size_in_words
 
 __all__ = ["Wanted", "models", "wanted_of"]
@@ -167,8 +168,22 @@ def _in_full(out: Any, offer: Offer) -> None:
         when = words_of(row.when) or "always"
         sure = "" if row.confirmed else ", not confirmed"
         say(f"  price: {when}: {_unit(offer, row)} (read {row.as_of}{sure}; {row.source})")
+    if offer.price.rule == "hours":
+        say("  price: hours of your own hardware, at usd_per_hour of its endpoint or what such a card costs for rent; imputed, "
+            "unless the endpoint is billed")  # fmt: skip
     say(f"  billed when it gives no clip: failed {offer.billing.failed}, input refused {offer.billing.refused_input}, "
         f"output refused {offer.billing.refused_output}, cancelled {offer.billing.cancelled}")  # fmt: skip
+    if (limits := limits_at(offer.provider, offer.model)) is not None:
+        each = ", for each model" if limits.each_model else ""
+        sure = "" if limits.confirmed else ", not confirmed"
+        for tier in limits.tiers:
+            usual = ", the default" if tier.default else ""
+            say(
+                f"  limits: tier {tier.name}{usual}: {tier.in_words()}{each} (read {limits.as_of}{sure}; {limits.source})"
+            )
+        say(
+            f"  limits: {limits.note} What is over them {'waits there' if limits.over == 'waits' else 'is refused'}."
+        )
     if offer.licence:
         say(f"  licence: {offer.licence}")
     for note in offer.notes:
@@ -184,8 +199,8 @@ def _unit(offer: Offer, row: PriceRow) -> str:
 
 
 def _price(offer: Offer) -> str:
-    if offer.price.rule == "free":
-        return "free"
+    if offer.price.rule in ("free", "hours"):
+        return "free" if offer.price.rule == "free" else "its hours"
     rates = [row.per_second * offer.price.usd_per_unit for row in offer.price.rows if row.per_second]
     if not rates:
         return "see in full" if offer.price.rows else "not known"
@@ -275,6 +290,7 @@ def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
             "state": offer.lifecycle.state, "retires": offer.lifecycle.retires and str(offer.lifecycle.retires),
             "confirmed": offer.lifecycle.confirmed, "source": offer.lifecycle.source,
         },
+        "limits": None if (limits := limits_at(offer.provider, offer.model)) is None else limits.to_dict(),
         "compared": None if match.way is None else match.way.to_dict(),
         "here": _state(offer, installed),
     }  # fmt: skip

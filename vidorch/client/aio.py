@@ -260,7 +260,7 @@ class AsyncClient(Weighing, Pricing, Books):
                 value=True, allowed="a hosted model",
             )  # fmt: skip
         with sending_nothing():
-            engine = await self._open(free=asked.entries[0].offer.price.rule == "free")
+            engine = await self._open(free=not asked.entries[0].spending)
             if any(media.job_id for _, media in asked.request.media()):
                 known = await in_thread(
                     made_from, self._opened_ledger(), asked.request, asked.call.scope, asked.entries

@@ -48,6 +48,7 @@ class _Sum:
     cost: Range[Decimal] = FREE
     confirmed: bool = True
     needs: tuple[str, ...] = ()
+    imputed: Range[Decimal] = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Batch:
                 self._keys[place] = call.key
         else:
             self._hashes += bytes(HASH)
-        self.free = self.free and plan.entries[0].offer.price.rule == "free"
+        self.free = self.free and not plan.entries[0].spending
         self.hosted = self.hosted or any(entry.offer.outlives_caller for entry in plan.entries)
         self.unpriced = self.unpriced or any(entry.unpriced for entry in plan.entries)
         self._add(plan.entries[0], request.candidates)
@@ -263,6 +264,8 @@ class Batch:
         so_far.lines += 1
         so_far.clips += candidates
         so_far.cost = _plus(so_far.cost, entry.cost.times(candidates))
+        if entry.imputed is not None:
+            so_far.imputed = _plus(so_far.imputed, entry.imputed.times(candidates))
         so_far.confirmed &= entry.priced.row is None or entry.priced.row.confirmed
         so_far.needs = tuple(dict.fromkeys((*so_far.needs, *entry.needs)))
 
@@ -270,17 +273,19 @@ class Batch:
     def estimate(self) -> BatchEstimate:
         """What all lines come to that were looked at."""
         offers = [
-            BatchOffer(name, one.lines, one.clips, one.cost, one.confirmed, one.needs) for name, one in self._sums.items()
-        ]  # fmt: skip
-        total = FREE
+            BatchOffer(name, one.lines, one.clips, one.cost, one.confirmed, one.needs, one.imputed)
+            for name, one in self._sums.items()
+        ]
+        total = imputed = FREE
         for one in offers:
-            total = _plus(total, one.cost)
+            total, imputed = _plus(total, one.cost), _plus(imputed, one.imputed)
         return BatchEstimate(
             lines=len(self.lines),
             clips=sum(one.clips for one in offers),
             cost=total,
             offers=tuple(sorted(offers, key=lambda one: (-one.cost.expected, one.offer))),
             left_out={why: tuple(places) for why, places in self._left_out.items()},
+            imputed=imputed,
         )
 
     # -- what was done before ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from vidorch.contract import Endpoint
 from vidorch.errors import InvalidRequest
 from vidorch.request import nearest_name
 from vidorch.surroundings import Surroundings
+from vidorch.tiers import check_tier
 
 __all__ = ["configuration", "configured_endpoints", "faults_of", "found_in", "with_defaults"]
 
@@ -59,6 +60,8 @@ def configured_endpoints(
             )  # fmt: skip
         below = known.get(name) or Endpoint(name, provider)
         laid[name] = replace(below, provider=provider, **_given(one))
+        if one.tier:
+            check_tier(laid[name], config.origin(f"endpoints.{name}.tier"))
     return laid
 
 

@@ -26,10 +26,12 @@ from vidorch.inputs import without_query
 from vidorch.naming import offers_at
 from vidorch.offer import Offer
 from vidorch.planning import Plan
+from vidorch.price import Hour, is_spending
 from vidorch.registry import Registry
 from vidorch.request import Request
 from vidorch.routing import make_plan
 from vidorch.surroundings import Surroundings
+from vidorch.tiers import check_tier
 
 if TYPE_CHECKING:
     from vidorch.inputs import Media
@@ -71,17 +73,20 @@ class Market:
     Args:
         argument: the caller's own catalog layer. inputs: which media may be used here. world: the mock, where there is one.
         endpoints: the caller's own, by name. config: what holds where nobody says anything. stored: gives the user's kept keys.
-        finished: gives the ledger's finished jobs, newest first.
+        finished: gives the ledger's finished jobs, newest first. cards: gives the names of the cards in this machine, in place
+            of a look.
     """
 
     def __init__(
         self, argument: Any, *, registry: Registry, credentials: Credentials | None, inputs: AllowedInputs, clock: Clock,
         world: Surroundings | None, endpoints: Mapping[str, Endpoint] | None = None, config: Config | None = None,
         stored: Callable[[], Mapping[str, str]] = dict, finished: Callable[[], Sequence[Past]] = tuple,
+        cards: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:  # fmt: skip
         self._config = config or Config()
         self._warned = False
         self._finished = finished
+        self._cards = cards
         self._known: tuple[float, Experience] | None = None
         self._stored = stored
         self._endpoints = endpoints_of(endpoints)
@@ -172,7 +177,7 @@ class Market:
             if not to_run or self._argument is not None or not self._is_free_and_here(call):
                 raise
             plan = self._plan(request, call, self._below_it(), self.endpoints_even_so(), to_run=True)
-            if not plan.entries or not all(_is_free_and_here(entry.offer) for entry in plan.entries):
+            if not plan.entries or not all(self._is_own_and_free(entry.offer) for entry in plan.entries):
                 raise  # also where nothing can serve it: the offers that would be advised may have other prices
             self._warn_of(error)
             return plan
@@ -186,6 +191,7 @@ class Market:
             call.models or self._config.models,
             route=call.route or (self._config.route if not (call.models or self._config.models) else None),
             took=self._experience().of,
+            hour=self.hour,
             aliases=self._config.aliases,
             catalog=catalog,
             endpoints=endpoints,
@@ -212,9 +218,15 @@ class Market:
         for model in models:
             named = (below.offer(model), *below.of_model(model)) if isinstance(model, str) else ()
             there = [offer for offer in named if offer is not None]
-            if not there or not all(map(_is_free_and_here, there)):
+            if not there or not all(map(self._is_own_and_free, there)):
                 return False
         return True
+
+    def _is_own_and_free(self, offer: Offer) -> bool:
+        """Whether it runs in this process, and nobody pays for that."""
+        return not offer.outlives_caller and not is_spending(
+            offer, self.endpoints_even_so().get(offer.endpoint)
+        )
 
     def _warn_of(self, error: CatalogError) -> None:
         """Once for each client."""
@@ -232,6 +244,13 @@ class Market:
         if self._known is None or now - self._known[0] > FRESH_FOR:
             self._known = now, Experience(self._finished)
         return self._known[1]
+
+    def hour(self, offer: Offer) -> Hour:
+        """What an hour of the hardware costs that an offer runs on. In a mock there is no card."""
+        from vidorch.hardware import gpus, hour_of
+
+        cards = gpus if self._world is None else tuple
+        return hour_of(offer, self.endpoints_even_so().get(offer.endpoint), self._cards or cards)
 
     def _admit(self, offer: Offer, request: Request) -> Admission:
         if offer.provider not in self._registry.names():
@@ -307,10 +326,6 @@ class Now(Mapping[str, Endpoint]):
         return len(self._look())
 
 
-def _is_free_and_here(offer: Offer) -> bool:
-    return offer.price.rule == "free" and not offer.outlives_caller
-
-
 def base_url_variable(endpoint: str) -> str:
     """The environment variable that holds an endpoint's base URL: `VIDORCH_FAL_BASE_URL`."""
     return f"VIDORCH_{re.sub(r'[^A-Za-z0-9]+', '_', endpoint).upper()}_BASE_URL"
@@ -332,7 +347,7 @@ def endpoints_of(given: Mapping[str, Endpoint] | None) -> dict[str, Endpoint]:
     """The caller's own endpoints, checked.
 
     Raises:
-        InvalidRequest: one is no `Endpoint`, bears another name than its key, or has a base URL that cannot be one.
+        InvalidRequest: one is no `Endpoint`, bears another name than its key, or has a base URL or tier that cannot be one.
     """
     allowed = "a mapping of names to vidorch.Endpoint, such as {'studio': Endpoint('studio', 'openai', base_url='http://gpu:8000')}"
     if given is None:
@@ -345,6 +360,7 @@ def endpoints_of(given: Mapping[str, Endpoint] | None) -> dict[str, Endpoint]:
                 value=given,
                 allowed=allowed,
             )
+        check_tier(one)
         if one.base_url is not None:
             _usable(one.base_url, name)
     return dict(given)

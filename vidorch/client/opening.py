@@ -85,6 +85,7 @@ class Opening:
                         self._market.endpoints_even_so
                     ),  # a layer that is broken today may be mended tomorrow
                     secret_of=self._market.secret,
+                    hour=self._market.hour,
                     offers=lambda: self._market.offers,
                     http=self._http,
                     bell=Bell(self._ledger, self._clock, self._ids),

@@ -64,7 +64,7 @@ class Weighing(Opening):
         request, call = self._market.parse(prompt, options)
         models = call.models or tuple(offer.name for offer in self.catalog.offers if offer.model != ANY)
         estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
-        lines = sorted(estimate.lines, key=lambda line: (line.cost.expected, line.offer))
+        lines = sorted(estimate.lines, key=lambda line: (line.in_all.expected, line.offer))
         return replace(estimate, lines=tuple(lines))
 
     async def estimate_many(

@@ -219,6 +219,7 @@ def _endpoint(table: Table) -> EndpointSettings:
         billed=table.flag("billed", False) if "billed" in table.data else None,
         key=_variables(table, "key") if "key" in table.data else None,
         options=dict(table.table("options").data) if "options" in table.data else None,
+        tier=table.text("tier") if "tier" in table.data else None,
     )
     table.done(("usd_per_hour",))
     return one

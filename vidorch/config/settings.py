@@ -24,7 +24,7 @@ class EndpointSettings:
         provider: the code that speaks to it; None for the provider of the same name.
         base_url: overrides the vendor's own. device: for local ones, such as `"cuda:0"`.
         account: endpoints that name the same one share limits; default: the endpoint's own name.
-        concurrency: jobs at once. per_minute: submits within any minute.
+        concurrency: jobs at once. per_minute: submits within any minute. tier: the account's at its vendor, for its limits.
         usd_per_hour: price of one's own hardware. billed: whether that counts as spending.
         key: where its credential is, if not in the provider's own variables.
         options: whatever its provider takes beside that.
@@ -40,6 +40,7 @@ class EndpointSettings:
     billed: bool | None = None
     key: Credential | None = None
     options: Mapping[str, Any] | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from vidorch.contract import Accepted, Cancelled
 from vidorch.engine.asked import Asked, chunks
 from vidorch.engine.carried import Carried
 from vidorch.engine.closing import Closing
+from vidorch.engine.costing import cost_of_abandoned
 from vidorch.engine.deciding import Again, Attempt, Tally, nothing_was_sent, what_next
 from vidorch.engine.driving import JobDriver
 from vidorch.engine.errand import Overtaken
@@ -432,7 +433,13 @@ class LiveRun:
             if (
                 state in BEFORE_SENDING or not job.outlives_caller
             ):  # nothing left, or what worked on it is gone
-                ended = await written(self._ledger.move(job, State.ABANDONED, now, changes={"charged": 0}))
+                cost = cost_of_abandoned(job, Purchase.of_job(job, services.offers()), services.hour)
+                said = {"charged": 0} if cost is None else {"charged": 1, "cost_basis": cost.basis}
+                ended = await written(
+                    self._ledger.move(
+                        job, State.ABANDONED, now, changes=said, cost=None if cost is None else cost.usd
+                    )
+                )
                 self._run.spans.drives(ended).moved(ended)
                 await in_thread(sweep, dict(self._run.row), job, self._run.target, self._run.refuge)
                 return ended

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from vidorch.contract import Billed
+from vidorch.engine.hosts import LEASE
 from vidorch.engine.purchase import Purchase
 from vidorch.money import to_micros
-from vidorch.price import rate_of
+from vidorch.offer import Offer
+from vidorch.price import Hour, rate_of, usd_of_hours
+from vidorch.result import Job
 
-__all__ = ["Cost", "cost_of_clips", "cost_of_end", "quoted", "shares"]
+__all__ = ["Cost", "cost_of_abandoned", "cost_of_clips", "cost_of_end", "cost_of_hours", "quoted", "shares"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,31 @@ def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made
     billed = made if purchase.offer.billing.refused_output == "free" else made + withheld
     usd = purchase.expected / purchase.samples * min(billed, purchase.samples)
     return Cost(usd, "computed", usd > 0)
+
+
+def cost_of_hours(purchase: Purchase, hour: Hour, seconds: float, *, billed: bool, made: bool = True) -> Cost:
+    """Of work on one's own hardware that took so many seconds, by the rule that it was estimated by.
+
+    Args:
+        billed: whether that is money. made: whether a clip came of it; what gave none and is no money costs nothing.
+    """
+    if not billed:
+        usd = Decimal(0) if hour.usd is None or not made else usd_of_hours(hour.usd, seconds)
+        return Cost(usd, "imputed", False)
+    if hour.usd is None:  # its endpoint said what an hour costs, and says it no more
+        return Cost(purchase.high, "assumed", None)
+    usd = usd_of_hours(hour.usd, seconds)
+    return Cost(usd, "computed", usd > 0)
+
+
+def cost_of_abandoned(job: Job, purchase: Purchase, hour: Callable[[Offer], Hour]) -> Cost | None:
+    """Of work in a process that is gone: its seconds until it was last heard of, where its hardware is billed; else None."""
+    if not job.billed or purchase.offer.price.rule != "hours" or job.sending_at is None:
+        return None
+    alive = job.updated_at if job.lease_until is None else max(job.updated_at, job.lease_until - LEASE)
+    begun = job.running_at or job.accepted_at or job.sending_at
+    cost = cost_of_hours(purchase, hour(purchase.offer), max(alive - begun, 0.0), billed=True)
+    return cost if cost.usd else None
 
 
 def cost_of_end(

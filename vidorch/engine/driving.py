@@ -148,14 +148,24 @@ class JobDriver:
         self._errand.was_asked_to_stop(answer)
 
     async def leave(self) -> None:
-        """The process lets go: work that cannot outlive it is written down as abandoned, and cost nothing."""
+        """The process lets go: work that cannot outlive it is written down as abandoned. It cost nothing, unless its
+        hardware is billed: then the seconds that it was worked on."""
         state = self.job.state
         if state in ENDS or not (state in BEFORE_SENDING or not self.job.outlives_caller):
             return
         with contextlib.suppress(VidorchError):
             await self._errand.stop_at_vendor()
         with contextlib.suppress(MovedMeanwhile, Overtaken):
-            await self._errand.move(State.ABANDONED, charged=0)
+            cost = self._errand.cost_of_hours(made=False) if self.job.billed else None
+            if cost is not None and cost.usd:
+                await self._errand.move(
+                    State.ABANDONED,
+                    cost=cost.usd,
+                    cost_basis=cost.basis,
+                    charged=None if cost.charged is None else 1,
+                )
+            else:
+                await self._errand.move(State.ABANDONED, charged=0)
 
     def is_let_go(self) -> None:
         """This process does nothing more for it."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from vidorch.contract import Accepted, Cancelled, Clock, Context, Progress
 from vidorch.doors import speaks_of_account
-from vidorch.engine.costing import Cost
+from vidorch.engine.costing import Cost, cost_of_hours
 from vidorch.engine.hosts import LEASE
 from vidorch.engine.kept import kept_of
 from vidorch.engine.masking import mask
@@ -184,6 +184,29 @@ class Errand:
         now = await in_thread(self.ledger.job, self.job.id)
         if now is not None and now.remote_id != self.job.remote_id:
             raise Overtaken(now)
+
+    # -- what it takes of one's own hardware --------------------------------------------------------------------------
+
+    def worked_for(self) -> float:
+        """Seconds that it was worked on: from when it was taken, whoever carried it then, until its result was there."""
+        begun = self.job.running_at or self.job.accepted_at or self.job.sending_at
+        if begun is None:
+            return 0.0
+        return max((self.job.downloading_at or self.clock.now()) - begun, 0.0)
+
+    def cost_of_hours(self, *, made: bool = True) -> Cost | None:
+        """What that costs, where it is priced by hours of one's own hardware; None where it is not."""
+        if self.purchase.offer.price.rule != "hours":
+            return None
+        whole = "wait" in self.watch.seconds  # sent from here, so that its whole work was timed here
+        seconds = self.watch.seconds.get("run", 0.0) if whole else 0.0
+        return cost_of_hours(
+            self.purchase,
+            self.services.hour(self.purchase.offer),
+            seconds or self.worked_for(),
+            billed=self.job.billed,
+            made=made,
+        )
 
     # -- how it ends ------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Homecoming:
             except Exception as error:
                 why = self._not_brought(errand.clean(error))
                 if not errand.job.outlives_caller:
-                    await errand.end(State.FAILED, why)
+                    await errand.end(State.FAILED, why, errand.cost_of_hours(made=False))
                     return
                 if errand.is_over_for_good():
                     await errand.lose(f"Its result cannot be fetched any more ({why.message}).")
@@ -193,17 +193,18 @@ class Homecoming:
     def _cost_of_end(
         self, how: str, reported: Decimal | Billed | None, charged: bool | None, *, sure: bool = True
     ) -> Cost | None:
-        """None where it cost nothing that is money: one's own hardware is not billed for failures."""
+        """None where it cost nothing that is money: what one's own hardware did for nothing is not imputed."""
         if not self._errand.job.billed:
             return None
+        if (used := self._errand.cost_of_hours(made=False)) is not None:
+            return used
         return cost_of_end(self._errand.purchase, how, reported=reported, charged=charged, sure=sure)
 
     def _cost(self, done: Done, made: int) -> Cost:
         """What a finished job really cost, and how that is known."""
         errand = self._errand
         if errand.purchase.offer.price.rule == "free":
-            where = errand.services.endpoint(errand.job.endpoint, errand.job.provider)
-            rate = where.usd_per_hour or Decimal(0)
-            hours = Decimal(str(round(errand.watch.seconds.get("run", 0.0), 3))) / 3600
-            return Cost(rate * hours, "imputed", bool(errand.job.billed and rate))
+            return Cost(Decimal(0), "imputed", False)
+        if (used := errand.cost_of_hours()) is not None:
+            return used
         return cost_of_clips(errand.purchase, reported=done.cost, made=made, withheld=done.filtered)

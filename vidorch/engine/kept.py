@@ -55,7 +55,7 @@ def error_of(job: Job) -> VidorchError:
     kind = getattr(errors, job.error or "", ProviderFailed)
     if not (isinstance(kind, type) and issubclass(kind, VidorchError)) or kind is GenerationFailed:
         kind = ProviderFailed
-    text = job.error_text or _ENDED.get(State(job.state), f"The job ended as {job.state}.")
+    text = job.error_text or _how_it_ended(job)
     charged = (
         job.charged if job.error else (None if job.state == State.LOST else (job.cost or Decimal(0)) > 0)
     )
@@ -70,6 +70,12 @@ def error_of(job: Job) -> VidorchError:
         if hasattr(error, name):
             setattr(error, name, tuple(value) if isinstance(value, list) else value)
     return error
+
+
+def _how_it_ended(job: Job) -> str:
+    if job.state == State.ABANDONED and job.cost:
+        return "The process that did the work ended before it was done; the seconds that its hardware worked are billed."
+    return _ENDED.get(State(job.state), f"The job ended as {job.state}.")
 
 
 def where_of(job: Job) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import asyncio
 
 from vidorch.contract import Clock, Endpoint
 from vidorch.ledger.slots import Account, NoRoom
+from vidorch.offer import Offer
+from vidorch.tiers import allowed
 
 __all__ = ["Line", "Turn", "account_of"]
 
@@ -16,15 +18,17 @@ FIRST, LAST = 0.25, 2.0
 """Seconds between two looks for room that others make: soon at first, then less often."""
 
 
-def account_of(endpoint: Endpoint, scope: str, *, keyed: bool) -> Account:
-    """Whose limits a job counts against.
+def account_of(endpoint: Endpoint, scope: str, offer: Offer) -> Account:
+    """Whose limits a job of an offer counts against, and what they are.
 
-    Args:
-        keyed: whether a credential is needed there, so that each scope is a customer of its own.
+    Where a credential is needed there, each scope is a customer of its own.
     """
+    limits = allowed(endpoint, offer)
+    each = frozenset({"at_once" if name == "concurrency" else name for name in limits.each_model})
     return Account(
-        endpoint.name, endpoint.account, scope if keyed else None, endpoint.concurrency, endpoint.per_minute
-    )
+        endpoint.name, endpoint.account, scope if offer.variables else None, limits.concurrency, limits.per_minute,
+        limits.per_day, offer.model if each else None, each,
+    )  # fmt: skip
 
 
 class Line:

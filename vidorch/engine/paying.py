@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from decimal import Decimal
 
+from vidorch import price
 from vidorch.budget import DEFAULT_CAP
 from vidorch.engine.asked import Asked
 from vidorch.engine.deciding import nothing_was_sent
@@ -55,7 +56,7 @@ def unwritten(error: LedgerUnavailable, job: Job) -> LedgerUnavailable:
 def is_spending(purchase: Purchase, services: Services) -> bool:
     """Whether what this costs is money, not only electricity: one's own hardware counts when its endpoint says so."""
     offer = purchase.offer
-    return offer.price.rule != "free" or services.endpoint(offer.endpoint, offer.provider).billed
+    return price.is_spending(offer, services.endpoint(offer.endpoint, offer.provider))
 
 
 def must_be_payable(purchase: Purchase, services: Services) -> None:
@@ -88,7 +89,7 @@ def must_fit_again(asked: Asked, run_id: str, ledger: Ledger, at: float) -> None
         if nothing_was_sent([job for job in jobs if job.candidate <= candidate < job.candidate + job.samples])
     ]  # fmt: skip
     firsts = [asked.entries[asked.order(candidate)[0]] for candidate in unsent]
-    needed = sum((entry.cost.high for entry in firsts if entry.offer.price.rule != "free"), Decimal(0))
+    needed = sum((entry.cost.high for entry in firsts if entry.spending), Decimal(0))
     used = from_micros(ledger.spent(run_id).total)
     budgets = ledger.budgets(at, asked.call.scope)
     limits = [(state.budget.name, state.left) for state in budgets if state.budget.per != "call"]

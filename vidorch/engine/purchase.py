@@ -60,6 +60,8 @@ class Purchase:
             request = changed(request, seed=seed)
         settings = request.describe()
         fingerprint = request.fingerprint(settings)
+        if planned.device:
+            settings["device"] = planned.device
         if planned.trim_to is not None:
             settings["trim_to"] = planned.trim_to
         if webhook is not None:

@@ -24,6 +24,7 @@ from vidorch.ledger.slots import Account
 from vidorch.offer import Offer
 from vidorch.offloop import in_thread
 from vidorch.polling import Experience, Schedule
+from vidorch.price import Hour
 from vidorch.result import Job
 
 __all__ = ["Services"]
@@ -70,6 +71,7 @@ class Services:
     offers: Callable[[], Mapping[str, Offer]]
     http: Http
     bell: Bell
+    hour: Callable[[Offer], Hour] = lambda _: Hour(None)
     budgets: Sequence[Budget] = ()
     mock: bool = False
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -96,7 +98,7 @@ class Services:
     def line(self, job: Job, offer: Offer) -> Line | None:
         """Where a job waits for its turn at an account that has limits; None where there are none, or it is free work in here."""
         where = self.endpoint(job.endpoint, job.provider)
-        account = account_of(where, job.scope, keyed=bool(offer.variables))
+        account = account_of(where, job.scope, offer)
         if not account.limited or offer.price.rule == "free":
             return None
         if account not in self._lines:

@@ -18,6 +18,7 @@ class Finished(NamedTuple):
 
     Attributes:
         settings: what was bought, as JSON. seconds: from its submit to the checked file, however long it waited before.
+        timings: where its seconds went, as JSON; "" where nobody wrote it down.
     """
 
     endpoint: str
@@ -25,10 +26,11 @@ class Finished(NamedTuple):
     task: str
     settings: str
     seconds: float
+    timings: str = ""
 
 
 _LOOK = """
-    SELECT endpoint, model, task, settings, ended_at - sending_at FROM jobs
+    SELECT endpoint, model, task, settings, ended_at - sending_at, COALESCE(timings, '') FROM jobs
     WHERE state = ? AND sending_at IS NOT NULL AND ended_at > sending_at
       AND downloading_at IS NOT NULL AND (poll_at IS NULL OR downloading_at <= poll_at + ?)
     ORDER BY created_at DESC LIMIT ?

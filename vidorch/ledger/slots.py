@@ -14,10 +14,10 @@ from vidorch.ledger.moves import State
 from vidorch.ledger.schema import jobs
 from vidorch.ledger.session import Session
 
-__all__ = ["MINUTE", "Account", "NoRoom", "wait_for_room"]
+__all__ = ["DAY", "MINUTE", "Account", "NoRoom", "wait_for_room"]
 
-MINUTE = 60.0
-"""Seconds over which `per_minute` counts."""
+MINUTE, DAY = 60.0, 86_400.0
+"""Seconds over which `per_minute` and `per_day` count."""
 _AT_WORK = (State.SENDING.value, State.ACCEPTED.value, State.RUNNING.value)
 
 
@@ -40,7 +40,8 @@ class Account:
     Attributes:
         endpoint: counts its jobs, unless `name` says whose jobs count, whatever their endpoint. scope: only this tenant's; None
             for everybody's, where no credential tells them apart.
-        at_once: jobs at work at the same time. per_minute: submits within any minute. None for no limit.
+        at_once: jobs at work at the same time. per_minute, per_day: submits within any minute and 24 hours. None: no limit.
+        model: for whose jobs alone those of these limits count that `each_model` names.
     """
 
     endpoint: str
@@ -48,11 +49,14 @@ class Account:
     scope: str | None = None
     at_once: int | None = None
     per_minute: int | None = None
+    per_day: int | None = None
+    model: str | None = None
+    each_model: frozenset[str] = frozenset()
 
     @property
     def limited(self) -> bool:
         """Whether there is anything to wait for."""
-        return self.at_once is not None or self.per_minute is not None
+        return any(limit is not None for limit in (self.at_once, self.per_minute, self.per_day))
 
 
 def wait_for_room(db: Session, account: Account, now: float) -> float | None:
@@ -61,27 +65,49 @@ def wait_for_room(db: Session, account: Account, now: float) -> float | None:
     Returns:
         None when it may; else seconds until that can change by the clock alone, infinity where only an end can make room.
     """
-    kind = bool(account.name), account.scope is not None
-    values = {"b_whose": account.name or account.endpoint, "b_scope": account.scope}
-    values = {name: value for name, value in values.items() if value is not None}
     if account.at_once is not None:
+        kind, values = _whose(account, "at_once")
         busy = db.row(_BUSY[kind], {**values, "b_now": now})
         if busy is not None and int(busy["jobs"]) >= account.at_once:
             return float("inf")
-    if account.per_minute is not None:
-        sent = db.row(_SENT[kind], {**values, "b_since": now - MINUTE, "b_nth": account.per_minute - 1})
-        if sent is not None:
-            return max(float(sent["sending_at"]) + MINUTE - now, 0.001)
-    return None
+    waits = [
+        _wait_for(db, account, name, most, within, now)
+        for name, most, within in (
+            ("per_minute", account.per_minute, MINUTE),
+            ("per_day", account.per_day, DAY),
+        )
+        if most is not None
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _wait_for(db: Session, account: Account, name: str, most: int, within: float, now: float) -> float | None:
+    """Seconds until fewer than `most` were sent `within` such a time; None where there are fewer now."""
+    kind, values = _whose(account, name)
+    sent = db.row(_SENT[kind], {**values, "b_since": now - within, "b_nth": most - 1})
+    return None if sent is None else max(float(sent["sending_at"]) + within - now, 0.001)
+
+
+_Kind = tuple[bool, bool, bool]
+
+
+def _whose(account: Account, limit: str) -> tuple[_Kind, dict[str, str]]:
+    """Whose jobs count against one of its limits: which of the statements below, and its values."""
+    model = account.model if limit in account.each_model else None
+    values = {"b_whose": account.name or account.endpoint, "b_scope": account.scope, "b_model": model}
+    given = {name: value for name, value in values.items() if value is not None}
+    return (bool(account.name), account.scope is not None, model is not None), given
 
 
 _KINDS = {
-    (named, scoped): (
+    (named, scoped, modelled): (
         (jobs.c.account if named else jobs.c.endpoint) == bindparam("b_whose"),
         *([jobs.c.scope == bindparam("b_scope")] if scoped else []),
+        *([jobs.c.model == bindparam("b_model")] if modelled else []),
     )
     for named in (False, True)
     for scoped in (False, True)
+    for modelled in (False, True)
 }
 _BUSY = {
     kind: select(func.count().label("jobs")).where(
