@@ -57,8 +57,8 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """The run-time model against torch, and the training code."""
-    _install(session, "torch", "-c", "constraints.txt")
+    """The built-in model against torch, its training code, and models that torch and diffusers run."""
+    _install(session, "-e", ".[local]", "-c", "constraints.txt")
     session.run("pytest", "-m", "torch", *session.posargs)
 
 

@@ -1,0 +1,46 @@
+"""Tiny models with random weights, made once for all tests, and clients that know them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.local import tiny
+from vidorch import Client
+from vidorch.offer import Offer
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is loaded
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """By kind, a folder with such a model; made at its first use. Not to be changed: copy it for that."""
+    root = tmp_path_factory.mktemp("weights")
+
+    def of(kind: str) -> Path:
+        folder = root / kind
+        if not folder.exists():
+            import torch
+
+            torch.manual_seed(1)
+            tiny.BUILDERS[kind]().save_pretrained(folder)
+        return folder
+
+    return of
+
+
+@pytest.fixture
+def offer(weights: Callable[[str], Path]) -> Callable[[str], Offer]:
+    """By kind, the offer of such a model."""
+    return lambda kind: tiny.offer_of(kind, weights(kind))
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, weights: Callable[[str], Path]) -> Iterator[Client]:
+    """One client that knows all of them, so that each is loaded once."""
+    offers = [tiny.offer_of(kind, weights(kind)) for kind in tiny.BUILDERS]
+    with Client(home=tmp_path_factory.mktemp("home"), catalog=tiny.catalog_of(*offers)) as client:
+        yield client
