@@ -28,7 +28,8 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 PACKAGES = {
     "fal": "fal-client cryptography", "replicate": "replicate", "runway": "runwayml", "vertex": "google-cloud-aiplatform google-auth",
-    "google": "google-genai google-auth", "local": "torch diffusers transformers accelerate", "ray": "ray", "postgres": "psycopg",
+    "google": "google-genai google-auth", "ray": "ray", "postgres": "psycopg",
+    "local": "torch diffusers transformers accelerate ftfy peft pillow psutil",
     "storage": "fsspec", "otel": "opentelemetry-api", "webhooks": "cryptography", "testing": "pytest",
 }  # fmt: skip
 HOSTED = {"fal", "replicate", "runway", "vertex", "google"}
@@ -37,6 +38,10 @@ LOADED = {
     ("vidorch.signatures", "cryptography", "webhooks"), ("vidorch.storage", "fsspec", "storage"),
     ("vidorch.testing.conformance", "pytest", "testing"), ("vidorch.testing.plugin", "pytest", "testing"),
     ("vidorch.testing.servers.fal", "cryptography", "webhooks"), ("vidorch.testing.servers.google_storage", "cryptography", "webhooks"),
+    *((f"vidorch_local.diffusion.{module}", package, "local") for module, package in (
+        ("asking", "PIL"), ("loading", "diffusers"), ("loading", "torch"), ("loading", "transformers"), ("placing", "psutil"),
+        ("placing", "torch"), ("running", "PIL"), ("running", "torch"),
+    )),
     ("vidorch_providers.vertex", "google", "vertex"), ("vidorch_providers.vertex", "google", "google"),
 }  # fmt: skip
 """Module, what it loads that is no base requirement, and an extra that brings it."""
@@ -88,7 +93,7 @@ class TestWhatIsLoaded:
 
     def test_is_declared_by_that_extra(self) -> None:
         """By its own name, not only through somebody else's requirements."""
-        distribution = {"google": "google-auth", "opentelemetry": "opentelemetry-api"}
+        distribution = {"google": "google-auth", "opentelemetry": "opentelemetry-api", "PIL": "pillow"}
         lacking = [one for one in LOADED if distribution.get(one[1], one[1]) not in PACKAGES[one[2]].split()]
         assert [] == lacking
 
