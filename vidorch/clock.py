@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from vidorch.contract import Clock
 
-__all__ = ["Ids", "RealClock"]
+__all__ = ["Ids", "RealClock", "SharedClock"]
 
 
 class RealClock:
@@ -24,6 +24,22 @@ class RealClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class SharedClock(RealClock):
+    """The clock that everybody on a shared ledger goes by, whatever the clock of this machine says.
+
+    Leases, days of budgets and submits within a minute are compared between machines, and so is all else that is written down.
+
+    Attributes:
+        ahead: gives the seconds by which it is ahead of this machine's clock, as far as it is known.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: Callable[[], float] = float
+
+    def now(self) -> float:
+        return time.time() + self.ahead()
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from vidorch.errors import InvalidRequest, Unsupported, shown
+from vidorch.databases import DatabaseUrl
+from vidorch.errors import InvalidRequest, shown
 from vidorch.inputs import usable_path
 
 __all__ = ["config_folder", "home_folder", "ledger_path", "run_folder"]
@@ -56,27 +57,24 @@ def _folder(path: Path, field: str) -> Path:
     return path
 
 
-def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path:
-    """The ledger's file: as given (a path or an `sqlite:///` URL), else `ledger.db` in the home folder.
+def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path | DatabaseUrl:
+    """Where the ledger is: a file (a path or an `sqlite:///` URL) or a database, as given, else `ledger.db` in the home folder.
 
     Raises:
-        Unsupported: a database that this version does not speak. InvalidRequest: no path at all.
+        Unsupported: a database that this version does not speak. InvalidRequest: no path at all, or no URL that can be read.
     """
     if given is None:
         return home / "ledger.db"
     text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(text, str):
         raise InvalidRequest(
-            f"ledger={shown(given)} cannot be used. Allowed is a path or an sqlite:/// URL.", field="ledger", value=given,
-            allowed="a path or an sqlite:/// URL",
+            f"ledger={shown(given)} cannot be used. Allowed is a path, an sqlite:/// URL or a postgresql:// URL.", field="ledger",
+            value=given, allowed="a path, an sqlite:/// URL or a postgresql:// URL",
         )  # fmt: skip
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
-        scheme = text.partition("://")[0]
-        raise Unsupported(
-            f"A ledger at {scheme}:// is not open in this version; SQLite is.", hint="Pass a path."
-        )
+        return DatabaseUrl.read(text)
     if not text:
         raise InvalidRequest(
             "ledger is empty. Allowed is a path.", field="ledger", value=given, allowed="a path"

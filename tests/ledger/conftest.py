@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
+from vidorch.databases import DatabaseUrl
 from vidorch.ledger.ledger import Ledger
 
 
@@ -14,9 +16,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, path: Path) -> Path | DatabaseUrl:
+    """The same on both databases: a file that is not there yet, and a database without a row."""
+    return path if request.param == "sqlite" else postgres.empty()
+
+
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    """A fresh ledger on disk."""
-    made = Ledger(path)
+def ledger(place: Path | DatabaseUrl) -> Iterator[Ledger]:
+    """A fresh ledger."""
+    made = Ledger(place)
     yield made
     made.close()

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Inspector, create_engine, inspect, text
+from sqlalchemy import URL, Inspector, create_engine, inspect, select, text
 from sqlalchemy.dialects import sqlite
 
 from tests.ledger.rows import NOW, job_row, run_row
+from vidorch.databases import DatabaseUrl
 from vidorch.latencies import Took
 from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.migrations import MIGRATIONS, Migration, migrate
-from vidorch.ledger.schema import metadata
+from vidorch.ledger.migrations import MIGRATIONS, Migration, migrate, spelt
+from vidorch.ledger.schema import meta, metadata
 
 RELEASED = {
     "0001_ground": "e95c5b50f0960b8d76247d2468edac1a55a1779f76ccd7e8aa5ece078fe536e2",
@@ -48,12 +49,24 @@ NEEDED = {
 
 
 @pytest.fixture
-def made(path: Path) -> Iterator[Inspector]:
+def made(place: Path | DatabaseUrl) -> Iterator[Inspector]:
     """A look at the tables that the migrations made."""
-    Ledger(path).close()
-    engine = create_engine(f"sqlite:///{path}")
+    Ledger(place).close()
+    engine = create_engine(f"sqlite:///{place}" if isinstance(place, Path) else _sqlalchemys(place))
     yield inspect(engine)
     engine.dispose()
+
+
+def _sqlalchemys(place: DatabaseUrl) -> URL:
+    given = place.settings
+    return URL.create(
+        "postgresql+psycopg",
+        given["user"],
+        given.get("password"),
+        given["host"],
+        int(given["port"]),
+        given["dbname"],
+    )
 
 
 def _hash(migration: Migration) -> str:
@@ -71,15 +84,16 @@ class TestMigrations:
             m.name.partition("_")[0] for m in MIGRATIONS
         ]
 
-    def test_noted(self, path: Path) -> None:
+    def test_noted(self, place: Path | DatabaseUrl) -> None:
         """What was applied is noted, once, however often the ledger is opened."""
-        import sqlite3
-
         for _ in range(3):
-            Ledger(path).close()
-        connection = sqlite3.connect(path)
-        names = [row[0] for row in connection.execute("SELECT name FROM meta WHERE name LIKE 'migration:%'")]
-        connection.close()
+            Ledger(place).close()
+        ledger = Ledger(place)
+        names = ledger._store.read(
+            lambda db: [row["name"] for row in db.rows(select(meta.c.name).order_by(meta.c.name))]
+        )
+        ledger.close()
+        names = [name for name in names if name.startswith("migration:")]
         assert [f"migration:{m.name}" for m in MIGRATIONS] == names
 
 
@@ -148,7 +162,8 @@ class TestTablesAreWhatWeSay:
         }
         assert expected == {
             (str(index["name"]), tuple(map(str, index["column_names"]))) for index in made.get_indexes(table)
-        }
+            if not index.get("duplicates_constraint")  # as PostgreSQL tells of what may not repeat
+        }  # fmt: skip
 
     @pytest.mark.parametrize("table", sorted(NEEDED))
     def test_unique(self, made: Inspector, table: str) -> None:
@@ -189,13 +204,7 @@ class TestTablesAreWhatWeSay:
     @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
     def test_statements_fit_both_databases(self, dialect: str) -> None:
         """No placeholder is left open in either database."""
-        from vidorch.ledger.migrations import _SERIAL
-
-        filled = [
-            statement.format(serial=_SERIAL[dialect])
-            for migration in MIGRATIONS
-            for statement in migration.statements
-        ]
+        filled = [spelt(statement, dialect) for migration in MIGRATIONS for statement in migration.statements]
         assert not [statement for statement in filled if "{" in statement]
 
 

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import insert, select
 
 from tests.ledger.rows import NOW
+from vidorch.databases import DatabaseUrl
+from vidorch.ledger.database import Work
 from vidorch.ledger.history import event_row
 from vidorch.ledger.schema import balances, events
 from vidorch.ledger.session import Session
-from vidorch.ledger.store import Store, Work
+from vidorch.ledger.store import Store
 
 EVENTS = select(events.c.kind).order_by(events.c.id)
 BALANCES = select(balances.c.account).order_by(balances.c.account)
@@ -33,8 +35,8 @@ def balance(account: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store(path)
+def store(place: Path | DatabaseUrl) -> Iterator[Store]:
+    opened = Store(place)
     yield opened
     opened.close()
 
@@ -113,8 +115,9 @@ class TestLater:
             lambda db: db.later(balances, balance("b")),
         )
         accounts = store.read(lambda db: [row["account"] for row in db.rows(BALANCES)])
-        assert (None, "IntegrityError", None, ["a", "b"]) == (
-            first.exception(), type(again.exception()).__name__, other.exception(), accounts,
+        kinds = {kind.__name__ for kind in type(again.exception()).__mro__}
+        assert (None, True, None, ["a", "b"]) == (
+            first.exception(), "IntegrityError" in kinds, other.exception(), accounts,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The file under the ledger: what happens when it cannot be read or written, and when several processes share it."""
+"""The file under the ledger: what happens when it cannot be read or written, and when another program holds it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 
 from tests.ledger.rows import NOW, a_job, run_row
 from vidorch.errors import LedgerUnavailable
-from vidorch.ledger import store
+from vidorch.ledger import sqlite
+from vidorch.ledger.database import Writer
 from vidorch.ledger.ledger import Ledger
-from vidorch.ledger.moves import State
 from vidorch.ledger.session import Session
 from vidorch.ledger.store import BATCH, Store
 
@@ -34,6 +34,12 @@ def refused(path: Path, **more: float) -> str:
     assert caught.value.charged is False
     assert caught.value.hint
     return str(caught.value)
+
+
+@pytest.fixture
+def place(path: Path) -> Path:
+    """What stands here is about files alone."""
+    return path
 
 
 @pytest.fixture
@@ -159,7 +165,7 @@ class TestWhereNothingCanBeWritten:
             uri = f"file:{path}?mode=ro"
             return create_engine(url, **settings | {"creator": lambda: sqlite3.connect(uri, uri=True)})
 
-        monkeypatch.setattr(store, "create_engine", create_read_only)
+        monkeypatch.setattr(sqlite, "create_engine", create_read_only)
         assert "cannot be written: it is read-only" in refused(path)
 
     def test_read_only_from_now_on(self, ledger: Ledger) -> None:
@@ -309,7 +315,7 @@ class TestMadeByManyAtOnce:
                         other.rollback()
                         raise
 
-            store.use_log(Raw(), 30.0)
+            sqlite.use_log(Raw(), 30.0)
             assert (["database is locked"], "wal") == (
                 told,
                 ours.execute("PRAGMA journal_mode").fetchone()[0],
@@ -323,31 +329,17 @@ class TestMadeByManyAtOnce:
             closing(sqlite3.connect(path, timeout=0)) as ours,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
-            store.use_log(ours, 0.0)
+            sqlite.use_log(ours, 0.0)
 
 
 class TestTheWriterFails:
     def test_before_it_can_write(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A writer that cannot connect any more fails whoever waits and whoever comes, at once, and closing is harmless."""
-        kept = Store(path)
-        connect = kept._writer_engine.connect
-        kept.close()
-        first = [connect()]  # the one that looks at the file; the writer's own fails
 
-        def connect_once() -> Connection:
-            if first:
-                return first.pop()
+        def gone(_: object) -> Writer:
             raise OperationalError("connect", None, sqlite3.OperationalError("gone"))
 
-        real = store._engine
-
-        def engine(*args: Any, **more: Any) -> Engine:
-            made = real(*args, **more)
-            if more["writer"]:
-                monkeypatch.setattr(made, "connect", connect_once)
-            return made
-
-        monkeypatch.setattr(store, "_engine", engine)
+        monkeypatch.setattr(sqlite.Sqlite, "writer", gone)
         broken = Store(path)
         for _ in range(2):
             assert isinstance(broken.write(lambda _: None).exception(timeout=30), LedgerUnavailable)
@@ -387,86 +379,9 @@ def _damaged() -> sqlite3.Error:
     return error
 
 
-class TestSideBySide:
-    def test_opened_at_once(self, path: Path) -> None:
-        """Many who open a ledger that is not there yet make its tables once."""
-        ready = threading.Barrier(8)
-        opened: list[Ledger] = []
-        troubles: list[BaseException] = []
-
-        def open_one() -> None:
-            ready.wait()
-            try:
-                opened.append(Ledger(path))
-            except BaseException as error:
-                troubles.append(error)
-
-        threads = [threading.Thread(target=open_one) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for ledger in opened:
-            ledger.close()
-        assert ([], 8) == (troubles, len(opened))
-
-    def test_two_processes(self, path: Path) -> None:
-        """Two processes that write side by side lose nothing and wait for each other."""
-        code = (
-            "import sys, pathlib\n"
-            "from tests.ledger.rows import NOW, job_row, run_row\n"
-            "from vidorch.ledger.ledger import Ledger\n"
-            "from vidorch.ledger.moves import State\n"
-            "ledger = Ledger(pathlib.Path(sys.argv[1]))\n"
-            "for number in range(40):\n"
-            "    run, job = f'run_{sys.argv[2]}_{number}', f'job_{sys.argv[2]}_{number}'\n"
-            "    ledger.record(run_row(run), [job_row(job, run)], at=NOW).result()\n"
-            "    ledger.move(ledger.job(job), State.CANCELLED, NOW).result()\n"
-            "ledger.close()\n"
-        )
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(path), name], cwd=ROOT, stderr=subprocess.PIPE, text=True
-            )
-            for name in "ab"
-        ]
-        assert ["", ""] == [process.communicate(timeout=120)[1] for process in started]
-        ledger = Ledger(path)
-        counts = (len(ledger.runs(limit=1000)), len(ledger.jobs(state="cancelled")))
-        ledger.close()
-        assert (80, 80) == counts
-
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-    def test_not_across_a_fork(self, ledger: Ledger) -> None:
-        """A ledger that was open before a fork says in the child that it is closed, and does not hang."""
-        child = os.fork()
-        if child == 0:
-            try:
-                failed = isinstance(ledger.record(run_row(), at=NOW).exception(timeout=5), LedgerUnavailable)
-                os._exit(0 if failed else 1)
-            finally:
-                os._exit(2)
-        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    def test_durable(self, path: Path) -> None:
-        """What was waited for is on disk though the process is killed the moment after."""
-        code = (
-            "import os, signal, sys, pathlib\n"
-            "from tests.ledger.rows import NOW, a_job\n"
-            "from vidorch.ledger.ledger import Ledger\n"
-            "a_job(Ledger(pathlib.Path(sys.argv[1])))\n"
-            "os.kill(os.getpid(), signal.SIGKILL)\n"
-        )
-        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False, timeout=60)
-        ledger = Ledger(path)
-        job = ledger.job("job_1")
-        moved = None if job is None else ledger.move(job, State.ABANDONED, NOW).result()
-        ledger.close()
-        assert "abandoned" == (moved.state if moved else None)
-
+class TestSettings:
     @pytest.mark.parametrize(("pragma", "value"), [("synchronous", 2), ("foreign_keys", 1)])
-    def test_settings(self, ledger: Ledger, pragma: str, value: int) -> None:
+    def test_of_the_writer(self, ledger: Ledger, pragma: str, value: int) -> None:
         """The writer syncs each commit to the disk and holds rows to what they refer to."""
         assert (
             value == ledger._store.write(lambda db: db.raw.execute(f"PRAGMA {pragma}").fetchone()[0]).result()

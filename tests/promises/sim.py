@@ -38,8 +38,8 @@ from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.migrations import migrate
 from vidorch.ledger.schema import TABLES
 from vidorch.ledger.session import Session
-from vidorch.ledger.store import DIALECT, LAZY_SECONDS, Store
-from vidorch.ledger.turns import Turns
+from vidorch.ledger.sqlite import DIALECT, SqliteWriter, explain
+from vidorch.ledger.store import LAZY_SECONDS, Store
 
 __all__ = ["START", "Process", "World", "simulated"]
 
@@ -116,15 +116,28 @@ class _Clock:
         await self._process.gate()
 
 
+class _Writer(SqliteWriter):
+    """The one connection, for one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._raw = session.raw
+
+    def begin(self) -> None:
+        self._raw.execute("BEGIN")
+
+    def over(self) -> None:
+        pass
+
+
 class _Store(Store):
     """The ledger's database as one process has it: all share one connection, and each has its own queue."""
 
     def __init__(self, process: Process) -> None:
-        self.path = Path("simulated")
+        self.database = SimpleNamespace(ahead=0.0, explain=lambda error: explain(error, Path("simulated")))  # type: ignore[assignment]
         self._process = process
         self._waiting: list[tuple[Any, Future[Any]]] = []
         self._due: asyncio.TimerHandle | None = None
-        self._turns = Turns(None)
         self._shut = False
 
     def write(self, work: Any, *, waits: bool = True) -> Future[Any]:
@@ -172,7 +185,7 @@ class _Store(Store):
             return
         results: list[Future[Any]] = [Future() for _ in batch]
         self._commit(
-            world.session, [(work, result) for (work, _), result in zip(batch, results, strict=True)]
+            _Writer(world.session), [(work, result) for (work, _), result in zip(batch, results, strict=True)]
         )
         process.step("committed")
         if process.dead:
@@ -185,9 +198,6 @@ class _Store(Store):
                     future.set_exception(error)
                 else:
                     future.set_result(result.result())
-
-    def _begin(self, raw: Any) -> None:
-        raw.execute("BEGIN")
 
     def read(self, work: Any) -> Any:
         if self._process.dead:

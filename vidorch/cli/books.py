@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from vidorch.cli.here import ledger_here
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.store import database_of
 from vidorch.surroundings import surroundings
 
-__all__ = ["find_job", "find_one", "find_run", "now", "reading"]
+__all__ = ["find_job", "find_one", "find_run", "is_there", "now", "reading"]
 
 Kind = Literal["run", "job"]
 
@@ -20,21 +23,32 @@ Kind = Literal["run", "job"]
 @contextlib.contextmanager
 def reading() -> Iterator[Ledger | None]:
     """The ledger, or None when nothing was ever made: looking must not create it."""
-    path = ledger_here()
-    if not path.exists():
+    place = ledger_here()
+    if not is_there(place):
         yield None
         return
-    ledger = Ledger(path)
+    ledger = Ledger(place)
     try:
         yield ledger
     finally:
         ledger.close()
 
 
-def now() -> float:
-    """Seconds since 1970, by the clock that clients go by."""
+def is_there(place: Path | DatabaseUrl) -> bool:
+    """Whether a ledger was made there.
+
+    Raises:
+        LedgerUnavailable: its server cannot be asked.
+    """
+    if isinstance(place, Path):
+        return place.exists()
+    return database_of(place).is_there()
+
+
+def now(ledger: Ledger | None = None) -> float:
+    """Seconds since 1970, by the clock that clients go by, which is that of the ledger where it has one."""
     world = surroundings()
-    return time.time() if world is None else world.clock.now()
+    return time.time() + (ledger.ahead if ledger is not None else 0.0) if world is None else world.clock.now()
 
 
 def find_one(ledger: Ledger | None, word: str) -> tuple[str, str]:

@@ -36,7 +36,7 @@ def set_budget(name: str, amount: str, *, per: str, scope: str | None, as_docume
 def list_budgets(*, scope: str | None, as_document: bool) -> None:
     """Print the budgets with what is spent, held and left of each."""
     with reading() as ledger:
-        states = [] if ledger is None else ledger.budgets(now(), scope)
+        states = [] if ledger is None else ledger.budgets(now(ledger), scope)
     if as_document:
         as_json([document_of(state) for state in states])
     elif not states:
@@ -61,7 +61,7 @@ def remove_budget(name: str, *, scope: str | None, as_document: bool) -> None:
             return await client.remove_budget(name, scope)
 
     with reading() as ledger:
-        known = [] if ledger is None else [state.budget for state in ledger.budgets(now())]
+        known = [] if ledger is None else [state.budget for state in ledger.budgets(now(ledger))]
     if (name, scope) not in {(budget.name, budget.scope) for budget in known} or not asyncio.run(take()):
         raise _no_such(name, scope, known)
     if as_document:

@@ -17,6 +17,7 @@ from vidorch.cli.here import PATIENCE, catalog_here, config_here, faults_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
 from vidorch.config import Config, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
+from vidorch.databases import without_password
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import home_folder
 from vidorch.money import show_usd
@@ -165,7 +166,8 @@ def _rows(found: Config) -> Iterator[tuple[str, Any, str]]:
     """(dotted name, JSON-ready value, origin) of each setting."""
     for name in _PLAIN:
         shown_as = "model" if name == "models" else name
-        yield shown_as, _plain(getattr(found, name)), found.origin(shown_as)
+        value = getattr(found, name)
+        yield shown_as, without_password(value) if name == "ledger" else _plain(value), found.origin(shown_as)
     for alias, models in found.aliases.items():
         yield f"aliases.{alias}", list(models), found.origin(f"aliases.{alias}")
     for endpoint, one in found.endpoints.items():

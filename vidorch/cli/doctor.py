@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from vidorch.cli.books import now, reading
+from vidorch.cli.books import is_there, now, reading
 from vidorch.cli.budget import in_words
 from vidorch.cli.exits import Exit
 from vidorch.cli.here import (
@@ -117,12 +117,13 @@ def _nearest(path: Path) -> Path:
 
 
 def _ledger() -> tuple[Literal["ok", "note", "bad"], str]:
-    path = ledger_here()
-    there = _nearest(path)
-    if there != path:
+    place = ledger_here()
+    if isinstance(place, Path) and (there := _nearest(place)) != place:
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            return "bad", f"{path} cannot be made, and nothing is paid for without it"
-        return "ok", f"{path}, made at the first run"
+            return "bad", f"{place} cannot be made, and nothing is paid for without it"
+        return "ok", f"{place}, made at the first run"
+    if not is_there(place):
+        return "ok", f"{place}, its tables are made at the first run"
     with reading() as ledger:  # opening it finds out whether it can be written
         assert ledger is not None
         ledger.flush()
@@ -131,7 +132,7 @@ def _ledger() -> tuple[Literal["ok", "note", "bad"], str]:
         waiting = [row["id"] for row in ledger.open_runs() if row["state"] == "waiting"]
     unknown = [job for job in open_jobs if job.state == State.UNKNOWN]
     at_work = len(open_jobs) - len(unknown)
-    parts = [f"{path}, can be written", many(count, "job")]
+    parts = [f"{place}, can be written", many(count, "job")]
     parts += [f"{at_work} open"] if at_work else []
     parts += [f"{len(unknown)} unknown: vidorch jobs list --state unknown"] if unknown else []
     parts += [f"{many(len(waiting), 'run')} waiting: vidorch jobs resume"] if waiting else []
@@ -142,7 +143,7 @@ def _budgets() -> list[Finding]:
     """What is left of each budget; a note where nothing is."""
     try:
         with reading() as ledger:
-            states = [] if ledger is None else ledger.budgets(now())
+            states = [] if ledger is None else ledger.budgets(now(ledger))
     except VidorchError:  # said of the ledger already
         return []
     return [

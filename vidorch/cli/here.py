@@ -12,6 +12,7 @@ from vidorch.client.configured import configuration, faults_of, found_in
 from vidorch.client.market import base_url_variable
 from vidorch.config import Config
 from vidorch.config.keys import stored_keys
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import CatalogError, VidorchError
 from vidorch.home import home_folder, ledger_path
 from vidorch.inputs import without_query
@@ -57,7 +58,7 @@ def faults_here(config: Config) -> list[str]:
         return []
 
 
-def ledger_here() -> Path:
+def ledger_here() -> Path | DatabaseUrl:
     """Where the ledger is, or will be."""
     return ledger_path(config_here().ledger, home_folder())
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 from vidorch.budget import Budget
@@ -18,10 +19,11 @@ from vidorch.client.handle import AsyncRun
 from vidorch.client.market import Credentials, Market, credentials_of, own_hosts
 from vidorch.client.pricing import Pricing
 from vidorch.client.weighing import Weighing
-from vidorch.clock import Ids, RealClock
+from vidorch.clock import Ids, RealClock, SharedClock
 from vidorch.config import EndpointSettings
 from vidorch.config.keys import stored_keys
 from vidorch.contract import Clock, Endpoint, Provider
+from vidorch.databases import DatabaseUrl
 from vidorch.engine.asked import Asked
 from vidorch.errors import (
     InvalidRequest,
@@ -101,7 +103,7 @@ class AsyncClient(Weighing, Pricing, Books):
         world = surroundings()
         config = configuration(world)
         self._home = home_folder(world.home if world is not None and home is None else home)
-        self._ledger_path = ledger_path(
+        self._ledger_place = ledger_path(
             config.ledger if ledger is None and home is None else ledger, self._home
         )
         self._registry = Registry(providers if world is None else world.providers(providers, catalog))
@@ -116,7 +118,9 @@ class AsyncClient(Weighing, Pricing, Books):
             ca_bundle=config.ca_bundle if ca_bundle is None else ca_bundle,
             private_hosts=private_hosts,
         )
-        self._clock: Clock = clock or (RealClock() if world is None else world.clock)
+        shared = isinstance(self._ledger_place, DatabaseUrl)
+        usual: Clock = (SharedClock() if shared else RealClock()) if world is None else world.clock
+        self._clock: Clock = clock or usual
         self._market = Market(
             catalog, registry=self._registry, credentials=given, clock=self._clock, world=world, endpoints=endpoints,
             inputs=AllowedInputs.of(local_inputs, config.input_urls if input_urls is None else input_urls), config=config,
@@ -130,11 +134,11 @@ class AsyncClient(Weighing, Pricing, Books):
 
     def _finished_jobs(self) -> Sequence[Past]:
         """What the ledger knows of latencies, where it is there already: looking opens no database that is not."""
-        if not self._ledger_path.exists():
+        if isinstance(self._ledger_place, Path) and not self._ledger_place.exists():
             return ()
         from vidorch.ledger.glance import finished_jobs
 
-        return finished_jobs(self._ledger_path)
+        return finished_jobs(self._ledger_place)
 
     # -- making -----------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from vidorch.budget import Budget
 from vidorch.client.market import Market, Now
-from vidorch.clock import Ids
+from vidorch.clock import Ids, SharedClock
 from vidorch.contract import Clock
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import LedgerUnavailable
 from vidorch.http import Http
 from vidorch.offloop import in_thread
@@ -30,7 +31,7 @@ class Opening:
     """The ground of `AsyncClient`. Whoever makes one sets what stands here without a value."""
 
     _home: Path
-    _ledger_path: Path
+    _ledger_place: Path | DatabaseUrl
     _registry: Registry
     _budgets: tuple[Budget, ...]
     _resumes: bool
@@ -62,7 +63,7 @@ class Opening:
 
             home = self._home
             try:
-                self._ledger = await in_thread(Ledger, self._ledger_path)
+                self._ledger = await in_thread(Ledger, self._ledger_place)
             except LedgerUnavailable as error:
                 if not free:
                     raise
@@ -73,12 +74,15 @@ class Opening:
                     stacklevel=2,
                 )
                 self._ledger = Ledger(None)
+            ledger = self._ledger
+            if isinstance(self._clock, SharedClock):
+                self._clock.ahead = lambda: ledger.ahead
             self._engine = Engine(
                 Services(
-                    ledger=self._ledger,
+                    ledger=ledger,
                     clock=self._clock,
                     ids=self._ids,
-                    host=this_host(self._ids),
+                    host=this_host(self._ids, shared=ledger.shared),
                     home=home,
                     provider_of=self._registry.get,
                     endpoints=Now(
@@ -88,7 +92,7 @@ class Opening:
                     hour=self._market.hour,
                     offers=lambda: self._market.offers,
                     http=self._http,
-                    bell=Bell(self._ledger, self._clock, self._ids),
+                    bell=Bell(ledger, self._clock, self._ids),
                     budgets=self._budgets,
                     mock=self._world is not None,
                     telemetry=opened(self._clock),

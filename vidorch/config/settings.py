@@ -61,7 +61,7 @@ class Config:
     max_cost: Decimal | None = None
     timeout: float | None = None
     output: str | None = None
-    ledger: str | None = None
+    ledger: str | None = field(default=None, repr=False)  # it may hold a password
     catalog: str | None = None
     proxy: str | None = None
     ca_bundle: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,10 @@ def target_now(row: Mapping[str, Any], asked: Asked | None, refuge: Target, home
         )
         if target.written(asked.call.output) == row["output"]:
             return target
-    here = row["home"] == str(home) or (row["output"] or "").partition("://")[1]
+    ours = (row["options"] or {}).get("host") in (
+        None,
+        socket.gethostname(),
+    )  # where several machines share the ledger
+    here = (ours and row["home"] == str(home)) or (row["output"] or "").partition("://")[1]
     again = target_again(dict(row)) if here else None
     return again or refuge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +43,25 @@ class Host:
         _living.discard(self.owner)
 
 
-def this_host(ids: Ids) -> Host:
-    """A new owner in this process."""
-    name = machine()
+def this_host(ids: Ids, *, shared: bool = False) -> Host:
+    """A new owner in this process.
+
+    Args:
+        shared: whether owners of other machines are in the same ledger.
+    """
+    name = machine(shared=shared)
     return Host(name, os.getpid(), f"{name}:{os.getpid()}:{ids.token()[:8]}")
 
 
-def machine() -> str:
+def machine(*, shared: bool = False) -> str:
     """What tells our process numbers from others': the host, and in a container its own count of processes.
 
-    Two containers may share a host's name and a ledger; number 7 of one says nothing of number 7 of the other.
+    Two containers may share a host's name and a ledger; number 7 of one says nothing of number 7 of the other. On a shared ledger
+    two machines may bear the same name, so there the time of their start, by the system's own word, is part of it.
     """
     name = socket.gethostname()
+    if shared:
+        name = f"{name}~{_boot()}"
     with contextlib.suppress(OSError):
         space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
         if space != FIRST_SPACE:
@@ -71,9 +79,17 @@ def is_orphan(owner: str | None, lease_until: float | None, now: float) -> bool:
         return True
     host, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
-    if host != machine() or not process.isdigit() or os.name == "nt":  # on Windows os.kill would end it
+    here = host in (machine(), machine(shared=True))
+    if not here or not process.isdigit() or os.name == "nt":  # on Windows os.kill would end it
         return False
     return int(process) == os.getpid() or not _alive(int(process))
+
+
+def _boot() -> str:
+    """A word for this machine since it was started; where the system has none, for its network card."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii")[:8]
+    return f"{uuid.getnode():012x}"
 
 
 def _alive(process: int) -> bool:

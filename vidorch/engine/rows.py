@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ def run_row(
         "on_unknown": call.on_unknown, "fallback_on_refusal": call.fallback_on_refusal,
         "allow_unpriced": call.allow_unpriced,
     }  # fmt: skip
+    if services.ledger.shared:
+        options["host"] = socket.gethostname()  # a folder of that name is another one elsewhere
     return {
         "id": run_id, "kind": "generate", "parent_id": parent, "position": position, "scope": call.scope, "key": call.key,
         "state": "open", "version": 0, "request": as_json(described), "request_hash": asked_hash(request, call, described),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from vidorch.databases import DatabaseUrl
 from vidorch.latencies import SEEN_LATE
 from vidorch.ledger.moves import State
 
 __all__ = ["Finished", "finished_jobs"]
+
+PATIENCE = 2
+"""Seconds that a server may take to answer: a plan goes by the catalog's own figures then."""
 
 
 class Finished(NamedTuple):
@@ -37,15 +41,35 @@ _LOOK = """
 """
 
 
-def finished_jobs(path: Path, *, limit: int = 3000) -> list[Finished]:
+def finished_jobs(place: Path | DatabaseUrl, *, limit: int = 3000) -> list[Finished]:
     """The newest finished jobs of a ledger, newest first; none where there is no ledger, or one that cannot be read.
 
     Left out are those that were seen long after a look was due: nobody knows how long they took.
     """
+    asked = (State.SETTLED.value, SEEN_LATE, limit)
+    rows = _in_a_database(place, asked) if isinstance(place, DatabaseUrl) else _in_a_file(place, asked)
+    return [Finished(*row) for row in rows]
+
+
+def _in_a_file(path: Path, asked: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     if not path.is_file():
         return []
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            return [Finished(*row) for row in db.execute(_LOOK, (State.SETTLED.value, SEEN_LATE, limit))]
+            return db.execute(_LOOK, asked).fetchall()
     except sqlite3.Error:
+        return []
+
+
+def _in_a_database(url: DatabaseUrl, asked: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    try:
+        import psycopg
+    except ImportError:
+        return []
+    settings: dict[str, Any] = {"connect_timeout": PATIENCE, **url.settings, "application_name": "vidorch"}
+    try:
+        with psycopg.connect(**settings) as db:
+            db.read_only = True
+            return db.execute(_LOOK.replace("?", "%s").encode(), asked).fetchall()
+    except psycopg.Error:
         return []

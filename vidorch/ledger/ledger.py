@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from vidorch.budget import Budget
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import InvalidRequest
 from vidorch.ledger.accounts import book, put_budget, remove_budget, reserve
 from vidorch.ledger.history import add_event, event_row, moved_meanwhile
@@ -70,16 +71,16 @@ class Ledger(Reader, Owning, Mail):
     those without one ride with the next commit.
 
     Args:
-        path: SQLite file; None keeps it in memory (free work only).
-        busy_seconds: how long to wait for another process that holds the file.
+        place: SQLite file, or the database that several machines share; None keeps it in memory (free work only).
+        busy_seconds: how long to wait for another process that holds it, or for a server that is gone.
 
     Raises:
         LedgerUnavailable: it cannot be opened and written.
     """
 
-    def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self.path = path
-        self._store = Store(path, busy_seconds=busy_seconds)
+    def __init__(self, place: Path | DatabaseUrl | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.place = place
+        self._store = Store(place, busy_seconds=busy_seconds)
         self._touching = threading.Lock()
         self._touched: dict[str, _Note] = {}
         """By job, what is to be noted on it with the next commit."""
@@ -87,7 +88,17 @@ class Ledger(Reader, Owning, Mail):
     @property
     def durable(self) -> bool:
         """Whether what is written survives this process. Nothing is paid for without that."""
-        return self.path is not None
+        return self.place is not None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may be on it."""
+        return isinstance(self.place, DatabaseUrl)
+
+    @property
+    def ahead(self) -> float:
+        """Seconds by which the clock that all go by is ahead of this machine's: 0 where the ledger is a file."""
+        return self._store.database.ahead
 
     # -- runs and their jobs ----------------------------------------------------------------------------------------
 

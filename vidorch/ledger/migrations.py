@@ -1,7 +1,7 @@
 """How the tables came to be: an append-only list. A released migration is never edited, only followed by another.
 
 Each runs once, in its own transaction, and is noted in `meta`. The SQL is the part that SQLite and PostgreSQL share;
-`{serial}` stands for the one type they spell differently.
+`{serial}` stands for the one type they spell differently, and PostgreSQL is told to sort words as SQLite does: by their bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-__all__ = ["MIGRATIONS", "Migration", "migrate"]
+__all__ = ["MIGRATIONS", "Migration", "migrate", "spelt"]
 
 _SERIAL = {
     "sqlite": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
@@ -350,10 +350,16 @@ def migrate(connection: Connection, applied: set[str]) -> list[str]:
         if migration.name in applied:
             continue
         for statement in migration.statements:
-            connection.execute(text(statement.format(serial=_SERIAL[connection.dialect.name])))
+            connection.execute(text(spelt(statement, connection.dialect.name)))
         connection.execute(
             text("INSERT INTO meta (name, value) VALUES (:name, :value)"),
             {"name": f"migration:{migration.name}", "value": "applied"},
         )
         done.append(migration.name)
     return done
+
+
+def spelt(statement: str, dialect: str) -> str:
+    """A statement as one of the databases spells it: "sqlite" or "postgresql"."""
+    made = statement.format(serial=_SERIAL[dialect])
+    return made if dialect == "sqlite" else made.replace("VARCHAR", 'VARCHAR COLLATE "C"')

@@ -70,7 +70,7 @@ def column_values(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values as the columns take them: money in millionths (rounded up), flags as 0 or 1, the rest of it as JSON."""
     return {
         name: value
-        if type(value) in _PLAIN or (type(value) is str and value.isascii())
+        if type(value) in _PLAIN or (type(value) is str and value.isascii() and "\0" not in value)
         else _writable(_column(value))
         for name, value in changes.items()
     }
@@ -91,9 +91,10 @@ def _column(value: Any) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """Text without half a character: JSON of a vendor may hold one, and no database takes it."""
+    """Text without half a character, and without character 0: a vendor may send one, and not every database takes it."""
     if not isinstance(value, str):
         return value
+    value = value.replace("\0", "\ufffd")
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -43,12 +43,16 @@ class Session:
         """What the driver raises for a row that breaks a constraint."""
         self.known: dict[Any, Any] = {}
         """What was read in this transaction, by those who see to it that it stays true."""
+        self.changed = 0
+        """Rows that were changed so far."""
         self._later: list[tuple[Table, Values]] = []
         self._tables: set[str] = set()
 
     def run(self, statement: Executable, values: Values | None = None) -> int:
         """Carry out a statement. Returns how many rows it changed."""
-        return int(self._cursor(statement, values or {}).rowcount)
+        count = int(self._cursor(statement, values or {}).rowcount)
+        self.changed += max(count, 0)
+        return count
 
     def rows(self, statement: Executable, values: Values | None = None) -> list[dict[str, Any]]:
         """All rows of a query, by column name."""
@@ -98,10 +102,11 @@ class Session:
                     part = rows[done : done + count]
                     values = {f"{name}_{i}": row[name] for i, row in enumerate(part) for name in names}
                     self._execute(_insertion(self._dialect, table, names, count), values)
+                    self.changed += count
                     done += count
 
     @contextmanager
-    def savepoint(self, name: str = "inner") -> Iterator[None]:
+    def savepoint(self, name: str = "within") -> Iterator[None]:
         """What fails inside is taken back alone."""
         self._execute(f"SAVEPOINT {name}")
         try:

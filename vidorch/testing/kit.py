@@ -21,6 +21,7 @@ from vidorch import surroundings as world
 from vidorch.catalog import Catalog
 from vidorch.client import AsyncClient, Client, blocking
 from vidorch.contract import Provider
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import CatalogError
 from vidorch.ledger.ledger import Ledger
 from vidorch.planning import Plan
@@ -88,7 +89,7 @@ class Mock:
         self._base: Catalog | None = None
         self._names: set[str] = set()
         self._clients: list[weakref.ref[AsyncClient]] = []
-        self._ledgers: set[Path] = set()
+        self._ledgers: set[Path | DatabaseUrl] = set()
         self._undo = contextlib.ExitStack()
 
     # -- what vendors do ------------------------------------------------------------------------------------------------
@@ -172,14 +173,16 @@ class Mock:
 
     def _open_ledgers(self) -> Iterator[Ledger]:
         """Each once: through a client that has it open, or else from its file."""
-        open_now: dict[Path, Ledger] = {}
+        open_now: dict[Path | DatabaseUrl, Ledger] = {}
         for client in self._living():
             if client._ledger is not None:
                 client._ledger.flush()
-                open_now[client._ledger_path] = client._ledger
+                open_now[client._ledger_place] = client._ledger
         yield from open_now.values()
-        for path in sorted(path for path in self._ledgers - open_now.keys() if path.exists()):
-            ledger = Ledger(path)
+        for place in sorted(self._ledgers - open_now.keys(), key=str):
+            if isinstance(place, Path) and not place.exists():
+                continue
+            ledger = Ledger(place)
             try:
                 yield ledger
             finally:
@@ -212,7 +215,7 @@ class Mock:
     def made(self, client: AsyncClient) -> None:
         """A client was made in here."""
         self._clients.append(weakref.ref(client))
-        self._ledgers.add(client._ledger_path)
+        self._ledgers.add(client._ledger_place)
 
     def planned(self, plan: Plan) -> None:
         """A plan was made to be carried out."""
