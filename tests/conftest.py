@@ -29,6 +29,34 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked `databases` runs on both; on PostgreSQL it is among the slow ones, unless the mark says `quick=True`."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark is None:
+        return
+    marks = [] if mark.kwargs.get("quick") else [pytest.mark.slow]
+    metafunc.fixturenames.append("on_database")
+    metafunc.parametrize("on_database", ["sqlite", pytest.param("postgresql", marks=marks)], indirect=True)
+
+
+@pytest.fixture
+def on_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever file a ledger is opened in, on PostgreSQL it is the one database of this test, shared with other machines."""
+    if request.param == "sqlite":
+        return
+    from tests import postgres
+    from vidorch.ledger import ledger, store
+    from vidorch.ledger.postgres import Postgres
+
+    place, really = postgres.empty(), store.database_of
+    monkeypatch.setattr(
+        store,
+        "database_of",
+        lambda of, busy=store.BUSY_SECONDS: really(None) if of is None else Postgres(place, busy),
+    )
+    monkeypatch.setattr(ledger.Ledger, "shared", True)
+
+
 @pytest.fixture(autouse=True)
 def no_default_client_left(home: Path) -> Iterator[None]:
     """The module-level calls of each test have a client of their own, closed with the test."""

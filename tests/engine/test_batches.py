@@ -20,6 +20,8 @@ from vidorch.planning import Plan
 from vidorch.request import Request
 from vidorch.result import Result
 
+pytestmark = pytest.mark.databases
+
 Make = Callable[..., AsyncClient]
 T = TypeVar("T")
 LINES: list[Any] = ["a", "b", "c"]

@@ -163,6 +163,7 @@ async def errors_of(client: AsyncClient, count: int, **more: Any) -> list[Vidorc
     return found
 
 
+@pytest.mark.databases(quick=True)
 class TestLeftAlone:
     def test_nothing_more_is_sent(self, client_of: Make, vendor: Vendor) -> None:
         """Within five failures; the error says until when, that nothing was paid, and what to do."""

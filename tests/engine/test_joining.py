@@ -16,6 +16,8 @@ from vidorch.client.aio import AsyncClient
 from vidorch.errors import BadMedia, InvalidRequest, Throttled, VidorchError
 from vidorch.result import Result
 
+pytestmark = pytest.mark.databases
+
 Make = Callable[..., AsyncClient]
 
 

@@ -21,6 +21,8 @@ from vidorch.ledger.moves import State
 from vidorch.ledger.slots import Account, NoRoom
 from vidorch.testing import VirtualClock
 
+pytestmark = pytest.mark.databases(quick=True)
+
 
 class Counting(Scripted):
     """Knows how many jobs it has at the same time, and when each was sent."""

@@ -38,6 +38,8 @@ from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
 from vidorch.result import Job, Result
 
+pytestmark = pytest.mark.databases
+
 Make = Callable[..., AsyncClient]
 BOTH = (paid("first"), paid("second"))
 LIST = ["first", "second"]

@@ -18,6 +18,8 @@ from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown
 from vidorch.signatures import unproven
 from vidorch.testing import VirtualClock
 
+pytestmark = pytest.mark.databases
+
 Make = Callable[..., AsyncClient]
 URL = "https://example.com/hooks"
 
