@@ -194,7 +194,9 @@ def _values(
     if fps:
         values["fps"] = _plain(fps[0])
         if request.duration is not None:
-            values["frames"] = round(Fraction(Decimal(repr(request.duration))) * fps[0])
+            frames = round(Fraction(Decimal(repr(request.duration))) * fps[0])
+            step = route.frame_step
+            values["frames"] = round(frames / step) * step + 1 if step else frames
     return values | {"samples": samples, "job_id": job_id or None, "webhook": webhook}
 
 

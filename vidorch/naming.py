@@ -48,7 +48,9 @@ def offers_at(catalog: Catalog, endpoints: Mapping[str, Endpoint]) -> list[Offer
     offers = [_keyed(offer, endpoints.get(offer.endpoint)) for offer in catalog.offers]
     known = {offer.endpoint for offer in offers}
     for name, endpoint in endpoints.items():
-        if name not in known:
+        if served := served_at(endpoint, catalog.offers):
+            offers += [_keyed(offer, endpoint) for offer in served]
+        elif name not in known:
             offers += [
                 _keyed(replace(offer, endpoint=name), endpoint)
                 for offer in catalog.offers

@@ -135,6 +135,7 @@ class Route:
         fields: our field name -> their field. fixed: what is always sent beside them, by dotted name.
         refused: their fields that change price or count and that `extra=` may therefore not set, by dotted name.
         capabilities: what holds for this task, with everything already inherited from the offer.
+        frame_step: where numbers of frames are a multiple of it and one, as of Wan (4); 0 where any number will do.
     """
 
     task: str
@@ -143,6 +144,7 @@ class Route:
     fields: Mapping[str, FieldMap] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    frame_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
