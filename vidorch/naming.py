@@ -10,6 +10,7 @@ from vidorch.contract import Endpoint
 from vidorch.errors import InvalidRequest, shown
 from vidorch.offer import Offer
 from vidorch.request import nearest_name
+from vidorch.served import served_at
 
 __all__ = [
     "ANY",

@@ -90,7 +90,7 @@ def served_at(endpoint: Endpoint, offers: Iterable[Offer]) -> list[Offer]:
     open_weights = {offer.model: offer for offer in offers if offer.weights is not None}
     made = []
     for model, vendor_model in _models(endpoint, open_weights).items():
-        if (offer := open_weights.get(model)) is None:
+        if (offer := open_weights.get(model)) is None or not vendor_model:
             raise _wrong(endpoint, "serves", model, open_weights)
         made.append(_served(offer, endpoint, server, vendor_model))
     return made
@@ -118,6 +118,9 @@ def _source(offer: Offer | None) -> str:
 
 def _served(offer: Offer, endpoint: Endpoint, server: _Server, vendor_model: str) -> Offer:
     assert offer.weights is not None
+    defaults = {
+        name: value for name, value in offer.weights.defaults.items() if name in ("steps", "guidance")
+    }
     routes = {
         task: Route(
             task=task,
@@ -128,7 +131,8 @@ def _served(offer: Offer, endpoint: Endpoint, server: _Server, vendor_model: str
                 for name, to in server.fields.items()
                 if name in _TASKS[task] or (name in _SETTINGS and _takes(route.capabilities, name))
             },
-            fixed={"model": vendor_model},
+            fixed={"model": vendor_model}
+            | {server.fields[name].to: value for name, value in defaults.items()},
             refused=server.refused,
             frame_step=offer.weights.frame_step,
         )

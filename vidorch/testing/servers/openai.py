@@ -288,7 +288,7 @@ class Openai(ProtocolServer):
                         else value
                     )
             if self.dialect == "sglang":
-                body = {name: _number(value) if name in _WHOLE else value for name, value in body.items()}
+                body = {name: _number(value, _NUMBERS.get(name)) for name, value in body.items()}
             return body, [part for part in parts if part.filename is not None]
         if self.dialect == "vllm":
             raise VendorError(
@@ -350,7 +350,12 @@ class Openai(ProtocolServer):
             raise VendorError(404, "not_found", "Not Found")
 
 
-_WHOLE = frozenset(name for name, check in _FIELDS["sglang"].items() if check.type == "integer")
+_NUMBERS = {
+    name: int if check.type == "integer" else float
+    for name, check in _FIELDS["sglang"].items()
+    if check.type in ("integer", "number")
+}
+"""What a form's text is read as: FastAPI goes by the type of the field."""
 
 
 def _nested(part: FormPart) -> tuple[str, Any]:
@@ -359,9 +364,9 @@ def _nested(part: FormPart) -> tuple[str, Any]:
     return (name, {inner.rstrip("]"): part.text}) if bracket else (name, part.text)
 
 
-def _number(text: Any) -> Any:
+def _number(text: Any, kind: type[int | float] | None) -> Any:
     try:
-        return int(text)
+        return text if kind is None else kind(text)
     except (TypeError, ValueError):
         return text
 
