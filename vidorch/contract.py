@@ -456,6 +456,10 @@ class Provider(abc.ABC):
         """See whether the endpoint answers and takes the credential, at no cost."""
         return Health(True)
 
+    def takes_webhook(self, route: Route) -> bool:
+        """Whether a submit on this route can name a URL that the vendor calls when the job ends."""
+        return type(self).parse_webhook is not Provider.parse_webhook
+
     async def parse_webhook(
         self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None
     ) -> Delivery:

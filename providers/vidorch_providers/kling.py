@@ -44,7 +44,7 @@ from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, V
 from vidorch.hosted import Hosted, Said, is_public
 from vidorch.http import Reply
 from vidorch.inputs import Media
-from vidorch.offer import FindMode, Offer
+from vidorch.offer import FindMode, Offer, Route
 from vidorch.offloop import in_thread
 from vidorch.signatures import token_in
 
@@ -224,6 +224,10 @@ class Kling(Hosted):
         if said is not None and self.row(said.code) is not None and said.code.startswith(("10", "11")):
             return Health(False, str(self.typed(said, reply)))
         return Health(True, "Kling answers and takes the key.")
+
+    def takes_webhook(self, route: Route) -> bool:
+        """Where the row of the catalog says under which name: Kling 4.0 takes none."""
+        return "webhook" in route.fields
 
     async def parse_webhook(
         self, context: Context, headers: Mapping[str, str], body: bytes, url: str | None = None

@@ -108,6 +108,14 @@ class TestSetup:
         assert "does not take this key: 401: no such key" in said.err
         assert "sk-wrong" not in said.out + said.err
 
+    def test_says_who_was_asked(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where a variable has its calls go to a server that is not the vendor's: that one took the key."""
+        monkeypatch.setenv("VIDORCH_ACME_BASE_URL", "http://127.0.0.1:9/v1")
+        type_in(monkeypatch, f"{KEY}\n")
+        said = command("setup", "acme")
+        assert "not acme itself that was asked" in said.err
+        assert "http://127.0.0.1:9/v1, for VIDORCH_ACME_BASE_URL is set" in " ".join(said.err.split())
+
     def test_of_another_variable(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Any one that the endpoint reads; no other."""
         type_in(monkeypatch, f"{KEY}\n")

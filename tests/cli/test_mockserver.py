@@ -16,6 +16,7 @@ from tests.cli.conftest import working
 from tests.providers.test_storms import CASES
 from tests.servers.plain import send
 from vidorch.cli.mockserver import Behaviour, mock_server, prepared
+from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest, ProviderFailed, Refused, TimedOut, VidorchError
 from vidorch.testing import VirtualClock
 from vidorch.testing.servers import ProtocolServer
@@ -138,6 +139,46 @@ class TestTheCommand:
             said = [next(child.process.stdout) for _ in range(5)]
             child.send(signal.SIGINT)
         assert "VIDORCH_HOME" in said[-1]
+
+    def test_a_newcomer_makes_a_clip_at_openais(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With nothing but the variables that it prints: the model that it names is in the catalog that it wrote."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+
+        async def go() -> str:
+            async with AsyncClient(home=tmp_path, clock=VirtualClock()) as client:
+                return (await client.generate("a red ball", model="mock-sora", duration=4)).clip.endpoint
+
+        with working("mock-server", "--provider", "openai") as child:
+            assert child.process.stdout is not None
+            said = [next(child.process.stdout) for _ in range(7)]
+            exported = [line.split()[1].partition("=") for line in said if "export" in line]
+            for name, _, value in exported:
+                monkeypatch.setenv(name, value)
+            assert "openai" == asyncio.run(go())
+            child.send(signal.SIGINT)
+            child.process.wait(timeout=60)
+        assert "mock-sora" in said[-2]
+        assert not Path({name: value for name, _, value in exported}["VIDORCH_CATALOG"]).exists()
+
+    def test_a_job_that_is_done_at_once_is_soon_seen(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not after the minutes that its vendor takes: a server on this machine is none."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+        clock = VirtualClock()
+
+        async def go() -> float:
+            async with AsyncClient(home=tmp_path, clock=clock, credentials={"fal": "key"}) as client:
+                return (
+                    await client.generate("a red ball", model="fal/kling-3.0-pro", duration=5)
+                ).clip.latency
+
+        with prepared("fal", Behaviour()) as server:
+            monkeypatch.setenv("VIDORCH_FAL_BASE_URL", server.url)
+            monkeypatch.setattr(server, "key", "key")
+            assert 10 > asyncio.run(go())
 
     def test_a_webhook_comes_by_itself(self) -> None:
         """From a process that serves Kling's wire, to a socket here."""

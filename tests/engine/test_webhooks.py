@@ -247,3 +247,47 @@ class TestAWebhook:
 
         with pytest.raises(InvalidRequest, match="raw bytes"):
             asyncio.run(go())
+
+
+class Mute(Scripted):
+    """A vendor that calls nobody."""
+
+
+class TestAVendorThatCallsNobody:
+    def test_is_noted(self, tmp_path: Path) -> None:
+        """In the plan and in the result: the URL waits for nothing there."""
+
+        async def go() -> tuple[tuple[str, ...], tuple[str, ...]]:
+            settings = {"home": tmp_path, "clock": VirtualClock(), "providers": {"test": Mute()}}
+            async with AsyncClient(catalog={"offer": [paid()]}, **settings) as client:  # type: ignore[arg-type]
+                plan = await client.plan("x", model="test/basic", webhook=URL)
+                return plan.entries[0].notes, (
+                    await client.generate("x", model="test/basic", webhook=URL)
+                ).notes
+
+        for notes in asyncio.run(go()):
+            assert ["test/basic takes no webhook: nobody calls, and its job is polled as ever"] == list(notes)
+
+    def test_is_not_said_of_one_that_does(self, client_of: Make, provider: Calling) -> None:
+        """Nor where nobody asked for it."""
+
+        async def go() -> tuple[str, ...]:
+            async with client_of() as client:
+                return (await client.generate("x", model="test/basic", webhook=URL)).notes
+
+        assert () == asyncio.run(go())
+
+    def test_is_a_matter_of_the_route_at_kling(self) -> None:
+        """Kling 4.0 takes none, and every other model of Kling's own does."""
+        from vidorch.catalog import shipped
+        from vidorch.registry import Registry
+
+        kling = Registry().get("kling")
+        without = {
+            offer.model
+            for offer in shipped().offers
+            for route in offer.routes.values()
+            if offer.provider == "kling" and not kling.takes_webhook(route)
+        }
+        assert without
+        assert all("4.0" in model for model in without), without

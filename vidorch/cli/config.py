@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import PATIENCE, catalog_here, config_here, faults_here
+from vidorch.cli.here import PATIENCE, catalog_here, config_here, elsewhere, faults_here
 from vidorch.cli.say import as_json, aside, console, is_terminal, table_of
 from vidorch.config import Config, project_file, trust, user_file
 from vidorch.config.keys import keep_key, keys_file, stored_keys
@@ -21,6 +21,7 @@ from vidorch.databases import without_password
 from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import home_folder
 from vidorch.money import show_usd
+from vidorch.registry import Registry
 from vidorch.request import nearest_name
 from vidorch.surroundings import surroundings
 
@@ -89,7 +90,8 @@ def config(*, trusts: bool, as_document: bool) -> None:
 def setup(provider: str, *, variable: str | None) -> None:
     """Ask for a key, try it where trying costs nothing, and keep it."""
     home_folder()
-    endpoints = {offer.endpoint: offer.variables for offer in catalog_here().offers if offer.variables}
+    offers = [offer for offer in catalog_here().offers if offer.variables]
+    endpoints = {offer.endpoint: offer.variables for offer in offers}
     if provider not in endpoints:
         near = nearest_name(provider, endpoints)
         raise InvalidRequest(
@@ -106,7 +108,8 @@ def setup(provider: str, *, variable: str | None) -> None:
             allowed=" or ".join(names),
         )
     secret = _asked_for(provider, name)
-    _tried(provider, name, secret)
+    speaks = next(offer.provider for offer in offers if offer.endpoint == provider)
+    _tried(provider, secret, elsewhere(provider, speaks, Registry()))
     where = keep_key(name, secret)
     print(f"{name} is kept in {where}, which only you can read.")
     if os.environ.get(name):
@@ -128,8 +131,11 @@ def _asked_for(provider: str, variable: str) -> str:
     return secret
 
 
-def _tried(provider: str, variable: str, secret: str) -> None:
+def _tried(provider: str, secret: str, aside_from_it: str) -> None:
     """Ask the vendor whether it takes the key; one that cannot be asked is kept all the same, and said so.
+
+    Args:
+        aside_from_it: that the key went somewhere else than to the vendor, in a sentence; empty where it did not.
 
     Raises:
         typer.Exit: the vendor does not take it.
@@ -154,6 +160,8 @@ def _tried(provider: str, variable: str, secret: str) -> None:
         aside(f"The key could not be tried: {error.message}")
         return
     words = detail.rstrip(".")
+    if aside_from_it:
+        aside(f"It was not {provider} itself that was asked: {aside_from_it}.")
     if not fine:
         aside(
             f"{provider} does not take this key: {words or 'it was refused'}. It was not kept. Nothing was paid."

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import tempfile
 import threading
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidorch.cli.say import as_json
@@ -65,6 +69,8 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
                 allowed="a free port",
             ) from error  # fmt: skip
         variables = {base_url_variable(provider): server.url, **server.variables()}
+        if layer := server.layer():
+            variables["VIDORCH_CATALOG"] = str(serving.enter_context(_written(layer)))
         if as_document:
             as_json(
                 {"provider": provider, "url": server.url, "files": server.files_url, "environment": variables}
@@ -76,6 +82,10 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
             print("In another terminal:")
             for name, value in variables.items():
                 print(f"  export {name}={value}")
+            if layer:
+                print(
+                    f"Its model is {tomllib.loads(layer)['offer'][0]['model']}, which that catalog adds to yours."
+                )
             print(
                 "Jobs there cost nothing but are written down as paid: give them a VIDORCH_HOME of their own, or they count "
                 "in your budgets."
@@ -84,6 +94,15 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
             closing.wait()
         else:
             postman.serve(closing)
+
+
+@contextlib.contextmanager
+def _written(layer: str) -> Iterator[Path]:
+    """A catalog layer in a file that is there as long as the server is."""
+    with tempfile.TemporaryDirectory(prefix="vidorch-mock-") as folder:
+        path = Path(folder) / "mock.toml"
+        path.write_text(layer, "utf-8")
+        yield path
 
 
 def prepared(provider: str, behaviour: Behaviour, *, port: int = 0) -> ProtocolServer:

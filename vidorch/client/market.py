@@ -22,10 +22,11 @@ from vidorch.config import Config, EndpointSettings, usable_base_url
 from vidorch.contract import Admission, Clock, Endpoint
 from vidorch.errors import CatalogError, InvalidRequest, MissingCredentials, VidorchError, shown
 from vidorch.experience import Experience, Past
+from vidorch.frozen import changed
 from vidorch.inputs import without_query
 from vidorch.naming import offers_at
 from vidorch.offer import Offer
-from vidorch.planning import Plan
+from vidorch.planning import Plan, PlannedOffer
 from vidorch.price import Hour, is_spending
 from vidorch.registry import Registry
 from vidorch.request import Request
@@ -205,9 +206,24 @@ class Market:
             allow_unpriced=call.allow_unpriced,
             max_cost=call.max_cost,
         )
+        if call.webhook is not None:
+            plan = replace(plan, entries=tuple(map(self._told_of_webhook, plan.entries)))
         if catalog.warnings:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
         return plan
+
+    def _told_of_webhook(self, entry: PlannedOffer) -> PlannedOffer:
+        """With a note where its vendor cannot be asked to call."""
+        offer = entry.offer
+        try:
+            if offer.provider not in self._registry.names() or self._registry.get(
+                offer.provider
+            ).takes_webhook(entry.route):
+                return entry
+        except VidorchError:  # its package is missing, which the plan says in its own words
+            return entry
+        note = f"{offer.name} takes no webhook: nobody calls, and its job is polled as ever"
+        return changed(entry, notes=(*entry.notes, note))
 
     def _is_free_and_here(self, call: Call) -> bool:
         """Whether a call names nothing but what ships, costs nothing and runs in this process."""

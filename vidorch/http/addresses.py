@@ -13,10 +13,11 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from vidorch.errors import InvalidRequest, shown
 
-__all__ = ["Address", "Allowed", "Lookup", "address_of", "is_public", "lookup"]
+__all__ = ["Address", "Allowed", "Lookup", "address_of", "is_on_this_machine", "is_public", "lookup"]
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -48,6 +49,16 @@ def address_of(host: str) -> Address | None:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
+
+
+def is_on_this_machine(url: str | None) -> bool:
+    """Whether a URL leads to the loopback, by its name or its address alone."""
+    try:
+        host = urlsplit(url or "").hostname or ""
+    except ValueError:
+        return False
+    address = address_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def hides_an_address(host: str) -> bool:

@@ -87,6 +87,10 @@ class ProtocolServer(Jobs):
         """Environment variables that a client needs to be taken for a customer: the credential."""
         return {self.key_variable: self.key}
 
+    def layer(self) -> str:
+        """A catalog layer (TOML) that a client needs beside what ships, to find a model here; empty where it needs none."""
+        return ""
+
     def __enter__(self) -> Self:
         ready = threading.Event()
         trouble: list[BaseException] = []

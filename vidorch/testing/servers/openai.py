@@ -71,6 +71,40 @@ _CODES = {
 }  # fmt: skip
 
 
+MODEL = "mock-sora"
+_LAYER = f'''# What `vidorch mock-server --provider openai` serves: Sora as it was, which its vendor has switched off.
+[[offer]]
+model = "{MODEL}"
+endpoint = "openai"
+provider = "openai"
+family = "mock"
+title = "Sora 2, served by a mock"
+vendor_model = "sora-2"
+as_of = 2026-11-26
+variables = ["OPENAI_API_KEY"]
+find = "list"
+path = "/v1/videos"
+price = {{ source = "a mock: nothing is paid", row = [{{ per_second = 0.10 }}] }}
+fixed = {{ model = "sora-2" }}
+
+[offer.capabilities]
+durations = {{ choices = [4, 8, 12] }}
+resolutions = ["720p"]
+aspect_ratios = ["16:9", "9:16"]
+audio = "on"
+
+[offer.fields]
+prompt = {{ to = "prompt" }}
+duration = {{ to = "seconds", type = "string" }}
+size = {{ to = "size", form = "{{}}x{{}}" }}
+
+[offer.routes.text-to-video]
+
+[offer.routes.image-to-video]
+fields.image = {{ to = "input_reference", type = "image" }}
+'''
+
+
 class Openai(ProtocolServer):
     """`/v1/videos`: create, retrieve, list, delete, content, and what only OpenAI had: remix, edits, extensions.
 
@@ -95,6 +129,10 @@ class Openai(ProtocolServer):
         self.fetches_from_itself = not links
         self.instant = instant
         self._gone: set[str] = set()
+
+    def layer(self) -> str:
+        """A row for `mock-sora`: no vendor serves this protocol under a model's name of its own any more."""
+        return _LAYER if self.dialect == "openai" else ""
 
     def error(self, status: int, code: str, message: str, **more: Any) -> Answer:
         """OpenAI's error object; FastAPI's `detail` in the other two."""
