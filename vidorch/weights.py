@@ -30,6 +30,7 @@ __all__ = [
     "locate",
     "locate_lora",
     "missing",
+    "parts_of",
     "require",
     "size_in_words",
 ]
@@ -95,7 +96,7 @@ def locate(weights: Weights) -> Path | None:
 
 def locate_lora(lora: Lora) -> Path | None:
     """The file of a LoRA, or its folder where it names no file; None where it is not here."""
-    source, _, name = _parts_of(lora.source)
+    source, _, name = parts_of(lora.source)
     if is_folder(source):
         there = Path(source).expanduser() / name
     else:
@@ -163,6 +164,14 @@ def components_of(index: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def parts_of(source: str) -> tuple[str, str, str]:
+    """A LoRA's source, the colon, and the file inside it; the drive of a Windows path is no source."""
+    if re.match(r"[A-Za-z]:[\\/]", source):
+        head, colon, name = source[2:].partition(":")
+        return source[:2] + head, colon, name
+    return source.partition(":")
+
+
 def _missing(weights: Weights, name: str) -> tuple[str, str]:
     """What is missing and what to do about it; weights first, for looking for packages takes longer."""
     folder = _folder(weights)
@@ -173,7 +182,7 @@ def _missing(weights: Weights, name: str) -> tuple[str, str]:
             return "", ""
         return "it needs packages that are not installed", "pip install 'vidorch[local]'"
     own = f"put it there, or: vidorch models remove {name}" if name else "put it there"
-    if lost and is_folder(_parts_of(lost)[0]):
+    if lost and is_folder(parts_of(lost)[0]):
         return f"its LoRA {lost} is not there", own
     if is_folder(weights.source) and not whole:
         why = "is not all there" if folder is not None and (folder / INDEX).is_file() else f"has no {INDEX}"
@@ -236,11 +245,3 @@ def _index(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _parts_of(source: str) -> tuple[str, str, str]:
-    """A source and the file inside it; the drive of a Windows path is no source."""
-    if re.match(r"[A-Za-z]:[\\/]", source):
-        head, colon, name = source[2:].partition(":")
-        return source[:2] + head, colon, name
-    return source.partition(":")
