@@ -12,7 +12,7 @@ from typing import Any
 from vidorch.errors import CatalogError, VidorchError
 from vidorch.request import nearest_name
 
-__all__ = ["REQUIRED", "Fault", "Source", "Table", "Where", "parse"]
+__all__ = ["REQUIRED", "Fault", "Source", "Table", "Where", "parse", "quoted"]
 
 Where = tuple[str | int, ...]
 """Where a value stands inside its offer, such as `("price", "row", 1, "per_second")`."""
@@ -246,3 +246,20 @@ def _meant(value: Any, names: Iterable[str]) -> str:
 def _shown(value: Any) -> str:
     shown = str(value) if isinstance(value, Decimal) else repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def quoted(value: Any) -> str:
+    """A text, a number, a flag or a list of them as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(quoted, value))}]"
+    if isinstance(value, (Decimal, int)):
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return '"' + "".join(_escaped(one) for one in str(value)) + '"'
+
+
+def _escaped(one: str) -> str:
+    if one in '"\\':
+        return "\\" + one
+    return f"\\u{ord(one):04X}" if ord(one) < 0x20 or ord(one) == 0x7F else one

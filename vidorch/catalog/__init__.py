@@ -10,9 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidorch.catalog.layers import Catalog, default_user_file, load, shipped, with_newer_prices
+    from vidorch.catalog.layers import (
+        Catalog,
+        default_user_file,
+        load,
+        shipped,
+        with_newer_prices,
+        with_own_models,
+    )
 
-__all__ = ["Catalog", "default_user_file", "load", "shipped", "with_newer_prices"]
+__all__ = ["Catalog", "default_user_file", "load", "shipped", "with_newer_prices", "with_own_models"]
 
 
 def __getattr__(name: str) -> Any:

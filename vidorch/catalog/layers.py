@@ -1,4 +1,4 @@
-"""The catalog as a whole: shipped files below newer prices, below the user's file, below `VIDORCH_CATALOG`, below an argument."""
+"""The catalog as a whole: shipped files, newer prices, the user's models and file, `VIDORCH_CATALOG`, an argument, upwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidorch.catalog.offers import merge, read_offer
+from vidorch.catalog.own import default_models_file
 from vidorch.catalog.prices import default_prices_file, lay
 from vidorch.catalog.prices import read as read_prices
 from vidorch.errors import CatalogError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vidorch.catalog.checking import Finding
     from vidorch.catalog.filtering import Match
 
-__all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped", "with_newer_prices"]
+__all__ = ["Catalog", "Layer", "default_user_file", "load", "shipped", "with_newer_prices", "with_own_models"]
 
 VARIABLE = "VIDORCH_CATALOG"
 FORMAT = 1
@@ -116,6 +117,7 @@ def load(
     user_file: str | os.PathLike[str] | None = None,
     configured: str | None = None,
     prices_file: str | os.PathLike[str] | None = None,
+    models_file: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """The catalog with all its layers.
 
@@ -125,15 +127,14 @@ def load(
         user_file: the user's layer; default `default_user_file()`. It may be absent.
         configured: the file that the configuration names, above the user's and below `VIDORCH_CATALOG`.
         prices_file: newer prices that were taken in, below the user's layer; default `default_prices_file()`. It may be absent.
+        models_file: models that `vidorch models add` wrote down, right above these; default `default_models_file()`, likewise.
 
     Raises:
         CatalogError: a file is missing, unreadable or wrong: file, line, field.
     """
     if isinstance(argument, Catalog):
         return argument
-    below = with_newer_prices(prices_file)
-    pile = _Pile({offer.name: offer for offer in below.offers}, dict(_shipped().raw))
-    pile.warnings += below.warnings
+    pile = _with_own_models(prices_file, models_file)
     own = Path(user_file) if user_file is not None else default_user_file()
     if own.is_file():
         pile.add(_read(own), f"user file {own}")
@@ -162,6 +163,30 @@ def with_newer_prices(prices_file: str | os.PathLike[str] | None = None) -> Cata
     path = Path(prices_file) if prices_file is not None else default_prices_file()
     offers, warnings = lay(_shipped().offers, read_prices(path) if path.is_file() else ())
     return Catalog(tuple(offers.values()), warnings)
+
+
+def with_own_models(
+    prices_file: str | os.PathLike[str] | None = None, models_file: str | os.PathLike[str] | None = None
+) -> Catalog:
+    """The same and the models that `vidorch models add` wrote down: what such a model can be like.
+
+    Raises:
+        CatalogError: one of the two files is wrong: file, line, field.
+    """
+    pile = _with_own_models(prices_file, models_file)
+    return Catalog(tuple(pile.offers.values()), tuple(pile.warnings))
+
+
+def _with_own_models(
+    prices_file: str | os.PathLike[str] | None, models_file: str | os.PathLike[str] | None
+) -> _Pile:
+    below = with_newer_prices(prices_file)
+    pile = _Pile({offer.name: offer for offer in below.offers}, dict(_shipped().raw))
+    pile.warnings += below.warnings
+    added = Path(models_file) if models_file is not None else default_models_file()
+    if added.is_file():
+        pile.add(_read(added), f"models file {added}")
+    return pile
 
 
 def default_user_file() -> Path:

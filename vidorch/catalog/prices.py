@@ -19,7 +19,7 @@ from vidorch.catalog.offers import read_row
 from vidorch.errors import CatalogError
 from vidorch.home import config_folder
 from vidorch.offer import Offer, PriceRow
-from vidorch.tables import Source, Table, parse
+from vidorch.tables import Source, Table, parse, quoted
 
 __all__ = ["NewRow", "conditions", "default_prices_file", "lay", "read", "write"]
 
@@ -147,15 +147,15 @@ def _rows(table: Table) -> list[NewRow]:
 
 def _as_toml(name: str, rows: Iterable[NewRow]) -> str:
     rows = list(rows)
-    lines = ["", "[[offer]]", f"name = {_value(name)}", f"unit = {_value(rows[0].unit)}"]
-    lines.append(f"usd_per_unit = {_value(rows[0].usd_per_unit)}")
+    lines = ["", "[[offer]]", f"name = {quoted(name)}", f"unit = {quoted(rows[0].unit)}"]
+    lines.append(f"usd_per_unit = {quoted(rows[0].usd_per_unit)}")
     for one in rows:
         row, empty = one.row, PriceRow()
         lines += ["[[offer.row]]"]
         if row.when:
-            when = ", ".join(f"{key} = {_value(values)}" for key, values in row.when.items())
+            when = ", ".join(f"{key} = {quoted(values)}" for key, values in row.when.items())
             lines.append(f"when = {{ {when} }}")
-        lines.append(f"per_second = {_value(row.per_second)}")
+        lines.append(f"per_second = {quoted(row.per_second)}")
         for key in (
             "fixed",
             "per_input_second",
@@ -165,22 +165,6 @@ def _as_toml(name: str, rows: Iterable[NewRow]) -> str:
             "confirmed",
         ):
             if getattr(row, key) != getattr(empty, key):
-                lines.append(f"{key} = {_value(getattr(row, key))}")
-        lines += [f"source = {_value(row.source)}", f"as_of = {row.as_of}"]
+                lines.append(f"{key} = {quoted(getattr(row, key))}")
+        lines += [f"source = {quoted(row.source)}", f"as_of = {row.as_of}"]
     return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, (Decimal, int)):
-        return f"{value:f}" if isinstance(value, Decimal) else str(value)
-    return '"' + "".join(_escaped(one) for one in str(value)) + '"'
-
-
-def _escaped(one: str) -> str:
-    if one in '"\\':
-        return "\\" + one
-    return f"\\u{ord(one):04X}" if ord(one) < 0x20 or ord(one) == 0x7F else one

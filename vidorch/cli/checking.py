@@ -9,7 +9,7 @@ import typer
 from vidorch.catalog.checking import OLD_AFTER, SOON, Finding
 from vidorch.catalog.checking import check as look
 from vidorch.cli.exits import Exit
-from vidorch.cli.here import catalog_here
+from vidorch.cli.here import offered_here
 from vidorch.cli.models import Wanted, wanted_of
 from vidorch.cli.say import as_json, console, table_of
 
@@ -22,7 +22,7 @@ def check(name: str | None, wanted: Wanted, *, as_document: bool) -> None:
     Raises:
         typer.Exit: something does.
     """
-    catalog, today = catalog_here(), datetime.now(UTC).date()
+    catalog, today = offered_here(), datetime.now(UTC).date()
     offers = [match.offer for match in wanted_of(catalog, name, wanted)]
     found = look(offers, today)
     if as_document:

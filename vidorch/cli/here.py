@@ -8,14 +8,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vidorch.catalog import Catalog, load
-from vidorch.client.configured import configuration, faults_of, found_in
+from vidorch.client.configured import configuration, configured_endpoints, faults_of, found_in
 from vidorch.client.market import base_url_variable
 from vidorch.config import Config
 from vidorch.config.keys import stored_keys
+from vidorch.contract import Endpoint
 from vidorch.databases import DatabaseUrl
 from vidorch.errors import CatalogError, VidorchError
 from vidorch.home import home_folder, ledger_path
 from vidorch.inputs import without_query
+from vidorch.naming import Aliases, offers_at
 from vidorch.offer import Offer
 from vidorch.registry import Registry
 from vidorch.surroundings import surroundings
@@ -29,6 +31,8 @@ __all__ = [
     "key_here",
     "ledger_here",
     "login_here",
+    "meant_here",
+    "offered_here",
 ]
 
 
@@ -48,6 +52,19 @@ def catalog_here() -> Catalog:
         return load(configured=configured)
     inside: Catalog = world.catalog(configured)
     return inside
+
+
+def offered_here() -> Catalog:
+    """The same with the offers at endpoints that the configuration names."""
+    catalog = catalog_here()
+    known = {offer.endpoint: Endpoint(offer.endpoint, offer.provider) for offer in catalog.offers}
+    endpoints = configured_endpoints(config_here(), catalog, known)
+    return Catalog(tuple(offers_at(catalog, endpoints)), catalog.warnings)
+
+
+def meant_here(name: str) -> list[str]:
+    """What a name stands for by the configuration's aliases; itself where it is none."""
+    return Aliases(config_here().aliases)(name)
 
 
 def faults_here(config: Config) -> list[str]:

@@ -22,7 +22,8 @@ class _ListUnlessSaid(TyperGroup):
 
 
 models = typer.Typer(
-    cls=_ListUnlessSaid, help="The catalog: what each model can do, what it costs, and newer prices."
+    cls=_ListUnlessSaid,
+    help="The catalog: what each model can do and costs, newer prices, and models of your own hardware.",
 )
 
 
@@ -106,3 +107,65 @@ def models_update(
     from vidorch.cli.updating import update
 
     update(source, as_of=as_of, yes=yes, as_document=json_)
+
+
+@models.command("show", hidden=True)
+def models_show(name: Annotated[str, typer.Argument(metavar="MODEL")], json_: Json = False) -> None:
+    """Show one model in full: `vidorch models MODEL`."""
+    from vidorch.cli.models import Wanted
+    from vidorch.cli.models import models as command
+
+    command(name, Wanted(), everything=True, as_document=json_)
+
+
+@models.command("pull")
+def models_pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model for your own hardware: wan-2.1-t2v-1.3b, ...")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before fetching.")] = False,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Fetch the weights of a model, after showing how much that is and where it goes.
+
+    They come from the hub of open models (huggingface.co, or HF_ENDPOINT) into its own cache (HF_HOME), only the files that the
+    model's pipeline loads. What is whole stays when it breaks off, and the same again goes on after it. Nothing is asked of the
+    hub when the model runs. HF_TOKEN opens what is private, and what is gated once its terms were agreed to.
+    """
+    from vidorch.cli.pulling import pull
+
+    pull(name, yes=yes, as_document=json_)
+
+
+@models.command("add")
+def models_add(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder in diffusers' format, or a hub id such as owner/name.")
+    ],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="What it is called from then on.")],
+    like: Annotated[
+        str, typer.Option(metavar="MODEL", help="What it is a fine-tune of: sizes, lengths, settings and memory are its.")
+    ],
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lora",
+            metavar="L",
+            help="Laid over it: SOURCE[:FILE][:SCALE][@high|@low], such as style.safetensors:0.8. May be said several times.",
+        ),
+    ] = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Make a fine-tune a model of your own, written to models.toml in the configuration folder."""
+    from vidorch.cli.adding import add
+
+    add(source, name, like, lora or [], as_document=json_)
+
+
+@models.command("remove")
+def models_remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model that `vidorch models add` was given.")],
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Forget a model of your own. Its weights stay where they are."""
+    from vidorch.cli.adding import remove
+
+    remove(name, as_document=json_)

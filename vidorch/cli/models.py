@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 from vidorch.catalog import Catalog
 from vidorch.catalog.checking import words_of
 from vidorch.catalog.filtering import Match, Way
-from vidorch.cli.here import catalog_here, key_here, login_here
+from vidorch.cli.here import config_here, key_here, login_here, meant_here, offered_here
 from vidorch.cli.say import as_json, console, table_of
 from vidorch.errors import InvalidRequest
 from vidorch.home import home_folder
@@ -22,7 +23,7 @@ from vidorch.request import nearest_name
 from vidorch.tiers import limits_at
 from vidorch.weights import locate, missing, size_in_words
 
-__all__ = ["Wanted", "models", "wanted_of"]
+__all__ = ["Wanted", "models", "named_of", "wanted_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,18 @@ def wanted_of(catalog: Catalog, name: str | None, wanted: Wanted) -> tuple[Match
     if not name:
         return tuple(match for match in found if match.offer.model != ANY)
     matches = {match.offer.name: match for match in found}
-    named = _named(catalog, name)
-    if is_uncatalogued(named[0]):
-        return tuple(Match(offer, None) for offer in named)
-    return tuple(matches[offer.name] for offer in named if offer.name in matches)
+    named = {offer.name: offer for one in meant_here(name) for offer in named_of(catalog, one)}
+    return tuple(
+        Match(offer, None) if is_uncatalogued(offer) else matches[offer.name]
+        for offer in named.values()
+        if is_uncatalogued(offer) or offer.name in matches
+    )
 
 
 def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: bool) -> None:
     """Print the offers that pass the filters, or one model in full."""
     home_folder()  # nothing here needs it, but whoever tries vidorch out with this command is to hear that no other will work
-    catalog = catalog_here()
+    catalog, aliases = offered_here(), config_here().aliases
     matches = wanted_of(catalog, name, wanted)
     today = datetime.now(UTC).date()
     if not everything and not name:
@@ -82,6 +85,7 @@ def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: b
                 "as_of": str(catalog.as_of),
                 "offers": [_document(match, installed) for match in matches],
                 "unlisted": unlisted,
+                "aliases": {alias: list(names) for alias, names in aliases.items()},
                 "warnings": list(catalog.warnings),
             }
         )
@@ -107,6 +111,9 @@ def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: b
         out.print(table_of("", columns, rows))
     else:
         out.print("No model does all of that. With --all, retired ones are looked at, too.", markup=False)
+    for alias, names in aliases.items():
+        if name == alias or (not name and not wanted.of_ways):
+            out.print(f"{alias} stands for {', then '.join(names)}", markup=False)
     if name:
         for offer in offers:
             if is_uncatalogued(offer):
@@ -135,7 +142,7 @@ def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: b
         )
 
 
-def _named(catalog: Catalog, name: str) -> tuple[Offer, ...]:
+def named_of(catalog: Catalog, name: str) -> tuple[Offer, ...]:
     offers = (one,) if (one := catalog.offer(name)) else catalog.of_model(name)
     if not offers and (made := uncatalogued(name, catalog.offers)):
         return (made,)
@@ -186,6 +193,9 @@ def _in_full(out: Any, offer: Offer) -> None:
         )
     if offer.licence:
         say(f"  licence: {offer.licence}")
+    if offer.weights is not None:
+        for line in _of_weights(offer.weights, offer.model):
+            say(f"  {line}")
     for note in offer.notes:
         say(f"  {note}")
 
@@ -253,11 +263,31 @@ def _state(offer: Offer, installed: frozenset[str]) -> str:
     return f"needs {' or '.join(offer.variables)}"
 
 
+def _of_weights(weights: Weights, name: str) -> Iterator[str]:
+    """What it takes to run it here, line by line."""
+    there = locate(weights)
+    yield f"weights: {weights.source}, {size_in_words(weights.download_bytes)}: {missing(weights, name) or f'in {there}'}"
+    for lora in weights.loras:
+        yield (
+            f"laid over it: {lora.source}"
+            + (f", {lora.scale:g}" if lora.scale != 1 else "")
+            + (f", on its {lora.expert}-noise expert" if lora.expert else "")
+        )
+    if weights.memory:
+        needs = ", ".join(f"{place} {size_in_words(size)}" for place, size in weights.memory.items())
+        yield f"memory: {needs}"
+    asked = ", ".join(
+        f"{key} {value:g}" for key, value in weights.defaults.items() if not isinstance(value, str)
+    )
+    if asked:
+        yield f"unless you say otherwise: {asked}"
+
+
 def _state_of_weights(weights: Weights, name: str) -> str:
     """Of a model for one's own hardware: what it still needs, in a word or two; its page says how that comes."""
     if locate(weights) is None:
         return f"not pulled, {size_in_words(weights.download_bytes)}"
-    return "needs vidorch[local]" if missing(weights, name) else "ready"
+    return "needs the extra local" if missing(weights, name) else "ready"
 
 
 def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
@@ -291,6 +321,17 @@ def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
             "confirmed": offer.lifecycle.confirmed, "source": offer.lifecycle.source,
         },
         "limits": None if (limits := limits_at(offer.provider, offer.model)) is None else limits.to_dict(),
+        "licence": offer.licence,
+        "weights": None if offer.weights is None else _weights_document(offer.weights, offer.model),
         "compared": None if match.way is None else match.way.to_dict(),
         "here": _state(offer, installed),
+    }  # fmt: skip
+
+
+def _weights_document(weights: Weights, name: str) -> dict[str, Any]:
+    there = locate(weights)
+    return {
+        "source": weights.source, "download_bytes": weights.download_bytes, "memory": dict(weights.memory),
+        "loras": [{"source": lora.source, "scale": lora.scale, "expert": lora.expert} for lora in weights.loras],
+        "pulled": there is not None, "folder": there and str(there), "missing": missing(weights, name),
     }  # fmt: skip
