@@ -13,11 +13,12 @@ from pathlib import Path
 from vidorch.catalog import Catalog, shipped
 from vidorch.contract import Admission
 from vidorch.estimating import Estimate, EstimateLine
+from vidorch.hardware import devices
 from vidorch.money import show_usd
 from vidorch.naming import ANY
 from vidorch.offer import Offer
 from vidorch.planning import estimate_of
-from vidorch.price import Priced, Range
+from vidorch.price import Priced, Range, usd_of_hours
 from vidorch.request import Request
 from vidorch.routing import make_plan
 
@@ -48,23 +49,29 @@ This page is made by `python docs/make_comparison.py`; nothing on it was tried o
 OWN = """
 ## Self-hosted Wan
 
-The catalog has no row for it: what it costs is what your hardware costs. A second of clip comes to
+What it costs is what your hardware costs: the seconds that a clip takes x dollars an hour of the machine / 3600. `vidorch estimate
+... --compare` reckons with the card that is here, or with `usd_per_hour` of an endpoint ([configuration](configuration.md)), and with
+the times of your own ledger. Below are published times, none of them measured here, at what such a card costs for rent by the hour
+(`vidorch/catalog/hardware.toml`; none of these rents could be confirmed). A card of your own costs its electricity.
 
-    seconds of work for a clip x dollars an hour of the machine / 3600 / seconds of the clip
-
-and as `per_second` of a row in your own `catalog.toml` (see [the catalog](catalog.md)) that number is estimated, compared and
-budgeted like any other. `usd_per_hour` of an endpoint ([configuration](configuration.md)) counts only after a clip was made: no
-estimate has it. Times that were published, none of them measured here:
-
-| model, clip of about 5 s | hardware | time | published by |
-|---|---|---|---|
-| Wan 2.1 1.3B, 480p, no tricks | one RTX 4090 | about 4 min | Wan's README |
-| Wan 2.1 1.3B, 480p, FastWan (3 steps) | one H200; one RTX 4090 | 5 s; 21 s | FastVideo's blog |
-| Wan 2.2 TI2V-5B, 720p, no tricks | one RTX 4090 | under 9 min | Wan 2.2's README |
-| Wan 2.2 TI2V-5B, 720p, FastWan (3 steps) | one H200 | 16 s | FastVideo's blog |
-| Wan 14B, 720p, 50 steps, denoising alone | one H200 | 1746 s | FastVideo's blog |
-| Wan A14B from an image, 720p, 40 steps | eight H100 | 250.7 s, tuned 109 s | Morphic's blog |
+| model of the catalog | clip | hardware | time | an hour | a clip | times published by |
+|---|---|---|---|---|---|---|
 """
+AT = (
+    ("wan-2.1-t2v-1.3b", "5 s 480p, 50 steps, denoising alone", "h200", 95.2, "FastVideo's blog"),
+    ("wan-2.1-t2v-1.3b", "5 s 480p, 50 steps", "rtx-4090", 240.0, "Wan's README"),
+    ("fastwan-2.1-t2v-1.3b", "5 s 480p, 3 steps, FastVideo's kernels", "h200", 5.0, "FastVideo's blog"),
+    ("fastwan-2.1-t2v-1.3b", "5 s 480p, 3 steps, FastVideo's kernels", "rtx-4090", 21.0, "FastVideo's blog"),
+    ("wan-2.2-ti2v-5b", "5 s 720p, 50 steps, denoising alone", "h200", 157.0, "FastVideo's blog"),
+    ("wan-2.2-ti2v-5b", "5 s 720p, 50 steps, at most", "rtx-4090", 540.0, "Wan 2.2's README"),
+    ("fastwan-2.2-ti2v-5b", "5 s 720p, 3 steps, FastVideo's kernels", "h200", 16.0, "FastVideo's blog"),
+    ("wan-2.1-i2v-14b-480p", "5 s 480p, 40 steps, diffusers", "h100", 391.0, "LightX2V's README"),
+    ("wan-2.1-t2v-14b", "5 s 720p, 50 steps, denoising alone", "h200", 1746.0, "FastVideo's blog"),
+    ("wan-2.1-t2v-14b", "5 s 720p, 50 steps", "rtx-5090", 4767.0, "TurboDiffusion's README"),
+    ("wan-2.2-t2v-a14b", "40 steps", "a100-80", 1140.0, "qevos.ai"),
+    ("wan-2.2-t2v-a14b-lightx2v", "4 steps", "a100-80", 150.0, "qevos.ai"),
+)
+"""Model, clip, class of hardware, seconds, whose word: published times on one card that this catalog knows a rent of."""
 
 QUOTED = """
 ## The figures that are usually quoted
@@ -105,7 +112,10 @@ def page() -> str:
     offers = {offer.name: offer for offer in catalog.offers}
     found, loud = _estimate(catalog, None), _estimate(catalog, True)
     sounding = {line.offer: line for line in loud.lines}
-    lines = sorted(found.lines, key=lambda line: _place(line, offers[line.offer]))
+    bought = (
+        line for line in found.lines if line.rule != "hours"
+    )  # one's own hardware has a table of its own
+    lines = sorted(bought, key=lambda line: _place(line, offers[line.offer]))
     return "".join(
         (
             HEAD.format(as_of=catalog.as_of),
@@ -113,6 +123,7 @@ def page() -> str:
             *_film(lines),
             *_others(found, offers),
             OWN,
+            *_own(),
             QUOTED,
         )
     )
@@ -166,6 +177,15 @@ def _film(lines: list[EstimateLine]) -> Iterator[str]:
         money = " | ".join(_to(cost) + mark for cost in (three, film, film.times(CANDIDATES)))
         row = line.seconds.times(CLIPS) if line.seconds else None
         yield f"| {line.offer} | {money} | {_time(line.seconds)} | {_minutes(row)} |\n"
+
+
+def _own() -> Iterator[str]:
+    rents = {one.name: one for one in devices()}
+    for model, clip, device, seconds, source in AT:
+        rent = rents[device].usd_per_hour
+        cost = usd_of_hours(rent, seconds).quantize(Decimal("0.001"))
+        yield f"| local/{model} | {clip} | {device} | {seconds:g} s | {show_usd(rent)} | {show_usd(cost)} | {source} |\n"
+    yield "\nOn eight H100 an A14B clip from an image (720p, 40 steps) took 250.7 s, tuned 109 s (Morphic's blog).\n"
 
 
 def _others(found: Estimate, offers: dict[str, Offer]) -> Iterator[str]:
