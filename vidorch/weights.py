@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class Repo:
 
     def snapshot(self) -> Path | None:
         """The folder of its revision, whole or not; None where nothing of it is here."""
+        if not self.folder.is_dir():
+            return None
         commit = self.revision
         with contextlib.suppress(OSError, ValueError):
             commit = (self.folder / "refs" / self.revision).read_text("utf-8").strip() or commit
@@ -75,10 +78,16 @@ def hub_cache(environ: Mapping[str, str] | None = None) -> Path:
     """The hub's cache: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else in `huggingface` in the user's cache folder."""
     env = os.environ if environ is None else environ
     named = env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE")
-    if named:
-        return Path(os.path.expandvars(named)).expanduser()
-    home = env.get("HF_HOME") or f"{env.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
-    return Path(os.path.expandvars(home)).expanduser() / "hub"
+    if not named:
+        home = env.get("HF_HOME") or f"{env.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+        named = f"{home}/hub"
+    return _expanded(named, env.get("HOME", ""))
+
+
+@lru_cache(maxsize=16)
+def _expanded(path: str, _home: str) -> Path:
+    """A plan asks for it once for each local model."""
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def is_folder(source: str) -> bool:

@@ -31,7 +31,7 @@ each_offer = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.na
 @each_offer
 def test_every_price_row_has_a_source_and_a_day(offer: Offer) -> None:
     """No price without the page it was read on and the day it was read; where none is known, why."""
-    assert offer.price.rule == "free" or offer.price.rows or offer.price.note
+    assert offer.price.rule in ("free", "hours") or offer.price.rows or offer.price.note
     assert all(row.source.strip() and row.as_of and row.as_of <= TODAY for row in offer.price.rows)
 
 
