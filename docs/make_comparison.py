@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
 from vidorch.catalog import Catalog, shipped
@@ -49,10 +49,12 @@ This page is made by `python docs/make_comparison.py`; nothing on it was tried o
 OWN = """
 ## Self-hosted Wan
 
-What it costs is what your hardware costs: the seconds that a clip takes x dollars an hour of the machine / 3600. `vidorch estimate
-... --compare` reckons with the card that is here, or with `usd_per_hour` of an endpoint ([configuration](configuration.md)), and with
-the times of your own ledger. Below are published times, none of them measured here, at what such a card costs for rent by the hour
-(`vidorch/catalog/hardware.toml`; none of these rents could be confirmed). A card of your own costs its electricity.
+What it costs is what your hardware costs: the seconds of work for a clip, times dollars an hour of the machine, over 3600. That is
+imputed: nobody pays it unless the endpoint says `billed = true`. `vidorch estimate ... --compare` reckons with the card that is here, or
+with `usd_per_hour` of an endpoint ([configuration](configuration.md)), and with your own clips once there are three of a kind
+([the catalog](catalog.md#hours-of-ones-own-hardware)); Wan behind a [server of your own](servers.md) is an endpoint like any other. Below are
+published times, none of them measured here, at what such a card costs for rent (`vidorch/catalog/hardware.toml`; none of these rents
+could be confirmed). A card of your own costs its electricity.
 
 | model of the catalog | clip | hardware | time | an hour | a clip | times published by |
 |---|---|---|---|---|---|---|
@@ -155,7 +157,7 @@ def _clip(
         if offers[line.offer].family != family:
             family = offers[line.offer].family
             yield f"| **{family}** | | | | | | | | |\n"
-        money = " | ".join(map(show_usd, (line.cost.low, line.cost.expected, line.cost.high)))
+        money = " | ".join(show_usd(cost) for cost in (line.cost.low, line.cost.expected, line.cost.high))
         loud = sounding.get(line.offer)
         with_sound = "-" if loud is None else show_usd(loud.cost.expected) + ("" if loud.confirmed else " ?")
         mark = "" if line.confirmed else " ?"

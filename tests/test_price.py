@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -75,9 +76,10 @@ def price(offer: Offer, seconds: float | None = 5, task: str = "text-to-video", 
 
 
 def made_up(*rows: dict[str, Any], **more: Any) -> Offer:
+    able = more.pop("capabilities", {"resolutions": ["720p", "1080p"]})
     offer = {
         "model": "one", "endpoint": "acme", "provider": "acme", "family": "acme", "title": "One", "as_of": date(2026, 12, 1),
-        "capabilities": {"resolutions": ["720p", "1080p"]}, "price": {"source": "a page", "row": list(rows), **more},
+        "capabilities": able, "price": {"source": "a page", "row": list(rows), **more},
         "routes": {"text-to-video": {"path": "/"}, "reference-to-video": {"path": "/"}},
     }  # fmt: skip
     made = load({"offer": [offer]}, environ={}, user_file="none").offer("acme/one")
@@ -100,6 +102,8 @@ def test_every_cell_is_tested() -> None:
     tested = {cell[:3] for cell in CELLS}
     elsewhere = ("fal", "replicate", "gemini", "kling", "runway", "vertex")  # with cases in tests/catalog
     for offer in shipped().offers:
+        if offer.price.rule == "hours":
+            continue  # by the seconds that it takes: tests/test_hours.py
         if offer.endpoint in elsewhere and offer.name not in {name for name, _, _ in tested}:
             continue
         if offer.weights is not None:  # costs what the hardware costs, whatever is made
@@ -191,6 +195,97 @@ def test_a_second_has_no_one_price_in_blocks() -> None:
     route = offer.routes["text-to-video"]
     assert rate_of(offer, route, {}, "second") is None
     assert rate_of(offer, route, {}) == Decimal("0.014")
+
+
+SIZED = {"resolutions": ["720p", "1080p"], "aspect_ratios": ["16:9"], "fps": [24],
+         "sizes": {"720p 16:9": [1280, 720], "1080p 16:9": [1920, 1088]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usd_per_million", "seconds", "cost"),
+    [
+        ("7", 5, "0.756"),  # Seedance 2.0 at BytePlus: 1280 x 720 x 24 x 5 / 1024 = 108,000 tokens
+        ("5.6", 5, "0.6048"),  # 2.0 fast
+        ("3.5", 10, "0.756"),  # 2.0 mini: 216,000 tokens
+        ("21.40", 5, "2.3112"),  # 2.5 at fal
+    ],
+)
+def test_tokens(usd_per_million: str, seconds: float, cost: str) -> None:
+    """Width x height x frames a second x seconds / 1024, by the million."""
+    offer = made_up({"per_million_tokens": usd_per_million}, capabilities=SIZED)
+    assert price(offer, seconds, size=(1280, 720)).cost == Range(*[Decimal(cost)] * 3)
+
+
+def test_tokens_of_a_named_size() -> None:
+    """A resolution's pixels are those that the offer says it has: 1920 x 1088 x 24 x 5 / 1024 = 244,800 tokens."""
+    offer = made_up({"per_million_tokens": 7}, capabilities=SIZED)
+    found = price(offer, 5, resolution="1080p", aspect_ratio="16:9")
+    assert found.cost == Range(*[Decimal("1.7136")] * 3)
+    assert found.in_words(offer) == "$7.00 per million tokens"
+
+
+def test_tokens_of_what_goes_in() -> None:
+    """Seconds of a clip that goes in are counted beside those that come out: 8 s are 172,800 tokens."""
+    offer = made_up({"per_million_tokens": 7}, capabilities=SIZED)
+    assert price(offer, 5, size=(1280, 720), input_seconds=Decimal(3)).cost == Range(*[Decimal("1.2096")] * 3)
+
+
+@pytest.mark.parametrize("field", ["per_million_tokens", "per_megapixel"])
+def test_no_pixels_are_invented(field: str) -> None:
+    """Where the vendor's pixels of a resolution are not known there is no price."""
+    found = price(made_up({field: 7}), 5, resolution="720p")
+    assert (found.cost, found.reason) == (
+        None,
+        "it is priced by its pixels, and how many it will have is not known",
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "cost"),
+    [((1000, 1000), "0.03"), ((1280, 720), "0.03"), ((1001, 1000), "0.045"), ((1920, 1088), "0.06")],
+)
+def test_megapixels(size: tuple[int, int], cost: str) -> None:
+    """FLUX.2 pro: 0.03 for the first million pixels and 0.015 for each further one that is begun."""
+    offer = made_up({"fixed": "0.015", "per_megapixel": "0.015"})
+    assert price(offer, None, size=size).cost == Range(*[Decimal(cost)] * 3)
+
+
+def test_what_a_vendor_counts_in_tokens() -> None:
+    """A number without a unit is of what the row counts, here millions of tokens; seconds it is not."""
+    offer = made_up({"per_million_tokens": 7})
+    route = offer.routes["text-to-video"]
+    assert (Decimal(7), None) == (rate_of(offer, route, {}), rate_of(offer, route, {}, "second"))
+
+
+def test_the_sum_of_shots() -> None:
+    """Kling bills the seconds of all shots: three of 3, 5 and 2 s are a clip of 10 s, 1.12 on Kling 3.0 Pro."""
+    shots = [3, 5, 2]
+    assert price(offer_of("fal/kling-3.0-pro"), sum(shots), audio=False).cost.expected == Decimal("1.12")  # type: ignore[union-attr]
+    assert all("multi_prompt" in route.refused for route in offer_of("fal/kling-3.0-pro").routes.values())
+
+
+@given(
+    st.fixed_dictionaries({name: st.decimals(0, 50, places=4) for name in
+                           ("fixed", "per_second", "per_input_second", "per_megapixel", "per_million_tokens")}),
+    st.integers(1, 30), st.integers(1, 30), st.integers(0, 30),
+)  # fmt: skip
+def test_every_amount_together(amounts: dict[str, Decimal], one: int, other: int, source: int) -> None:
+    """Never negative, exact to the millionth, and longer is never cheaper."""
+    offer = made_up(amounts, capabilities=SIZED)
+    less, more = (
+        price(offer, float(seconds), size=(1280, 720), input_seconds=Decimal(source)).cost
+        for seconds in sorted((one, other))
+    )
+    assert less is not None
+    assert more is not None
+    assert 0 <= less.low <= less.expected <= more.expected
+    tokens = Fraction(1280 * 720 * 24 * (max(one, other) + source), 1024 * 10**6)
+    by_hand = (
+        Fraction(amounts["fixed"]) + Fraction(amounts["per_second"]) * max(one, other)
+        + Fraction(amounts["per_input_second"]) * source + Fraction(amounts["per_megapixel"])
+        + Fraction(amounts["per_million_tokens"]) * tokens
+    )  # fmt: skip
+    assert more.expected == Decimal(-(-by_hand * 10**6 // 1)) / 10**6
 
 
 def test_own_length() -> None:

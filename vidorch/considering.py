@@ -169,7 +169,10 @@ class Planner:
             return None, None
         able = route.capabilities
         lasts_as_long = not able.durations.choices and able.durations.least is None
-        counts = any(row.per_input_second or (row.per_second and lasts_as_long) for row in offer.price.rows)
+        counts = any(
+            row.per_input_second or row.per_million_tokens or (row.per_second and lasts_as_long)
+            for row in offer.price.rows
+        )
         legal = able.limits.video_seconds if request.video is not None else None
         seconds = self.length(source) if self.length is not None and (counts or legal) else None
         return seconds, legal[1] if seconds is None and counts and legal else None

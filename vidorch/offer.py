@@ -151,7 +151,9 @@ class Route:
 class PriceRow:
     """One line of a price: what it costs when all of `when` holds (`resolution`, `audio`, `task`, ...).
 
-    The amount of one clip is `fixed + per_second x billed seconds + per_input_second x input seconds`, in the price's unit.
+    The amount of one clip is `fixed + per_second x billed seconds + per_input_second x input seconds + per_megapixel x million
+    pixels of a frame, rounded up, + per_million_tokens x million tokens`, in the price's unit. Tokens are width x height x fps x
+    seconds / 1024, as ByteDance counts them; of a clip that is billed beside what goes into it, the seconds of both.
     Billed seconds are the output's, at least `minimum_seconds`, rounded up to a multiple of `block_seconds` where that is set;
     where only input seconds are billed, the same holds for them.
     `high_per_second` is the most it may be where `per_second` is unconfirmed and a dearer figure is known; budgets reserve it.
@@ -164,6 +166,8 @@ class PriceRow:
     minimum_seconds: Decimal = Decimal(0)
     block_seconds: Decimal = Decimal(0)
     high_per_second: Decimal | None = None
+    per_megapixel: Decimal = Decimal(0)
+    per_million_tokens: Decimal = Decimal(0)
     source: str = ""
     as_of: date | None = None
     confirmed: bool = True

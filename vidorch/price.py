@@ -96,6 +96,8 @@ class Priced:
             (self.row.fixed, "per clip"),
             (self.row.per_second, "per second"),
             (self.row.per_input_second, "per second of input"),
+            (self.row.per_megapixel, "per megapixel"),
+            (self.row.per_million_tokens, "per million tokens"),
         )
         return " + ".join(f"{_amount(amount, offer)} {per}" for amount, per in amounts if amount) or "free"
 
@@ -121,6 +123,7 @@ def price_at(offer: Offer, facts: Mapping[str, Any], *, input_seconds: Decimal |
 
     Args:
         facts: by the names in `vidorch.catalog.offers.CONDITIONS`; `duration` in seconds, None for a clip as long as its source.
+            Besides these `pixels` of a frame and `fps`, for what is priced by them; left out where they are not known.
     """
     seconds: Decimal | None = facts["duration"]
     if offer.price.rule == "free":
@@ -141,12 +144,15 @@ def price_at(offer: Offer, facts: Mapping[str, Any], *, input_seconds: Decimal |
         return _unpriced("it is priced by the second, and how long the clip will be is not known")
     if row.per_input_second and input_seconds is None:
         return _unpriced("seconds of the source clip are billed, and how long it is is not known")
+    counted = _counted(row, facts, seconds, input_seconds)
+    if isinstance(counted, str):
+        return _unpriced(counted)
     source = input_seconds or Decimal(0)
     if row.per_input_second and not row.per_second:  # minimum and blocks are of what is counted
         billed = source = _billed(row, source)
     else:
         billed = _billed(row, source if seconds is None else seconds)
-    base = _EXACT.add(row.fixed, _EXACT.multiply(row.per_input_second, source))
+    base = _EXACT.add(_EXACT.add(row.fixed, counted), _EXACT.multiply(row.per_input_second, source))
     dearest = row.per_second if row.high_per_second is None else row.high_per_second
     expected, high = (
         _usd(offer, _EXACT.add(base, _EXACT.multiply(rate, billed))) for rate in (row.per_second, dearest)
@@ -209,12 +215,46 @@ def rate_of(offer: Offer, route: Route | None, settings: Mapping[str, Any], unit
     if row is None:
         return None
     by_time = {rate for rate in (row.per_second, row.per_input_second) if rate}
-    rates = by_time | ({row.fixed} if row.fixed else set())
+    by_size = {rate for rate in (row.per_megapixel, row.per_million_tokens) if rate}
+    rates = by_time | by_size | ({row.fixed} if row.fixed else set())
+    if by_size and (by_time or row.fixed or unit):
+        return None
     if len(rates) != 1 or (unit == "second" and row.fixed) or (unit == "clip" and by_time):
         return None
     if unit == "second" and (row.minimum_seconds or row.block_seconds):
         return None  # the seconds of a clip are not those that are billed
     return _EXACT.multiply(rates.pop(), offer.price.usd_per_unit)
+
+
+def _counted(
+    row: PriceRow, facts: Mapping[str, Any], seconds: Decimal | None, input_seconds: Decimal | None
+) -> Decimal | str:
+    """What a clip's pixels and tokens come to, in the price's unit; or why nobody knows."""
+    if not row.per_megapixel and not row.per_million_tokens:
+        return Decimal(0)
+    pixels = facts.get("pixels")
+    if pixels is None:
+        return "it is priced by its pixels, and how many it will have is not known"
+    megapixels = Decimal(-(-int(pixels) // 1_000_000))
+    amount = _EXACT.multiply(row.per_megapixel, megapixels)
+    if row.per_million_tokens:
+        fps, lasts = facts.get("fps"), input_seconds if seconds is None else seconds
+        if fps is None or lasts is None:
+            return "it is priced by tokens, and how many frames it will have is not known"
+        both = _EXACT.add(lasts, input_seconds or Decimal(0))
+        frames = _EXACT.divide(_EXACT.multiply(both, Decimal(fps.numerator)), Decimal(fps.denominator))
+        tokens = _EXACT.divide(_EXACT.multiply(Decimal(pixels), frames), Decimal(1024))
+        millions = _EXACT.divide(tokens, Decimal(1_000_000))
+        amount = _EXACT.add(amount, _EXACT.multiply(row.per_million_tokens, millions))
+    return amount
+
+
+def _pixels(request: Request, route: Route) -> int | None:
+    """Pixels of a frame of a request as bought; None where only the vendor knows them."""
+    size = request.size
+    if size is None and request.resolution is not None:
+        size = route.capabilities.sizes.get(f"{request.resolution} {request.aspect_ratio}")
+    return None if size is None else size[0] * size[1]
 
 
 def resolution_of(request: Request, route: Route) -> str | None:
@@ -266,6 +306,8 @@ def _facts(request: Request, route: Route, seconds: Decimal | None) -> dict[str,
         "task": route.task,
         "references": bool(request.reference_images),
         "duration": seconds,
+        "pixels": _pixels(request, route),
+        "fps": route.capabilities.fps[0] if route.capabilities.fps else None,
     }
 
 

@@ -127,6 +127,7 @@ CASES: list[tuple[str, str, dict[str, Any], float | str | None, str, str | None]
     ("fal/flux-dev", "image", {"size": (720, 720)}, None, "0.025", None),
     ("fal/flux-dev", "image", {"size": (1088, 1920)}, None, "0.075", None),
     ("fal/flux-2-pro", "image", {"size": (1280, 720)}, None, "0.03", None),
+    ("fal/flux-2-pro", "image", {"size": (1920, 1088)}, None, "0.06", None),  # 0.03 and two further megapixels at 0.015
     ("replicate/gen4-turbo", "image-to-video", QUIET, 10, "0.50", None),
     ("replicate/gen4-aleph", "edit", QUIET, "5", "0.90", None),
 ]  # fmt: skip

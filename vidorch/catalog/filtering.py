@@ -105,7 +105,8 @@ def _way(offer: Offer, route: Route, resolution: str | None, *, audio: bool) -> 
     seconds = None if still else _length(offer, route, resolution)
     facts = {
         "resolution": resolution, "audio": audio, "task": route.task, "references": route.task == "reference-to-video",
-        "duration": seconds,
+        "duration": seconds, "pixels": _most_pixels(route, resolution),
+        "fps": route.capabilities.fps[0] if route.capabilities.fps else None,
     }  # fmt: skip
     priced = price_at(offer, facts, input_seconds=None if still else COMPARED_SECONDS)
     if priced.cost is None and offer.price.rule == "table":
@@ -115,6 +116,12 @@ def _way(offer: Offer, route: Route, resolution: str | None, *, audio: bool) -> 
         return Way(route.task, resolution, audio, shown_seconds, None)
     rate = (priced.cost.expected / shown_seconds).quantize(Decimal("0.000001")).normalize()
     return Way(route.task, resolution, audio, shown_seconds, rate)
+
+
+def _most_pixels(route: Route, resolution: str | None) -> int | None:
+    """Of a frame, in the largest of the sizes that this resolution has; None where the vendor fixes none."""
+    sizes = [size for name, size in route.capabilities.sizes.items() if name.partition(" ")[0] == resolution]
+    return max((width * height for width, height in sizes), default=None)
 
 
 def _length(offer: Offer, route: Route, resolution: str | None) -> Decimal | None:

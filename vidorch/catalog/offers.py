@@ -40,6 +40,7 @@ _RATIO = r"[1-9][0-9]{0,2}:[1-9][0-9]{0,2}"
 _SUPPORT = ("native", "prompt", "absent")
 _TYPES = ("string", "integer", "number", "boolean", "image", "video", "audio", "list", "job", "job_or_video")
 _CHARGES = ("free", "full", "part", "unknown")
+_AMOUNTS = {"fixed", "per_second", "per_input_second", "per_megapixel", "per_million_tokens"}
 _WHOLE = (
     "durations",
     "sizes",
@@ -287,15 +288,15 @@ def read_row(table: Table, source: str, as_of: date) -> PriceRow:
         minimum_seconds=table.number("minimum_seconds", 0),
         block_seconds=table.number("block_seconds", 0),
         high_per_second=table.number("high_per_second") if "high_per_second" in table.data else None,
+        per_megapixel=table.number("per_megapixel", 0),
+        per_million_tokens=table.number("per_million_tokens", 0),
         source=table.text("source", source),
         as_of=table.day("as_of", as_of),
         confirmed=table.flag("confirmed", True),
     )
     table.done()
-    if not {"fixed", "per_second", "per_input_second"} & table.data.keys():
-        raise table.error(
-            "per_second", "is missing, and fixed and per_input_second are, too: the row says no price."
-        )
+    if not _AMOUNTS & table.data.keys():
+        raise table.error("per_second", "is missing, and every other amount is, too: the row says no price.")
     if row.high_per_second is not None and row.high_per_second < row.per_second:
         raise table.error("high_per_second", "is less than per_second.")
     return row

@@ -162,6 +162,8 @@ def _as_toml(name: str, rows: Iterable[NewRow]) -> str:
             "minimum_seconds",
             "block_seconds",
             "high_per_second",
+            "per_megapixel",
+            "per_million_tokens",
             "confirmed",
         ):
             if getattr(row, key) != getattr(empty, key):

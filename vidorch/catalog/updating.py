@@ -193,8 +193,13 @@ def _why_not(offer: Offer, row: PriceRow) -> str | None:
     others = [key for key in row.when if key != "resolution"]
     if others:
         return f"it depends on {' and '.join(others)}, which the source does not tell"
-    if row.fixed or row.per_input_second or not row.per_second:
-        parts = [(row.fixed, "for each clip"), (row.per_input_second, "by the second of input")]
+    if row.fixed or row.per_input_second or row.per_megapixel or row.per_million_tokens or not row.per_second:
+        parts = [
+            (row.fixed, "for each clip"),
+            (row.per_input_second, "by the second of input"),
+            (row.per_megapixel, "by the megapixel"),
+            (row.per_million_tokens, "by tokens"),
+        ]
         how = " and ".join(words for amount, words in parts if amount) or "as free"
         return f"it is priced {how}, which the source does not tell"
     for other in offer.price.rows:

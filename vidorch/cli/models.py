@@ -201,7 +201,10 @@ def _in_full(out: Any, offer: Offer) -> None:
 
 
 def _unit(offer: Offer, row: PriceRow) -> str:
-    parts = [(row.fixed, "a clip"), (row.per_second, "a second"), (row.per_input_second, "a second of input")]
+    parts = [
+        (row.fixed, "a clip"), (row.per_second, "a second"), (row.per_input_second, "a second of input"),
+        (row.per_megapixel, "a megapixel"), (row.per_million_tokens, "a million tokens"),
+    ]  # fmt: skip
     return (
         " + ".join(f"{show_usd(amount * offer.price.usd_per_unit)} {per}" for amount, per in parts if amount)
         or "free"
@@ -311,6 +314,7 @@ def _document(match: Match, installed: frozenset[str]) -> dict[str, Any]:
                 {
                     "when": {key: list(values) for key, values in row.when.items()},
                     "fixed": str(row.fixed), "per_second": str(row.per_second), "per_input_second": str(row.per_input_second),
+                    "per_megapixel": str(row.per_megapixel), "per_million_tokens": str(row.per_million_tokens),
                     "source": row.source, "as_of": str(row.as_of), "confirmed": row.confirmed,
                 }
                 for row in offer.price.rows
