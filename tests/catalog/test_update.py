@@ -198,7 +198,10 @@ class TestLeftAlone:
             as_of=DAY,
             first_hand=True,
         )
-        assert ({"": "it is priced for each clip and by the megapixel, which the source does not tell"}, []) == (
+        assert (
+            {"": "it is priced for each clip and by the megapixel, which the source does not tell"},
+            [],
+        ) == (
             left(found),
             changed(found),
         )
