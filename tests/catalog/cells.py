@@ -208,6 +208,10 @@ def _credits(number: str, high: str = "", *, least: int = 0) -> Formula:
     return second(str(Fraction(number) / 100), str(Fraction(high) / 100) if high else "", least=least)
 
 
+def _at_least(seconds: str, usual: Formula) -> Formula:
+    return lambda cell: usual(cell if cell.s is None else cell._replace(s=max(cell.s, Decimal(seconds))))
+
+
 FORMULAS: dict[str, Formula] = {
     # fal: llms.txt of each model, and the figures that pages of others give where it is marked as not confirmed
     "fal/flux-schnell": megapixels("0.003", "0.003"),
@@ -344,7 +348,12 @@ FORMULAS: dict[str, Formula] = {
         by(
             p480=_credits("20", least=4), p720=_credits("30"), p1080=_credits("68")
         ),  # 80 credits at the least
-        {"extend": _credits("30", "68")},
+        {
+            "extend": _credits("30", "68"),
+            **dict.fromkeys(
+                ("edit", "restyle"), _at_least("2.67", _credits("30", "68"))
+            ),  # 80 credits at the least
+        },
     ),
     "runway/gemini-omni-1.1-flash": pictures(by(p720=_credits("10")), "0.01", 3),
     "runway/wan-3.0": by(p480=_credits("5"), p720=_credits("10"), p1080=_credits("20")),

@@ -33,6 +33,7 @@ CASES: list[tuple[str, str, float | None, dict[str, Any], str, str]] = [
     ("runway/seedance-2.0-mini", "text-to-video", 4, {"size": (864, 496)}, "0.64", ""),  # 64 credits, the least
     ("runway/seedance-2.5", "text-to-video", 30, {"size": (1920, 1080)}, "20.40", ""),  # 30 x 68 credits
     ("runway/seedance-2.5", "extend", 5, {}, "1.50", "3.40"),  # 5 x 30 or, in 1080p, 68 credits
+    ("runway/seedance-2.5", "edit", None, {}, "1.80", "4.08"),  # 6 x 30 or, in 1080p, 68 credits
     ("runway/gemini-omni-1.1-flash", "reference-to-video", 5, {"size": (1280, 720), **THREE}, "0.53", ""),  # 50 + 3
     ("runway/wan-3.0", "text-to-video", 5, {"size": (1920, 1080)}, "1.00", ""),  # 5 x 20 credits
     ("runway/hailuo-3", "text-to-video", 6, {"resolution": "1440p", "aspect_ratio": "16:9"}, "0.90", ""),  # 6 x 15
