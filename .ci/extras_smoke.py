@@ -270,7 +270,7 @@ def local() -> str:
     os.environ["HF_HUB_OFFLINE"] = "1"
     tiny = _of_tests("local/tiny.py")
     folder = Path("weights").resolve()
-    tiny.t2v().save_pretrained(folder)
+    tiny.BUILDERS["t2v"]().save_pretrained(folder)
     catalog = tiny.catalog_of(tiny.offer_of("t2v", folder))
     with vidorch.Client(catalog=catalog) as client:
         clip = client.generate("a lighthouse at dusk", model="local/tiny-t2v", duration=0.5).clip

@@ -23,9 +23,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def of(kind: str) -> Path:
         folder = root / kind
         if not folder.exists():
-            import torch
-
-            torch.manual_seed(1)
             tiny.BUILDERS[kind]().save_pretrained(folder)
         return folder
 

@@ -97,7 +97,12 @@ def i2v() -> Any:
     return WanImageToVideoPipeline(**_parts(), transformer=_dit(in_channels=36))
 
 
-def i2v_clip() -> Any:
+def flf() -> Any:
+    """Wan 2.1 first and last frame: with places for what CLIP sees of two images."""
+    return i2v_clip(pos_embed_seq_len=2 * 17)
+
+
+def i2v_clip(pos_embed_seq_len: int | None = None) -> Any:
     """Wan 2.1 image to video, which looks at its image with CLIP, too."""
     from diffusers import WanImageToVideoPipeline
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
@@ -107,7 +112,9 @@ def i2v_clip() -> Any:
     )  # fmt: skip
     return WanImageToVideoPipeline(
         **_parts(),
-        transformer=_dit(in_channels=36, image_dim=16, added_kv_proj_dim=48, pos_embed_seq_len=None),
+        transformer=_dit(
+            in_channels=36, image_dim=16, added_kv_proj_dim=48, pos_embed_seq_len=pos_embed_seq_len
+        ),
         image_encoder=CLIPVisionModel(seer).eval(),
         image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
     )
@@ -123,10 +130,29 @@ def vace() -> Any:
     )
 
 
-BUILDERS: Mapping[str, Callable[[], Any]] = {
-    "t2v": t2v, "two-experts": two_experts, "ti2v": ti2v, "i2v": i2v, "i2v-clip": i2v_clip, "vace": vace,
+def loud(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Random weights whisper: without this no input would be seen in the eight bits of a frame."""
+
+    def built() -> Any:
+        import torch
+
+        torch.manual_seed(1)
+        pipe = build()
+        with torch.no_grad():
+            for name in ("transformer", "transformer_2"):
+                if (part := getattr(pipe, name, None)) is not None:
+                    part.proj_out.weight.mul_(30)
+            pipe.vae.decoder.conv_out.weight.mul_(4)
+        return pipe
+
+    return built
+
+
+_KINDS = {
+    "t2v": t2v, "two-experts": two_experts, "ti2v": ti2v, "i2v": i2v, "i2v-clip": i2v_clip, "flf": flf, "vace": vace,
 }  # fmt: skip
-"""By name, what makes a pipeline. Its weights are the same each time: the caller seeds torch."""
+BUILDERS: Mapping[str, Callable[[], Any]] = {kind: loud(build) for kind, build in _KINDS.items()}
+"""By name, what makes a pipeline, of the same weights each time."""
 
 _TEXT = {"prompt": {"to": "prompt"}, "negative_prompt": {"to": "negative_prompt"}}
 _NUMBERS = {
@@ -153,8 +179,9 @@ _ROUTES: Mapping[str, Mapping[str, Any]] = {
             "path": "WanImageToVideoPipeline", "fields": _LAST, "capabilities": {"last_image": True},
         },
     },
-    "i2v-clip": {
-        "image-to-video": {
+    "i2v-clip": {"image-to-video": {"path": "WanImageToVideoPipeline", "fields": _IMAGE}},
+    "flf": {
+        "first-last-frame": {
             "path": "WanImageToVideoPipeline", "fields": _LAST, "capabilities": {"last_image": True},
         },
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -135,7 +136,15 @@ def _arguments(pipe: Any, job: Job) -> dict[str, Any]:
             provider=PROVIDER,
             hint="Leave it out.",
         )
-    return {name: _as_pictures(value) for name, value in job.call.items() if name not in lacks}
+    call = {name: _as_pictures(value) for name, value in job.call.items() if name not in lacks}
+    if "strength" in known and "num_inference_steps" in call:
+        strength = call.get("strength", known["strength"].default)
+        if int(call["num_inference_steps"] * strength) < 1:
+            raise Unsupported(
+                f"strength {strength:g}: of {call['num_inference_steps']} steps that is none, and {job.name} needs at least "
+                f"{math.ceil(1 / max(strength, 1e-3))} steps for it. Nothing was made.", provider=PROVIDER,
+            )  # fmt: skip
+    return call
 
 
 def _as_pictures(value: Any) -> Any:
