@@ -32,7 +32,7 @@ class TestChoose:
 
     def test_says_what_each_would_need_where_none_fits(self) -> None:
         """The CPU is nobody's surprise: it takes hours, so it has to be asked for."""
-        with pytest.raises(ProviderFailed, match=r"13.0 GB as group-offload") as caught:
+        with pytest.raises(ProviderFailed, match=r"13 GB as group-offload") as caught:
             choose("cuda:0", 8 * GB, A14B, free_main=200 * GB)
         assert False is caught.value.charged
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -24,9 +25,9 @@ from vidorch.contract import (
 from vidorch.errors import Unsupported, VidorchError
 from vidorch.offer import Offer, Weights
 from vidorch.request import Request
-from vidorch.weights import require
+from vidorch.weights import EXTRA, require, size_in_words
 from vidorch_local.backend import PROVIDER, News, cancelled, gone
-from vidorch_local.diffusion import asking, folders, packages, placing
+from vidorch_local.diffusion import asking, folders, placing
 from vidorch_local.diffusion.jobs import Engine, Job, Made
 from vidorch_local.diffusion.settings import of_endpoint, of_request
 from vidorch_local.diffusion.worker import Worker
@@ -75,10 +76,9 @@ class Diffusion:
             raise Unsupported(
                 f"{offer.name} has no route for {request.task}. Nothing was made.", provider=PROVIDER
             )
-        packages.require(offer.name)
         endpoint = context.endpoint
         settings = of_request(request.extra, of_endpoint(endpoint.options, endpoint.name))
-        found = folders.examine(folders.located(weights, offer.name), offer.name)
+        found = folders.examine(require(weights, offer.model), offer.name)
         device = placing.device_of(endpoint.device)
         asked = asking.ask(request, offer, route, settings)
         return Job(
@@ -159,13 +159,14 @@ class Diffusion:
     async def check(self, context: Context) -> Health:
         """See whether packages, options and device are there, and how much memory is free."""
         try:
-            packages.require(f"endpoint {context.endpoint.name}")
+            if absent := [package for package in EXTRA if find_spec(package) is None]:
+                return Health(False, f"{' and '.join(absent)} not installed: pip install 'vidorch[local]'")
             of_endpoint(context.endpoint.options, context.endpoint.name)
             device = await asyncio.to_thread(placing.device_of, context.endpoint.device)
             free = await asyncio.to_thread(placing.free_memory, device)
         except VidorchError as error:
             return Health(False, str(error))
-        return Health(True, f"{device}, {folders.size_said(free)} free")
+        return Health(True, f"{device}, {size_in_words(free)} free")
 
     async def aclose(self) -> None:
         """Stop everything at its next step and wait for that."""

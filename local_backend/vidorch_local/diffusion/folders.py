@@ -1,24 +1,20 @@
-"""A model's weights on disk: where they are, and whether they are whole, told before anything is loaded. Needs no torch."""
+"""Whether a folder of weights is whole, told file by file before anything is loaded. Needs no torch."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidorch.errors import MissingCredentials, ProviderFailed
-from vidorch.offer import Weights
+from vidorch.errors import ProviderFailed
+from vidorch.weights import INDEX
 from vidorch_local.backend import PROVIDER
 
-__all__ = ["Found", "broken", "examine", "hub_cache", "located", "size_said", "where"]
+__all__ = ["Found", "broken", "examine"]
 
-INDEX = "model_index.json"
 _CONFIGS = (
     "config.json",
     "scheduler_config.json",
@@ -45,76 +41,6 @@ class Found:
     pipeline: str
     components: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, int] = field(default_factory=dict)
-
-
-# Where ------------------------------------------------------------------------------------------------------------
-
-
-def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the hub's own tools keep what they downloaded: `huggingface_hub.constants.HF_HUB_CACHE`, without loading it."""
-    if named := environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(named).expanduser()
-    home = environ.get("HF_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(home).expanduser() / "hub"
-
-
-def where(weights: Weights, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder with the weights: the one that `source` names, or the hub's snapshot of it; None when it is not here."""
-    if _is_path(weights.source):
-        folder = Path(weights.source).expanduser()
-        return folder if folder.is_dir() else None
-    kept = hub_cache(environ) / f"models--{weights.source.replace('/', '--')}"
-    commit = weights.revision or "main"
-    with contextlib.suppress(OSError, ValueError):  # a commit has no file of its own there
-        commit = (kept / "refs" / commit).read_text("utf-8").strip() or commit
-    snapshot = kept / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
-
-
-def located(weights: Weights, name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder with the weights of offer `name`.
-
-    Raises:
-        MissingCredentials: they are not on this machine; says the command that brings them, and how much that is.
-    """
-    folder = where(weights, environ)
-    if folder is not None:
-        return folder
-    if _is_path(weights.source):
-        raise MissingCredentials(
-            f"The weights of {name} are not at {weights.source}: there is no such folder.", provider=PROVIDER,
-            hint="Put them there, or change weights.source in its catalog file.",
-        )  # fmt: skip
-    much = f" ({size_said(weights.download_bytes)})" if weights.download_bytes else ""
-    raise MissingCredentials(
-        f"The weights of {name}, {weights.source}{much}, are not on this machine.",
-        provider=PROVIDER,
-        hint=_pull(name),
-    )
-
-
-def size_said(size: float) -> str:
-    """Bytes as people say them: "1.2 GB"."""
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
-
-
-def _is_path(source: str) -> bool:
-    return (
-        source.startswith(("/", ".", "~", "\\"))
-        or bool(re.match(r"[A-Za-z]:[\\/]", source))
-        or source.count("/") != 1
-    )
-
-
-def _pull(name: str) -> str:
-    return f"vidorch models pull {name}"
-
-
-# Whether whole ----------------------------------------------------------------------------------------------------
 
 
 def examine(folder: Path, name: str) -> Found:
@@ -156,10 +82,14 @@ def examine(folder: Path, name: str) -> Found:
 def broken(name: str, folder: Path, what: str) -> ProviderFailed:
     """The error for weights that cannot be used: what is wrong with them, and how to get others."""
     hub = folder.parent.name == "snapshots"
-    mend = _pull(name) if hub else "Download it again, or copy it anew from where it is whole."
+    mend = (
+        f"Run again: vidorch models pull {name.rpartition('/')[2]}"
+        if hub
+        else "Download it again, or copy it anew from where it is whole."
+    )
     return ProviderFailed(
         f"The weights of {name} in {folder} cannot be used: {what}. Nothing was made, and nothing was paid.",
-        charged=False, provider=PROVIDER, hint=f"Run again: {mend}" if hub else mend,
+        charged=False, provider=PROVIDER, hint=mend,
     )  # fmt: skip
 
 

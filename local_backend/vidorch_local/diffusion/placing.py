@@ -7,8 +7,9 @@ from typing import Any
 
 from vidorch.errors import InvalidRequest, ProviderFailed
 from vidorch.offer import Weights
+from vidorch.weights import size_in_words
 from vidorch_local.backend import PROVIDER
-from vidorch_local.diffusion.folders import Found, size_said
+from vidorch_local.diffusion.folders import Found
 
 __all__ = [
     "EXACT", "OFFLOADING", "apply", "cheaper", "choose", "device_of", "free_memory", "is_out_of_memory", "needs", "possible",
@@ -104,10 +105,10 @@ def choose(
             continue
         if need[placement] <= free:
             return placement
-    listed = ", ".join(f"{size_said(need[one])} as {one}" for one in there)
-    main = "" if free_main is None else f" and {size_said(free_main)} of main memory"
+    listed = ", ".join(f"{size_in_words(need[one])} as {one}" for one in there)
+    main = "" if free_main is None else f" and {size_in_words(free_main)} of main memory"
     raise ProviderFailed(
-        f"{size_said(free)} of {device}{main} are free, and this model needs {listed}. Nothing was made, and nothing was paid.",
+        f"{size_in_words(free)} of {device}{main} are free, and this model needs {listed}. Nothing was made and nothing paid.",
         charged=False, provider=PROVIDER,
         hint='Free some memory, or choose by extra={"local": {"placement": ...}} which one to try all the same.',
     )  # fmt: skip
