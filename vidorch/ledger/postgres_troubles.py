@@ -30,7 +30,7 @@ _TROUBLES = {
     "3F000": ("has no such schema", "CREATE SCHEMA, or name another one: ?options=-csearch_path=NAME."),
     "42501": (
         "cannot be written: there are no rights to do so",
-        "GRANT CREATE, USAGE ON SCHEMA ... TO ..., or let whoever owns it open the ledger once.",
+        "GRANT CREATE, USAGE ON SCHEMA ... to whoever opens it first; USAGE, and all on its tables, to everybody else.",
     ),
     "25006": (
         "cannot be written: it is read-only",
