@@ -504,6 +504,15 @@ class TestTheOnlyWriter:
 
 
 class TestTheClock:
+    def test_is_known_from_the_beginning(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before anything was read: whoever takes up the work of others asks it first."""
+        really = time.time
+        monkeypatch.setattr(time, "time", lambda: really() + 3600)
+        ledger = Ledger(place)
+        ahead = ledger.ahead
+        ledger.close()
+        assert -60 == round(ahead / 60)
+
     def test_is_the_databases(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
         """The ledger knows how far this machine's clock is from it, after each look and each write."""
         really = time.time

@@ -168,6 +168,7 @@ class Postgres:
                     self._migrate()
                     self._look_before_touching(raw)
                 self._must_be_writable(raw)
+                self.tell_time(float(_last(raw.execute(_BEGIN_READING))))
         except (psycopg.Error, SQLAlchemyError) as error:
             raise self.explain(error) from error
 
