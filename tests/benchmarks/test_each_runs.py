@@ -26,7 +26,7 @@ SLOW = {
     "engine": "engine memory --runs 1 --jobs 2 --alone 1",
     "faults": "--storms 2 --kills 1 --processes 1 replicate",
     "histories": "--count 1 --processes 1",
-    "ledger": "--moves 8 --processes 2 --jobs 1001",
+    "ledger": "--moves 8 --processes 2 --jobs 1001 --latency 0.1",
     "overhead": "2 --rounds 1",
     "sockets": "1 --most 2",
     "spending": "--processes 1 --reservations 2",

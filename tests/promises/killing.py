@@ -28,8 +28,10 @@ from vidorch import Budget
 from vidorch.catalog import load
 from vidorch.client.aio import AsyncClient
 from vidorch.clock import RealClock
+from vidorch.databases import DatabaseUrl
 from vidorch.engine.targets import Target
 from vidorch.errors import VidorchError
+from vidorch.home import ledger_path
 from vidorch.ledger.ledger import Ledger
 
 __all__ = ["Case", "Mother"]
@@ -49,6 +51,7 @@ class Case:
         do: "generate", "resume" (twice, one after the other) or "join" (generate, with the key).
         point: where it is killed, such as `sending>accepted before`, `submit after`; empty to live. nth: at which time.
         fates: what becomes of each submit, in order; the last one is repeated. cancels: whether the caller cancels.
+        url: of the ledger, where it is not a file in that home.
     """
 
     home: str
@@ -61,14 +64,15 @@ class Case:
     fates: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     cancels: bool = False
+    url: str = ""
 
     @property
     def books(self) -> Path:
         return Path(self.home) / "vendor.db"
 
     @property
-    def ledger(self) -> Path:
-        return Path(self.home) / "ledger.db"
+    def ledger(self) -> Path | DatabaseUrl:
+        return ledger_path(self.url or None, Path(self.home))
 
     def then(self, do: str) -> Case:
         """Whoever comes after it."""
@@ -196,7 +200,7 @@ async def _live(case: Case, killer: Killer, said: list[str]) -> None:
 
     def client() -> AsyncClient:
         made = AsyncClient(
-            home=case.home, ledger=case.ledger, providers={"remote": remote}, clock=HastyClock(),
+            home=case.home, ledger=case.url or case.ledger, providers={"remote": remote}, clock=HastyClock(),
             budget=Budget("100", name="all"),
         )  # fmt: skip
         made._market.catalog = _catalog()

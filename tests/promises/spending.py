@@ -25,6 +25,7 @@ from sqlalchemy import text
 from tests.ledger.rows import job_row, run_row
 from vidorch.budget import DEFAULT_CAP, Budget
 from vidorch.errors import OverBudget
+from vidorch.home import ledger_path
 from vidorch.ledger.ledger import Ledger, MovedMeanwhile
 from vidorch.ledger.moves import ENDS, State
 from vidorch.ledger.session import Session
@@ -53,12 +54,12 @@ class Trial:
     """What one process is to try.
 
     Attributes:
-        reservations: how many jobs it tries to reserve, over so many days; done: how many of them were tried by the one that
+        place: of the ledger, as one types it. reservations: how many jobs it tries to reserve, over so many days; done: how many of them were tried by the one that
             died before it.
         dies_after: reservations after which it kills itself with writes under way; None to live.
     """
 
-    path: Path
+    place: str
     number: int
     reservations: int
     seed: int = 0
@@ -77,9 +78,9 @@ class Told:
     over: Counter[str] = field(default_factory=Counter)
 
 
-def begin(path: Path) -> None:
+def begin(place: str) -> None:
     """A ledger with the batches that all share."""
-    ledger = Ledger(path)
+    ledger = Ledger(ledger_path(place, Path()))
     for name in SHARED:
         scope = name[-1]
         ledger.record(
@@ -94,7 +95,7 @@ class _Spender:
         self.told = Told(heir=trial.done > 0)
         self.tried = trial.done
         self.chance = random.Random(f"{trial.seed}/{trial.number}/{trial.done}")
-        self.ledger = Ledger(trial.path)
+        self.ledger = Ledger(ledger_path(trial.place, Path()))
         self.owner = f"spender:{trial.number}:{trial.done}"
         self.jobs: dict[str, Job] = {}
         self.own: list[str] = []

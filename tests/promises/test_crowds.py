@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.promises.killing import Case, Mother
 from tests.promises.sim import World, simulated
 from tests.remote import Books, Fate
@@ -42,18 +43,24 @@ def test_a_thousand_calls_at_once() -> None:
         world.close()
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of a ledger on PostgreSQL; empty for a file."""
+    return "" if request.param == "sqlite" else postgres.url_of(postgres.empty())
+
+
 class TestEightProcesses:
-    def test_with_one_key_pay_once(self, mother: Mother, tmp_path: Path) -> None:
+    def test_with_one_key_pay_once(self, mother: Mother, tmp_path: Path, url: str) -> None:
         """All eight ask for the same at the same moment; one submits, eight are handed the clip."""
-        case = Case(str(tmp_path / "home"), key="order-1", fates=({"latency": 0.3},))
+        case = Case(str(tmp_path / "home"), key="order-1", fates=({"latency": 0.3},), url=url)
         (tmp_path / "home").mkdir()
         told = mother.run(*[case] * 8)
         assert [["Result"]] * 8 == [one.said for one in told]
         assert 1 == len(Books(case.books).everything())
 
-    def test_of_their_own_do_not_disturb_each_other(self, mother: Mother, tmp_path: Path) -> None:
-        """Eight times five clips through one file: all come, and the budget is right to the cent."""
-        case = Case(str(tmp_path / "home"), candidates=5, fates=({"latency": 0.05},))
+    def test_of_their_own_do_not_disturb_each_other(self, mother: Mother, tmp_path: Path, url: str) -> None:
+        """Eight times five clips through one ledger: all come, and the budget is right to the cent."""
+        case = Case(str(tmp_path / "home"), candidates=5, fates=({"latency": 0.05},), url=url)
         (tmp_path / "home").mkdir()
         told = mother.run(*[case] * 8)
         assert [["Result"]] * 8 == [one.said for one in told]

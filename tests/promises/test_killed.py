@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.promises.killing import Case, Mother, Told
 from tests.remote import Books
 from tests.remote.audit import audit
@@ -53,8 +54,10 @@ def mother() -> Iterator[Mother]:
 
 
 def at(case: Case, home: Path, point: str = "", nth: int = 1) -> Case:
-    """The case in a fresh home, to be killed at a point."""
+    """The case in a fresh home with a fresh ledger, to be killed at a point."""
     home.mkdir(parents=True)
+    if case.url:
+        postgres.empty()
     return Case(**{**case.__dict__, "home": str(home), "point": point, "nth": nth})
 
 
@@ -114,6 +117,21 @@ def kill_everywhere(mother: Mother, case: Case, folder: Path, *, only: int = 0) 
 
 
 class TestASuccess:
+    @pytest.mark.slow
+    def test_on_a_shared_ledger(self, mother: Mother, tmp_path: Path) -> None:
+        """The same on PostgreSQL, at every other point."""
+        url = postgres.url_of(postgres.empty())
+        kill_everywhere(mother, Case("", key="order-1", fates=(SLOWLY,), url=url), tmp_path, only=2)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("scene", ["reply lost", "failed later", "cancelled", "file cut once"])
+    def test_of_other_ends_on_a_shared_ledger(self, mother: Mother, tmp_path: Path, scene: str) -> None:
+        """Whatever becomes of it, at every fourth point."""
+        url = postgres.url_of(postgres.empty())
+        kill_everywhere(
+            mother, Case(**{**SCENES[scene].__dict__, "key": "order-1", "url": url}), tmp_path, only=4
+        )
+
     def test_killed_at_every_point_and_joined_by_its_key(self, mother: Mother, tmp_path: Path) -> None:
         """Taken up by whoever resumes, and again by whoever has the key: it is sent once at most, and comes home."""
         kill_everywhere(mother, Case("", key="order-1", fates=(SLOWLY,)), tmp_path)

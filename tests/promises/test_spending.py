@@ -6,22 +6,30 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.promises.spending import BUDGETS, Told, Trial, audit_caps, begin, spend, spenders
+from vidorch.home import ledger_path
 from vidorch.ledger import accounts
 from vidorch.ledger.ledger import Ledger
 
 
-def tried(path: Path, processes: int, reservations: int, *, deaths: int) -> list[str]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The ledger of this test, on both databases."""
+    return str(tmp_path / "ledger.db") if request.param == "sqlite" else postgres.url_of(postgres.empty())
+
+
+def tried(place: str, processes: int, reservations: int, *, deaths: int) -> list[str]:
     """All that is wrong with it, while they spent and afterwards."""
-    begin(path)
+    begin(place)
     trials = [
         Trial(
-            path, number, reservations, seed=1, dies_after=reservations * (number + 1) // processes // 2
+            place, number, reservations, seed=1, dies_after=reservations * (number + 1) // processes // 2
             if number < deaths else None,
         )
         for number in range(processes)
     ]  # fmt: skip
-    ledger = Ledger(path)
+    ledger = Ledger(ledger_path(place, Path()))
     try:
         found: list[str] = []
         told: list[Told] = []
@@ -37,34 +45,32 @@ def tried(path: Path, processes: int, reservations: int, *, deaths: int) -> list
     return found
 
 
-def test_four_processes_pass_no_cap(tmp_path: Path) -> None:
+def test_four_processes_pass_no_cap(place: str) -> None:
     """Two thousand reservations of odd amounts, two of the four killed on the way: not one millionth too much, at any moment."""
-    assert [] == tried(tmp_path / "ledger.db", 4, 500, deaths=2)
+    assert [] == tried(place, 4, 500, deaths=2)
 
 
 @pytest.mark.slow
-def test_eight_processes_pass_no_cap(tmp_path: Path) -> None:
+def test_eight_processes_pass_no_cap(place: str) -> None:
     """The same with sixteen thousand; `benchmarks/spending.py` makes it eighty thousand."""
-    assert [] == tried(tmp_path / "ledger.db", 8, 2_000, deaths=4)
+    assert [] == tried(place, 8, 2_000, deaths=4)
 
 
-def test_a_check_that_is_not_made_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_is_not_made_is_found(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial can fail: where nothing must fit, caps are passed."""
-    path = tmp_path / "ledger.db"
-    begin(path)
+    begin(place)
     monkeypatch.setattr(accounts, "_must_fit", lambda *_: None)
-    spend(Trial(path, 0, 300))
-    ledger = Ledger(path)
+    spend(Trial(place, 0, 300))
+    ledger = Ledger(ledger_path(place, Path()))
     assert any("reported overruns" in finding for finding in ledger._store.read(audit_caps))
     ledger.close()
 
 
-def test_a_sum_that_is_wrong_is_found(tmp_path: Path) -> None:
+def test_a_sum_that_is_wrong_is_found(place: str) -> None:
     """One millionth more or less than the rows say is seen."""
-    path = tmp_path / "ledger.db"
-    begin(path)
-    spend(Trial(path, 0, 100))
-    ledger = Ledger(path)
+    begin(place)
+    spend(Trial(place, 0, 100))
+    ledger = Ledger(ledger_path(place, Path()))
     ledger._store.write(
         lambda db: db.raw.execute("UPDATE balances SET held = held + 1 WHERE day > ''")
     ).result()
