@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 
 from vidorch.catalog import Catalog, shipped
