@@ -13,7 +13,7 @@ from vidorch.errors import ProviderFailed
 from vidorch_local.backend import PROVIDER
 from vidorch_local.diffusion.folders import Found, broken
 
-__all__ = ["bytes_of", "fresh_scheduler", "load", "view"]
+__all__ = ["bytes_of", "load", "own_scheduler", "view"]
 
 _IN_FULL = ("vae", "image_encoder")
 """Parts that are kept in float32: in bfloat16 they cost picture quality and save next to nothing."""
@@ -46,6 +46,13 @@ def load(found: Found, wanted: str, device: str, name: str) -> Any:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"diffusers does not load them ({type(error).__name__}: {error})"
             raise broken(name, Path(found.folder), why) from error
+    for part, held in found.parameters.items():
+        wanted_numbers = sum(numbers.numel() for numbers in getattr(pipe, part).parameters())
+        if (
+            held < wanted_numbers
+        ):  # what is not in the files would be left as chance had it, with a line in a log
+            why = f"{part} holds {held:,} numbers and its configuration asks for {wanted_numbers:,}"
+            raise broken(name, Path(found.folder), why)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -71,12 +78,18 @@ def view(pipe: Any, wanted: str, name: str) -> Any:
     return made
 
 
-def fresh_scheduler(pipe: Any, flow_shift: float | None) -> None:
-    """Give a pipeline a scheduler that has seen no other clip, with a shift of its own where one is wanted."""
-    settings = dict(pipe.scheduler.config)
+@contextlib.contextmanager
+def own_scheduler(pipe: Any, flow_shift: float | None) -> Iterator[None]:
+    """Within it a pipeline has a scheduler that has seen no other clip, with a shift of its own where one is wanted."""
+    theirs = pipe.scheduler
+    settings = dict(theirs.config)
     if flow_shift is not None:
         settings |= {key: flow_shift for key in ("flow_shift", "shift") if key in settings}
-    pipe.scheduler = type(pipe.scheduler).from_config(settings)
+    pipe.scheduler = type(theirs).from_config(settings)
+    try:
+        yield
+    finally:
+        pipe.scheduler = theirs
 
 
 def bytes_of(pipe: Any) -> int:
@@ -132,8 +145,9 @@ def _check_channels(pipe: Any, wanted: str, name: str) -> None:
     takes_image = part.config.in_channels != part.config.out_channels
     if takes_image != (wanted == "WanImageToVideoPipeline") and wanted in _WITH_ONE_INPUT:
         have, want = ("image", "text") if takes_image else ("text", "image")
+        article = "an" if takes_image else "a"
         raise ProviderFailed(
-            f"The weights of {name} are those of a {have}-to-video model, and {wanted} needs {want}-to-video. "
+            f"The weights of {name} are those of {article} {have}-to-video model, and {wanted} needs {want}-to-video. "
             "Nothing was made, and nothing was paid.", charged=False, provider=PROVIDER,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Any
 from vidorch.errors import ProviderFailed, Unsupported
 from vidorch_local.backend import PROVIDER
 from vidorch_local.diffusion.jobs import Frames, Job, Made, Stage
-from vidorch_local.diffusion.loading import fresh_scheduler
+from vidorch_local.diffusion.loading import own_scheduler
 
 __all__ = ["Stopped", "Tell", "preview", "run"]
 
@@ -86,10 +86,9 @@ def run(
     import torch
 
     call = _arguments(pipe, job)
-    fresh_scheduler(pipe, job.flow_shift)
     watch = _Watch(job, tell, should_stop, clock)
     try:
-        with _watched(pipe, watch):
+        with own_scheduler(pipe, job.flow_shift), _watched(pipe, watch):
             output = pipe(
                 **call,
                 generator=torch.Generator("cpu").manual_seed(

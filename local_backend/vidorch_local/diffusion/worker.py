@@ -61,7 +61,7 @@ class Worker:
         self._queue: deque[_Work] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self.closed = False
 
     # -- called from any thread -------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ class Worker:
         """Queue a job; the thread is begun with the first one."""
         work = _Work(job, tell, self._clock())
         with self._changed:
-            if self._closed:
+            if self.closed:
                 raise ProviderFailed(
                     "The client is closed. Nothing was made.", charged=False, provider=PROVIDER
                 )
@@ -109,7 +109,7 @@ class Worker:
     def close(self) -> None:
         """Stop everything at its next step, let go of all weights, and wait for that."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
         for job_id in list(self._works):
             self.stop(job_id)
@@ -121,7 +121,7 @@ class Worker:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closed)
+                self._changed.wait_for(lambda: self._queue or self.closed)
                 if not self._queue:
                     break
                 work = self._queue.popleft()
