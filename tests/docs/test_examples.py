@@ -18,6 +18,7 @@ PAGES = [
     "docs/guide.md",
     "docs/hosted.md",
     "docs/http.md",
+    "docs/local.md",
     "docs/providers.md",
     "docs/selection.md",
     "docs/testing.md",

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 EXACT = ("gpu", "model-offload", "group-offload")
-"""All of the same picture, each slower than the one before it."""
+"""The weights as they are, each slower than the one before it. By groups a clip is decoded in tiles, which overlap."""
 
 OFFLOADING = ("model-offload", "group-offload")
 """The weights lie in main memory and go to the device by parts."""
