@@ -80,6 +80,8 @@ class Diffusion:
         settings = of_request(request.extra, of_endpoint(endpoint.options, endpoint.name))
         found = folders.examine(require(weights, offer.model), offer.name)
         device = placing.device_of(endpoint.device)
+        if settings.placement:
+            placing.legal(settings.placement, device)
         asked = asking.ask(request, offer, route, settings)
         return Job(
             id=context.job_id,

@@ -12,8 +12,8 @@ from vidorch_local.backend import PROVIDER
 from vidorch_local.diffusion.folders import Found
 
 __all__ = [
-    "EXACT", "OFFLOADING", "apply", "cheaper", "choose", "device_of", "free_memory", "is_out_of_memory", "needs", "possible",
-    "release",
+    "EXACT", "OFFLOADING", "apply", "cheaper", "choose", "device_of", "free_memory", "is_out_of_memory", "legal", "needs",
+    "possible", "release",
 ]  # fmt: skip
 
 EXACT = ("gpu", "model-offload", "group-offload")
@@ -55,6 +55,22 @@ def possible(device: str) -> tuple[str, ...]:
     return ("gpu", "cpu") if device == "mps" else (*EXACT, "fp8", "cpu")
 
 
+def legal(placement: str, device: str) -> str:
+    """The placement, where the device has it.
+
+    Raises:
+        InvalidRequest: it has not.
+    """
+    there = possible(device)
+    if placement not in there:
+        raise InvalidRequest(
+            f"placement={placement!r} does not go with device {device!r}. Allowed is {', '.join(map(repr, there))}. "
+            "Nothing was made.",
+            field="placement", value=placement, allowed=", ".join(there),
+        )  # fmt: skip
+    return placement
+
+
 def needs(weights: Weights, found: Found) -> Mapping[str, int]:
     """Bytes by placement: what the catalog says, and where it says nothing, what follows from the files. "main" is what an
     offloading placement takes of main memory.
@@ -89,13 +105,7 @@ def choose(
     """
     there = possible(device)
     if wanted:
-        if wanted not in there:
-            raise InvalidRequest(
-                f"placement={wanted!r} does not go with device {device!r}. Allowed is {', '.join(map(repr, there))}. "
-                "Nothing was made.",
-                field="placement", value=wanted, allowed=", ".join(there),
-            )  # fmt: skip
-        return wanted
+        return legal(wanted, device)
     for placement in there:
         if placement == "cpu" and device != "cpu":
             continue  # hours instead of minutes are nobody's surprise: it has to be asked for

@@ -85,6 +85,8 @@ def run(
     """
     import torch
 
+    if should_stop():  # loading cannot be interrupted, and reading the prompt may take as long
+        raise Stopped
     call = _arguments(pipe, job)
     watch = _Watch(job, tell, should_stop, clock)
     try:

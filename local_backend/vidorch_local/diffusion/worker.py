@@ -125,26 +125,24 @@ class Worker:
                 if not self._queue:
                     break
                 work = self._queue.popleft()
+                work.timings["queue"] = self._clock() - work.queued_at
+                work.show(State("load", 0.0, None, "load"))
             self._say_places()
             self._carry(work)
         self.shelf.clear()
 
     def _say_places(self) -> None:
         """Tell those who wait how many are before them; the one at work counts."""
-        with self._changed:
-            waiting = list(self._queue)
+        with self._changed:  # all of it: else one that is taken up meanwhile would be said to wait again
             busy = any(
                 one.state.stage != "queued" and one.state.ended is None for one in list(self._works.values())
             )
-        for place, work in enumerate(waiting, start=int(busy)):
-            detail = f"queued behind {place}" if place else "queued"
-            if work.state.stage == "queued" and work.state.ended is None and work.state.detail != detail:
-                work.show(State(detail=detail))
+            for place, work in enumerate(self._queue, start=int(busy)):
+                detail = f"queued behind {place}" if place else "queued"
+                if work.state.detail != detail:
+                    work.show(State(detail=detail))
 
     def _carry(self, work: _Work) -> None:
-        work.timings["queue"] = self._clock() - work.queued_at
-        work.show(State("load", 0.0, None, "load"))
-        self._say_places()
         try:
             made = self._made(work)
         except running.Stopped:
