@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.cli.conftest import Command
 from tests.servers.hub import Hub, Model, pipeline
@@ -155,6 +158,16 @@ class TestPull:
         document = command("models", "pull", "tiny", "--json", "--yes").document
         assert (True, True) == (document["pulled"], Path(document["path"]).is_dir())
 
+    def test_bar(self, command: Command, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a terminal it is seen how far it is, up to all of it."""
+        drawn = io.StringIO()
+        monkeypatch.setattr(
+            "vidorch.cli.pulling.console",
+            lambda stderr=False: Console(file=drawn, force_terminal=True, width=100, color_system=None),
+        )
+        assert 0 == command("models", "pull", "tiny", "--yes").code
+        assert re.search(r"(\d+\.\d)/\1 kB", drawn.getvalue())
+
     def test_gated(self, command: Command, hub: Hub) -> None:
         """Exit 6, with where to agree and the variable."""
         said = command("models", "pull", "gated", "--yes")
@@ -282,6 +295,7 @@ class TestConfigured:
         """With what they stand for."""
         assert "draft stands for tiny, then mini" in command("models").out
 
-    def test_pull(self, command: Command, hub: Hub) -> None:
-        """The first of an alias's models that has weights."""
-        assert "tiny" == command("models", "pull", "draft", "--yes", "--json").document["model"]
+    @pytest.mark.parametrize("name", ["draft", "h100/tiny"])
+    def test_pull(self, command: Command, hub: Hub, name: str) -> None:
+        """The first of an alias's models that has weights; and what an endpoint of one's own offers."""
+        assert "tiny" == command("models", "pull", name, "--yes", "--json").document["model"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vidorch.cli.consent import must_say_yes
-from vidorch.cli.here import catalog_here, meant_here
+from vidorch.cli.here import meant_here, offered_here
 from vidorch.cli.models import named_of
 from vidorch.cli.say import as_json, aside, console
 from vidorch.cli.words import many
@@ -50,7 +50,7 @@ def pull(name: str, *, yes: bool, as_document: bool) -> None:
 
 
 def _offer(name: str) -> Offer:
-    catalog = catalog_here()
+    catalog = offered_here()
     by_source = [
         offer for offer in catalog.offers if offer.weights is not None and offer.weights.source == name
     ]
