@@ -21,6 +21,7 @@ from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, U
 from vidorch.offer import Offer, Weights
 from vidorch.weights import (
     INDEX,
+    Repo,
     components_of,
     hub_cache,
     is_folder,
@@ -226,7 +227,7 @@ def _files(source: str, names: Sequence[str]) -> Repository:
 def _repository(
     source: str, revision: str, commit: str, names: Sequence[str], sizes: Mapping[str, int]
 ) -> Repository:
-    snapshot = hub_cache() / ("models--" + source.replace("/", "--")) / "snapshots" / commit
+    snapshot = Repo(source).folder / "snapshots" / commit
     absent = tuple(name for name in names if not (snapshot / name).is_file())
     return Repository(source, revision, commit, {name: sizes[name] for name in names}, absent)
 
@@ -254,7 +255,7 @@ def _name_revision(repository: Repository) -> None:
     """Say in the cache which commit the revision is, as the hub's own package does where it is asked for one by name."""
     if repository.revision == repository.commit:
         return
-    refs = hub_cache() / ("models--" + repository.source.replace("/", "--")) / "refs" / repository.revision
+    refs = Repo(repository.source).folder / "refs" / repository.revision
     refs.parent.mkdir(parents=True, exist_ok=True)
     if not refs.is_file() or refs.read_text("utf-8") != repository.commit:
         refs.write_text(repository.commit, "utf-8")

@@ -26,7 +26,6 @@ __all__ = [
     "class_of",
     "components_of",
     "hub_cache",
-    "in_part",
     "is_folder",
     "locate",
     "locate_lora",
@@ -116,11 +115,6 @@ def locate_lora(lora: Lora) -> Path | None:
     if there.is_file():
         return there
     return there if there.is_dir() and any(there.glob("*.safetensors")) else None
-
-
-def in_part(weights: Weights) -> bool:
-    """Whether some of it is here and not all: a download that broke off goes on where it was."""
-    return _folder(weights) is not None and locate(weights) is None
 
 
 def missing(weights: Weights, name: str = "") -> str:

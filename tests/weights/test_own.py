@@ -63,8 +63,9 @@ class TestNewModel:
 
     def test_hub_that_is_here(self, cache: Path) -> None:
         """Then nobody is asked."""
-        lay_cache(cache)
-        assert "acme/tiny" == made("acme/tiny").weights.source
+        folder = lay_cache(cache)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert ("acme/tiny", size) == ((weights := made("acme/tiny").weights).source, weights.download_bytes)
 
     def test_loras(self, folder: Path, tmp_path: Path) -> None:
         """What is laid over the model that it is like stays."""

@@ -61,10 +61,12 @@ def new_model(
         if is_folder(parts_of(lora.source)[0]) and locate_lora(lora) is None:
             raise _wrong("lora", lora.source, "a file of weights that is there")
     pull = look(replace(base, model=name, weights=weights))
-    there = folder or Repo(source).snapshot() or _fetched(pull.folder, source, pull.repositories[0].commit)
+    there = folder or Repo(source).snapshot() or Repo(source, pull.repositories[0].commit).snapshot()
+    assert there is not None  # its index was fetched
     _check_fits(there, base, source)
-    if weights.download_bytes is None and pull.repositories:
-        weights = replace(weights, download_bytes=sum(one.total for one in pull.repositories))
+    if weights.download_bytes is None:
+        size = sum(one.total for one in pull.repositories) or _bytes_of(there)
+        weights = replace(weights, download_bytes=size)
     return OwnModel(name, base.name, weights, today, f"{name}, like {base.title}")
 
 
@@ -113,10 +115,6 @@ def _folder_of(source: str, *, file: bool = False) -> Path | None:
         return path.resolve() if there else None
     except (OSError, ValueError, RuntimeError):
         return None
-
-
-def _fetched(cache: Path, source: str, commit: str) -> Path:
-    return cache / ("models--" + source.replace("/", "--")) / "snapshots" / commit
 
 
 def _check_fits(folder: Path, base: Offer, source: str) -> None:
