@@ -12,7 +12,7 @@ import pytest
 import vidorch
 import vidorch.testing
 from tests.engine.scripted import Scripted, VirtualClock, catalog, paid
-from vidorch.catalog.layers import load
+from vidorch.catalog.layers import load, shipped
 from vidorch.client.configured import configured_endpoints
 from vidorch.config import load_config
 from vidorch.config.keys import keep_key
@@ -215,6 +215,20 @@ class TestEndpoints:
         below = Endpoint("test", "test", account="a", billed=True, options={"region": "x"}, concurrency=3)
         found = self.laid(tmp_path / "c.toml", "billed = false\noptions = {}\nconcurrency = 1\n", below)
         assert (False, {}, 1) == (found.billed, found.options, found.concurrency)
+
+    def test_a_tier_that_its_vendor_does_not_have(self, tmp_path: Path) -> None:
+        """Said with the place that names it, before anything is planned."""
+        place = tmp_path / "c.toml"
+        with pytest.raises(InvalidRequest, match=r"c\.toml.*tier='2'.*No tiers of test are known"):
+            self.laid(place, 'tier = "2"\n', Endpoint("test", "test"))
+
+    def test_a_tier(self, tmp_path: Path) -> None:
+        """An account's tier at its vendor, whose limits hold then."""
+        place = tmp_path / "c.toml"
+        place.write_text('[endpoints.runway]\ntier = "3"\n', "utf-8")
+        config = load_config(environ={"VIDORCH_CONFIG": str(place)}, start=tmp_path)
+        found = configured_endpoints(config, shipped(), {"runway": Endpoint("runway", "runway")})["runway"]
+        assert "3" == found.tier
 
     def test_what_is_not_said_stays(self, tmp_path: Path) -> None:
         """Each field by itself."""

@@ -169,7 +169,8 @@ class TestHourOf:
         )
 
     @pytest.mark.parametrize(
-        ("device", "name"), [("cuda:1", "l40s"), ("cuda", "h100"), ("cuda:7", "h100"), ("cpu", "cpu")]
+        ("device", "name"),
+        [("auto", "h100"), ("cuda:1", "l40s"), ("cuda", "h100"), ("cuda:7", "h100"), ("cpu", "cpu")],
     )
     def test_the_endpoints_device(self, device: str, name: str) -> None:
         """The card that the endpoint names."""

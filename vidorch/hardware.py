@@ -94,7 +94,7 @@ def _class_here(endpoint: Endpoint | None, cards: Gpus) -> str:
         return CPU
     found = cards()
     if not found:  # whoever names a card, or what an hour costs, means a machine that is not seen from here
-        return "" if kind or (endpoint is not None and endpoint.usd_per_hour is not None) else CPU
+        return "" if kind not in ("", "auto") or (endpoint is not None and endpoint.usd_per_hour is not None) else CPU
     at = int(place) if place.isdecimal() and int(place) < len(found) else 0
     return class_of(found[at])
 
