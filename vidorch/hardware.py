@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -94,7 +92,11 @@ def _class_here(endpoint: Endpoint | None, cards: Gpus) -> str:
         return CPU
     found = cards()
     if not found:  # whoever names a card, or what an hour costs, means a machine that is not seen from here
-        return "" if kind not in ("", "auto") or (endpoint is not None and endpoint.usd_per_hour is not None) else CPU
+        return (
+            ""
+            if kind not in ("", "auto") or (endpoint is not None and endpoint.usd_per_hour is not None)
+            else CPU
+        )
     at = int(place) if place.isdecimal() and int(place) < len(found) else 0
     return class_of(found[at])
 
@@ -115,6 +117,9 @@ def _by_driver(folder: Path) -> tuple[str, ...]:
 
 def _by_command() -> tuple[str, ...]:
     """What `nvidia-smi -L` says: in containers and under WSL the driver's files are not always there."""
+    import shutil  # only where it is needed: a plan is made without
+    import subprocess
+
     command = shutil.which("nvidia-smi")
     if command is None:
         return ()

@@ -48,7 +48,9 @@ def amount(job: Job) -> str:
     if job.cost is None:
         reserved = job.ended_at is None and job.billed and job.estimate_high > 0
         return f"({show_usd(job.estimate_high)})" if reserved else "-"
-    return "free" if job.cost == Decimal(0) else show_usd(job.cost)
+    if job.cost == Decimal(0):
+        return "free"
+    return show_usd(job.cost) if job.billed else f"{show_usd(job.cost)} imputed"
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -81,6 +83,7 @@ def price_of_cancelling(jobs: Iterable[Job]) -> str:
         high = sum((job.estimate_high for job in known if f"{job.endpoint}/{job.model}" == name), Decimal(0))
         offer = offers.get(name)
         rule = "unknown" if offer is None else offer.billing.cancelled
+        rule = "hours" if offer is not None and offer.price.rule == "hours" else rule
         said.append(_RULES.get(rule, _RULES["unknown"]).format(name=name, high=show_usd(high)))
     return " ".join(said)
 
@@ -89,6 +92,7 @@ _RULES = {
     "free": "{name} takes nothing for a cancelled job.",
     "full": "{name} bills a cancelled job in full: {high}.",
     "part": "{name} bills a part of a cancelled job: up to {high}.",
+    "hours": "{name} is billed by the hour: what it was worked on until then, up to {high}.",
     "unknown": "What {name} takes for a cancelled job is not known: up to {high}.",
 }
 
@@ -105,11 +109,12 @@ def say_result(result: Result) -> tuple[list[str], list[str]]:
     """A finished run as lines for stdout (where the clips are) and for stderr (everything else)."""
     clip = result.clip
     fps = f", {float(clip.fps):g} fps" if clip.fps else ""
-    cost = (
-        "free"
-        if clip.cost == 0 == result.cost
-        else f"{show_usd(result.cost)} ({clip.cost_basis}{_earlier(result)})"
-    )
+    if result.imputed and not result.cost:
+        cost = f"{show_usd(result.imputed)} imputed, nothing spent"
+    elif clip.cost == 0 == result.cost:
+        cost = "free"
+    else:
+        cost = f"{show_usd(result.cost)} ({clip.cost_basis}{_earlier(result)})"
     seed = "" if clip.seed is None else f" · seed {clip.seed}"
     what = f"{clip.endpoint}/{clip.model} · {clip.duration:.1f} s, {clip.width}x{clip.height}{fps}{seed}"
     asides = [f"{what} · {cost} · made in {clip.latency:.1f} s", *(f"Note: {note}" for note in result.notes)]
