@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.engine.scripted import catalog, offer, paid
 from vidorch import hardware
 from vidorch.catalog import load
+from vidorch.client.aio import AsyncClient
 from vidorch.contract import Admission, Endpoint
 from vidorch.estimating import Estimate
 from vidorch.experience import Experience, Past
@@ -24,6 +25,7 @@ from vidorch.planning import PlannedOffer, estimate_of
 from vidorch.price import FREE, Range, usd_of_hours
 from vidorch.request import Request
 from vidorch.routing import make_plan
+from vidorch.testing import assert_cost
 
 H100 = "NVIDIA H100 80GB HBM3"
 LATENCY = {"low": 60, "expected": 90, "high": 180, "source": "a test"}
@@ -339,6 +341,33 @@ class TestHistory:
         """The same steps or preset do."""
         table = hours(capabilities={**offer()["capabilities"], "steps": [1, 50]})
         assert 3 == entry_of(table, past=made(3, **bought), **asked).seconds_seen
+
+
+def test_assert_cost_counts_what_is_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only imputed is nothing that a test could hold to a price; billed, it is."""
+    place = tmp_path / "machines.toml"
+    monkeypatch.setenv("VIDORCH_CONFIG", str(place))
+    asked: dict[str, Any] = {"model": "local/wan-2.2-ti2v-5b", "duration": 5, "resolution": "720p"}
+    place.write_text('[endpoints.local]\ndevice = "cuda:0"\nusd_per_hour = "3.60"\n', "utf-8")
+    assert FREE == assert_cost("a boat", "0", **asked)
+    place.write_text('[endpoints.local]\ndevice = "cuda:0"\nusd_per_hour = "3.60"\nbilled = true\n', "utf-8")
+    assert range_of("0.091", "0.17", "0.54") == assert_cost("a boat", "0.54", **asked)
+
+
+def test_one_clip_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three clips on one card take three times as long, whatever its endpoint lets begin at once."""
+    place = tmp_path / "machines.toml"
+    place.write_text(
+        '[endpoints.local]\ndevice = "cuda:0"\nusd_per_hour = "3.60"\nconcurrency = 4\n', "utf-8"
+    )
+    monkeypatch.setenv("VIDORCH_CONFIG", str(place))
+    found = AsyncClient().estimate_now(
+        "a boat", model="local/wan-2.2-ti2v-5b", duration=5, resolution="720p", candidates=3
+    )
+    assert (273.0, 510.0, 1620.0) == (
+        *(found.seconds.low, found.seconds.expected),  # type: ignore[union-attr]
+        found.seconds.high,  # type: ignore[union-attr]
+    )
 
 
 def test_only_looked_for_where_it_matters() -> None:

@@ -146,7 +146,7 @@ class Planner:
             seconds_seen=0 if seen is None else seen.clips,
             needs=tuple(needs),
             notes=tuple(notes),
-            at_once=allowed(endpoint, offer).concurrency if endpoint else None,
+            at_once=_at_once(offer, endpoint),
             trim_to=fitted.trim_to,
             spending=spending,
             imputed=imputed,
@@ -228,6 +228,13 @@ def _has_no_words(request: Request, offer: Offer, route: Route) -> str:
         return ""
     extra = f"extra={{{offer.endpoint!r}: {{...}}}}"
     return f"{', '.join(unsaid)}: not in the catalog, so its own name for that has to be passed in {extra}"
+
+
+def _at_once(offer: Offer, endpoint: Endpoint | None) -> int | None:
+    """How many clips are made at the same time; None for any number."""
+    if offer.weights is not None and not offer.outlives_caller:
+        return 1  # a card makes one after another, however many are asked for
+    return None if endpoint is None else allowed(endpoint, offer).concurrency
 
 
 def _seconds(offer: Offer, fitted: Fitted, device: str) -> Range[float] | None:

@@ -176,3 +176,56 @@ class TestFilm:
         for words in (("--clips", 12), ("--compare",)):
             said = command("estimate", "--batch", tmp_path / "lines.jsonl", *words)
             assert (2, True) == (said.code, f"{words[0]} goes with one PROMPT" in said.err)
+
+
+class TestOwnHardware:
+    """What one's own machines take, beside what vendors ask."""
+
+    @pytest.fixture
+    def configured(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A card in this machine at 3.60 an hour, and a server elsewhere that is billed."""
+        place = tmp_path / "machines.toml"
+        place.write_text(
+            '[endpoints.local]\ndevice = "cuda:0"\nusd_per_hour = "3.60"\n[endpoints.h100]\nprovider = "openai"\n'
+            'base_url = "http://127.0.0.1:9"\nusd_per_hour = "7.20"\nbilled = true\n'
+            'options = { server = "vllm-omni", serves = ["wan-2.2-ti2v-5b"] }\n',
+            "utf-8",
+        )
+        monkeypatch.setenv("VIDORCH_CONFIG", str(place))
+
+    @pytest.mark.usefixtures("configured")
+    def test_compared(self, on_terminal: Sized) -> None:
+        """In brackets where it is imputed: 91 to 540 s of the 5B model, 170 as a rule, at a tenth of a cent and at two a second."""
+        said = on_terminal(200, *CLIP, "--compare", "--family", "wan")
+        own = row(said, "local/wan-2.2-ti2v-5b")
+        assert "($0.17-0.54)  91-540 s  $3.60 per hour" in own
+        assert "$0.34-1.08  91-540 s  $7.20 per hour" in row(said, "h100/wan-2.2-ti2v-5b")
+        assert "(...): imputed: what hours of your own hardware come to" in said.out.replace("\n", " ")
+
+    @pytest.mark.usefixtures("configured")
+    def test_estimated(self, command: Command) -> None:
+        """As a table and as a document: what is imputed beside a cost of nothing."""
+        said = command(*CLIP, "-m", "local/wan-2.2-ti2v-5b")
+        assert "imputed $0.17 to $0.54" in said.out
+        found = command(*CLIP, "-m", "local/wan-2.2-ti2v-5b", "--json").document
+        assert ("0", {"low": "0.091", "expected": "0.17", "high": "0.54"}, "hours") == (
+            *(found["cost"]["high"], found["imputed"]),
+            found["lines"][0]["rule"],
+        )
+
+    @pytest.mark.usefixtures("configured")
+    def test_billed(self, command: Command) -> None:
+        """What is spent is a cost, and counts against --max-cost."""
+        found = command(*CLIP, "-m", "h100/wan-2.2-ti2v-5b", "--json").document
+        assert ("0.34", None) == (found["cost"]["expected"], found["imputed"])
+        assert 0 != command(*CLIP, "-m", "h100/wan-2.2-ti2v-5b", "--max-cost", "1.00").code
+        assert 0 == command(*CLIP, "-m", "local/wan-2.2-ti2v-5b", "--max-cost", "0.01").code
+
+    @pytest.mark.usefixtures("configured")
+    def test_the_cheapest(self, command: Command) -> None:
+        """It goes by all that it takes, whoever pays for it."""
+        found = command(*CLIP, "--route", "cheapest", "-m", "fal/wan-2.2-a14b", "-m", "local/wan-2.2-ti2v-5b",
+                        "-m", "h100/wan-2.2-ti2v-5b", "--json").document  # fmt: skip
+        assert ["local/wan-2.2-ti2v-5b", "h100/wan-2.2-ti2v-5b", "fal/wan-2.2-a14b"] == [
+            line["offer"] for line in found["lines"]
+        ]

@@ -15,7 +15,6 @@ from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest
 from vidorch.estimating import Estimate, EstimateLine, LeftOut
-from vidorch.naming import ANY
 from vidorch.offer import Offer
 from vidorch.planning import NOT_HERE
 from vidorch.price import Priced
@@ -46,7 +45,7 @@ def compare(
 ) -> None:
     """Print what every model, or those of some families, would take for a request."""
     client = AsyncClient()  # opens nothing: no loop, no ledger, no network
-    offers = {offer.name: offer for offer in client.catalog.offers if offer.model != ANY}
+    offers = {offer.name: offer for offer in client.compared()}
     if families:
         if options.get("model"):
             raise InvalidRequest(

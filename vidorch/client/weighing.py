@@ -15,6 +15,7 @@ from vidorch.errors import OverBudget
 from vidorch.estimating import BatchEstimate, Estimate
 from vidorch.money import show_usd
 from vidorch.naming import ANY
+from vidorch.offer import Offer
 from vidorch.offloop import in_thread
 from vidorch.planning import Plan, estimate_of
 from vidorch.request import Request
@@ -59,10 +60,19 @@ class Weighing(Opening):
             )  # fmt: skip
         return estimate
 
+    def compared(self) -> tuple[Offer, ...]:
+        """What a comparison is over: the catalog's offers, and what servers of one's own make. A second account adds none."""
+        shared = {offer.name for offer in self.catalog.offers}
+        return tuple(
+            offer
+            for offer in self._market.offers.values()
+            if offer.model != ANY and (offer.name in shared or offer.price.rule == "hours")
+        )
+
     def compare(self, prompt: str | Request, **options: Unpack[EstimateOptions]) -> Estimate:
         """The estimate for every model of the catalog that can serve a request (or for those named), cheapest first."""
         request, call = self._market.parse(prompt, options)
-        models = call.models or tuple(offer.name for offer in self.catalog.offers if offer.model != ANY)
+        models = call.models or tuple(offer.name for offer in self.compared())
         estimate = estimate_of(self._market.plan(request, replace(call, models=models), to_run=False))
         lines = sorted(estimate.lines, key=lambda line: (line.in_all.expected, line.offer))
         return replace(estimate, lines=tuple(lines))
