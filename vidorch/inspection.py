@@ -63,22 +63,20 @@ def inspect(
         times: points, rising from 0. done: the share that has ended by then, from 0 to 1. minimum: seconds between two looks.
         part: of the looks of one every `minimum` seconds, how many a nearer end is worth at most.
     """
-    middles = _middles(times, done)
-    most = max(2.0, part * (middles[-1] / minimum + 0.5))
+    ground = _Ground(times, done, minimum)
+    most = max(2.0, part * (ground.middles[-1] / minimum + 0.5))
     # Looks every g seconds cost 1 / g and g / 2 of lag: the price at which g is `minimum`, over the time in which most ends.
     guess = log(2 * (times[-1] - times[len(times) // 4] + minimum) / minimum**2)
     # A second unseen is worth a look every `minimum` seconds at least, so that no rare end waits for very long.
     least = -log(minimum)
     cheap, dear, chosen = -inf, inf, None
     price = max(guess, least)
-    # By a first look there, what has ended before is seen so late.
-    owed = [time * share - middle for time, share, middle in zip(times, done, middles, strict=True)]
     soonest = bisect_left(times, minimum)
     for _ in range(TRIES):
-        found = _solve(times, done, middles, minimum, exp(price))
+        found = _solve(ground, minimum, exp(price))
         for first in (0, *range(soonest, len(times))):
             looks = found.costs[first] - found.price * found.lags[first] + (1 if first else 0)
-            late = found.lags[first] + owed[first]
+            late = found.lags[first] + ground.bases[first]  # what has ended before is seen so late
             if chosen is not None and (
                 looks > chosen[0][0] or (late > chosen[0][1] and chosen[0][0] <= most)
             ):
@@ -104,16 +102,38 @@ def inspect(
 
 def inspect_at(times: Sequence[float], done: Sequence[float], *, minimum: float, price: float) -> Inspection:
     """The plan with the least sum of looks and `price` times seconds of lag. The other arguments are those of `inspect`."""
-    plan = _solve(times, done, _middles(times, done), minimum, price)
+    plan = _solve(_Ground(times, done, minimum), minimum, price)
     return Inspection(times, plan.steps, plan.lag, plan.looks)
 
 
-def _middles(times: Sequence[float], done: Sequence[float]) -> list[float]:
-    """For each point, the seconds at which what has ended by then did, times its share."""
-    middles = [0.0]
-    for at in range(1, len(times)):
-        middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
-    return middles
+class _Ground:
+    """What is the same at every price.
+
+    Attributes:
+        times, done: the points. middles: for each, the seconds at which what has ended by then did, times its share.
+        bases: what has ended by then waits so long for a look there, times its share.
+        soonest: for each, the first point that is far enough for the next look.
+        rates: where points lie close together, `(ends, still at work times width, most)` up to the next point; else None.
+    """
+
+    def __init__(self, times: Sequence[float], done: Sequence[float], minimum: float) -> None:
+        self.times, self.done = list(times), list(done)
+        count, last = len(times), times[-1]
+        self.middles = middles = [0.0]
+        for at in range(1, count):
+            middles.append(middles[-1] + (done[at] - done[at - 1]) * (times[at] + times[at - 1]) / 2)
+        self.bases = [time * share - middle for time, share, middle in zip(times, done, middles, strict=True)]
+        self.soonest = [max(at + 1, bisect_left(times, now + minimum)) for at, now in enumerate(times)]
+        self.rates: list[tuple[float, float, float] | None] = [None] * count
+        for at in range(count - 1):
+            width, ends = times[at + 1] - times[at], done[at + 1] - done[at]
+            if width * FINE >= minimum and ends > 0:
+                # However cheap the unseen is, nothing is put off beyond the end of what is known.
+                self.rates[at] = (
+                    ends,
+                    (1 - done[at] - ends / 2) * width,
+                    max(minimum, last - times[at]),
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,51 +158,47 @@ class _Priced:
         return self.costs[0] - self.price * self.lags[0]
 
 
-def _solve(
-    times: Sequence[float], done: Sequence[float], middles: Sequence[float], minimum: float, price: float
-) -> _Priced:
-    """The cheapest plan where a second unseen costs `price` looks."""
+def _solve(ground: _Ground, minimum: float, price: float) -> _Priced:
+    """The cheapest plan where a second unseen costs `price` looks. Written for speed: it runs ten times for a plan."""
+    times, done, middles, bases = ground.times, ground.done, ground.middles, ground.bases
     count = len(times)
     costs, lags, steps = [0.0] * count, [0.0] * count, [0.0] * count
     slopes: list[float] = []  # the lower hull of what each later look would cost, as lines in `done(now)`
     heights: list[float] = []
     places: list[int] = []
-    head, ahead = 0, count - 1
+    head, ahead, size = 0, count, 0
     for at in range(count - 1, -1, -1):
-        now, share = times[at], done[at]
+        now, share, soonest = times[at], done[at], ground.soonest[at]
         left = 1 - share
-        while ahead > at and times[ahead] >= now + minimum:
+        while ahead > soonest:
+            ahead -= 1
             slope = -price * times[ahead]
-            height = costs[ahead] + price * (times[ahead] * done[ahead] - middles[ahead])
-            while len(slopes) - head >= 2 and (height - heights[-2]) * (slopes[-1] - slopes[-2]) <= (
+            height = costs[ahead] + price * bases[ahead]
+            while size - head >= 2 and (height - heights[-2]) * (slopes[-1] - slopes[-2]) <= (
                 heights[-1] - heights[-2]
             ) * (slope - slopes[-2]):
                 slopes.pop(), heights.pop(), places.pop()
+                size -= 1
             slopes.append(slope)
             heights.append(height)
             places.append(ahead)
-            ahead -= 1
-        if len(slopes) > head:
-            while (
-                len(slopes) - head >= 2
-                and heights[head + 1] + slopes[head + 1] * share <= heights[head] + slopes[head] * share
-            ):
-                head += 1
+            size += 1
+        if size > head:
+            best = heights[head] + slopes[head] * share
+            while size - head >= 2 and (other := heights[head + 1] + slopes[head + 1] * share) <= best:
+                head, best = head + 1, other
             to = places[head]
-            cost = left + price * middles[at] + heights[head] + slopes[head] * share
+            cost = left + price * middles[at] + best
             lag = times[to] * (done[to] - share) - (middles[to] - middles[at]) + lags[to]
             # The first point that may be chosen lies a little after the first moment that may be.
-            step = -minimum if to == ahead + 1 and times[to] < now + 1.5 * minimum else times[to]
+            step = -minimum if to == ahead and times[to] < now + 1.5 * minimum else times[to]
         else:
             lag = (now + minimum) * left - (middles[-1] - middles[at])
             cost, step = left + price * lag, -minimum
-        if at < count - 1 and (width := times[at + 1] - now) * FINE >= minimum:
-            ends = done[at + 1] - share
-            open_ = left - ends / 2
-            # However cheap the unseen is, nothing is put off beyond the end of what is known.
-            most = max(minimum, times[-1] - now)
-            gap = max(minimum, min(most, sqrt(2 * open_ * width / (price * ends)))) if ends > 0 else inf
-            if gap < inf and (rate := costs[at + 1] + open_ * width / gap + price * ends * gap / 2) < cost:
+        if (rates := ground.rates[at]) is not None:
+            ends, worked, most = rates
+            gap = max(minimum, min(most, sqrt(2 * worked / (price * ends))))
+            if (rate := costs[at + 1] + worked / gap + price * ends * gap / 2) < cost:
                 cost, lag, step = rate, lags[at + 1] + ends * gap / 2, -gap
         costs[at], lags[at], steps[at] = cost, lag, step
     return _Priced(price, costs, lags, steps)

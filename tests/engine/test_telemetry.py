@@ -38,7 +38,7 @@ from vidorch import Client
 from vidorch.client.aio import AsyncClient
 from vidorch.contract import Accepted, Done, Output, Progress
 from vidorch.engine.telemetry import Telemetry
-from vidorch.errors import ProviderFailed, SubmissionUnknown
+from vidorch.errors import InvalidRequest, ProviderFailed, SubmissionUnknown
 
 DONE = Done((Output(0, "r"),))
 ENDLESS = [Progress("running", 0.1)]
@@ -430,6 +430,53 @@ class TestMetrics:
         with pytest.raises(SubmissionUnknown):
             generate(client_of(paid()))
         assert [1] == [point.value for point in watched.points("vidorch.job.unknown")]
+
+
+class TestByHand:
+    @pytest.fixture
+    def unknown(self, client_of: Make, provider: Scripted, watched: Watched) -> str:
+        """The id of a job whose submit had no answer."""
+        provider.on_submit = one_by_one(LOST)
+        with pytest.raises(SubmissionUnknown) as lost:
+            generate(client_of(paid()))
+        assert lost.value.job_id is not None
+        return lost.value.job_id
+
+    def test_a_job_that_is_settled(self, client_of: Make, watched: Watched, unknown: str) -> None:
+        """A span that says what it was closed as, linked to the job's; its cost and its end are counted."""
+        run(client_of(paid()), lambda client: client.settle(unknown, "0.75"))
+        (span,) = watched.named("vidorch.settle")
+        told = span.attributes or {}
+        assert (unknown, "settled", 0.75) == (
+            told["vidorch.job_id"],
+            told["vidorch.state"],
+            told["vidorch.cost"],
+        )
+        assert [watched.jobs[0].context.span_id] == [link.context.span_id for link in span.links]
+        assert [0.75] == [point.sum for point in watched.points("vidorch.job.cost")]
+        assert ["settled"] == [
+            point.attributes["vidorch.state"] for point in watched.points("vidorch.job.duration")
+        ]
+
+    def test_a_job_that_is_adopted(self, client_of: Make, watched: Watched, unknown: str) -> None:
+        """A span with the vendor's id; nothing is counted, for it goes on."""
+        run(client_of(paid()), lambda client: client.adopt(unknown, "r-9"))
+        (span,) = watched.named("vidorch.adopt")
+        assert ("accepted", "r-9") == tuple(
+            (span.attributes or {})[name] for name in ("vidorch.state", "gen_ai.response.id")
+        )
+        assert [] == watched.points("vidorch.job.duration")
+
+    def test_a_cost_that_is_put_right(self, client_of: Make, watched: Watched, unknown: str) -> None:
+        """What was counted at its end is not counted again."""
+
+        async def twice(client: AsyncClient) -> None:
+            job = await client.settle(unknown, "0.75")
+            with pytest.raises(InvalidRequest):
+                await client.settle(job.id, "0.50")
+
+        run(client_of(paid()), twice)
+        assert [1] == [point.count for point in watched.points("vidorch.job.cost")]
 
 
 class TestWithout:

@@ -37,7 +37,7 @@ class Books(Opening):
         Raises:
             InvalidRequest: there is no such job, its id is known from the vendor, or another job of the ledger owns that id.
         """
-        return await self._by_hand(job_id, lambda hand, job: hand.adopt(job, remote_id))
+        return await self._by_hand("adopt", job_id, lambda hand, job: hand.adopt(job, remote_id))
 
     async def settle(self, job_id: str, charged: Decimal | str | int | None) -> Job:
         """Close a job by hand with what it cost in USD, or as not charged (None).
@@ -49,13 +49,16 @@ class Books(Opening):
             InvalidRequest: there is no such job, or nothing about it is open.
         """
         amount = None if charged is None else usd(charged, "charged")
-        return await self._by_hand(job_id, lambda hand, job: hand.settle(job, amount))
+        return await self._by_hand("settle", job_id, lambda hand, job: hand.settle(job, amount))
 
-    async def _by_hand(self, job_id: str, act: Callable[[ByHand, Job], Awaitable[Job]]) -> Job:
+    async def _by_hand(self, verb: str, job_id: str, act: Callable[[ByHand, Job], Awaitable[Job]]) -> Job:
         from vidorch.engine.byhand import ByHand
 
-        job = await self.job(job_id)
-        return await act(ByHand(self._opened_ledger(), self._clock), job)
+        engine, job = await self._open(free=False), await self.job(job_id)
+        after = await act(ByHand(self._opened_ledger(), self._clock), job)
+        if after is not job:
+            engine.telemetry.by_hand(verb, job, after)
+        return after
 
     async def prune(self, before: float | datetime) -> Pruned:
         """Forget runs that ended before a day. What they cost stays counted in budgets, and their files stay where they are."""

@@ -42,7 +42,7 @@ class Engine:
 
     Attributes:
         live: the runs that this process drives, by id. loop: where it drives them.
-        batches: the runs over the lines of batches.
+        batches: the runs over the lines of batches. telemetry: where runs and jobs are told of.
     """
 
     def __init__(self, services: Services) -> None:
@@ -52,6 +52,7 @@ class Engine:
         self.live = self._leases.live
         self.batches = Batches(services)
         self.loop = self._leases.loop
+        self.telemetry = services.telemetry
         self._can_write = False  # to the home folder, which is looked at once
 
     # -- beginning ------------------------------------------------------------------------------------------------------

@@ -132,6 +132,33 @@ class Recorder(Telemetry):
             self.failed(error)
             return RunSpan()
 
+    @harmless
+    def by_hand(self, verb: str, before: Job, after: Job) -> None:
+        """A span of its own, linked to the job's; it counts where the job had no end before."""
+        known = {
+            **_first_attributes({name: getattr(after, name) for name in _FIRST}),
+            **_last_attributes(after, prompt=False),
+        }
+        span = self.tracer.start_span(
+            f"vidorch.{verb}", None, self.api.SpanKind.INTERNAL, known, self.links(before.trace), self.now()
+        )  # fmt: skip
+        if before.state not in ENDS and after.state in ENDS:
+            self.count(after)
+        self.end(span, self.now())
+
+    def count(self, job: Job) -> None:
+        """What is measured of a job that has ended."""
+        few = {**_few(job), "vidorch.state": str(job.state)}
+        ended = job.updated_at if job.ended_at is None else job.ended_at
+        self.duration.record(max(0.0, ended - job.created_at), few)
+        if job.cost is None or not job.billed:
+            return
+        self.cost.record(float(job.cost), few)
+        if job.state == State.SETTLED and job.estimate > 0 and job.cost_basis != "assumed":
+            side = "over" if job.cost > job.estimate else "under" if job.cost < job.estimate else "exact"
+            far = float(abs(job.cost - job.estimate) / job.estimate)
+            self.estimate_error.record(far, {**few, "vidorch.side": side})
+
     async def aclose(self) -> None:
         await self._exit.aclose()
 
@@ -235,9 +262,7 @@ class _Job(JobSpan):
         """The newest, and when it began and ended: it is told once another one follows, for it may come in parts."""
         self._is_over = False
         self.failed = recorder.failed
-        self._few = {
-            "vidorch.endpoint": job.endpoint, "gen_ai.request.model": job.model, "vidorch.task": job.task,
-        }  # fmt: skip
+        self._few = _few(job)
         recorder.open.add(1, self._few)
 
     @harmless
@@ -262,19 +287,7 @@ class _Job(JobSpan):
             self._recorder.unknown.add(1, self._few)
         elif job.state in ENDS and not self._is_over:
             self.end(job)
-            self._count(job)
-
-    def _count(self, job: Job) -> None:
-        few = {**self._few, "vidorch.state": str(job.state)}
-        ended = job.updated_at if job.ended_at is None else job.ended_at
-        self._recorder.duration.record(max(0.0, ended - job.created_at), few)
-        if job.cost is None or not job.billed:
-            return
-        self._recorder.cost.record(float(job.cost), few)
-        if job.state == State.SETTLED and job.estimate > 0 and job.cost_basis != "assumed":
-            side = "over" if job.cost > job.estimate else "under" if job.cost < job.estimate else "exact"
-            far = float(abs(job.cost - job.estimate) / job.estimate)
-            self._recorder.estimate_error.record(far, {**few, "vidorch.side": side})
+            self._recorder.count(job)
 
     @harmless
     def end(self, job: Job, error: BaseException | None = None) -> None:
@@ -334,6 +347,11 @@ class _Exit:
             return
         self._thread = None
         await asyncio.wait([done], timeout=LAST_WORDS)
+
+
+def _few(job: Job) -> dict[str, str]:
+    """What a measurement is told apart by: few values each."""
+    return {"vidorch.endpoint": job.endpoint, "gen_ai.request.model": job.model, "vidorch.task": job.task}
 
 
 def _nanoseconds(seconds: float | None) -> int:

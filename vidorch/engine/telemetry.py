@@ -74,6 +74,9 @@ class Telemetry:
         """
         return _RUN
 
+    def by_hand(self, verb: str, before: Job, after: Job) -> None:
+        """A person has said something of a job that nobody drives: `"adopt"` or `"settle"`."""
+
     async def aclose(self) -> None:
         """Let what was told go out, as far as that takes no long time."""
 
