@@ -26,7 +26,7 @@ FIRST = ("local", "all", "vertex", "ray")  # the longest
 AT_ONCE = 2
 MOST_SECONDS = 600  # for one command
 KEPT = ("HOME", "LANG", "PATH", "SSL_CERT_FILE", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
-        "NO_PROXY")  # fmt: skip
+        "NO_PROXY", "VIDORCH_TEST_POSTGRES")  # fmt: skip
 
 
 def extras_of(wheel: Path) -> list[str]:
@@ -58,6 +58,14 @@ def check(wheel: Path, extra: str, work: Path) -> tuple[bool, str]:
         shutil.rmtree(folder, ignore_errors=True)  # with torch it takes more than a gigabyte
     seconds = f"{installed - began:.0f} + {time.monotonic() - installed:.0f} s"
     return True, f"{extra or 'no extra':<10} {seconds:>11}  {said}"
+
+
+def _database() -> str:
+    """The URL of an empty database, on a server of the tests that ends with us."""
+    sys.path.insert(0, str(HERE.parent))
+    from tests.postgres import new_database, url_of
+
+    return url_of(new_database())
 
 
 def _install(python: Path, wanted: str) -> None:
@@ -119,6 +127,8 @@ def main() -> int:
         ThreadPoolExecutor(AT_ONCE) as threads,
     ):
         wanted = sys.argv[2:] or extras_of(wheels[0])
+        if "postgres" in wanted and not os.environ.get("VIDORCH_TEST_POSTGRES"):
+            os.environ["VIDORCH_TEST_POSTGRES"] = _database()
         good = True
         for well, said in threads.map(lambda extra: check(wheels[0], extra, Path(work)), wanted):
             good &= well

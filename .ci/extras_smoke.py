@@ -67,6 +67,7 @@ class Wire:
             options["clock"] = self.clock.now
         self.server: Any = serve(provider, **options)
         self.home = tempfile.mkdtemp(dir=".")
+        self.ledger: str | None = None
         self.model = MODELS[provider]
         self.asked = {"prompt": "a red ball rolling left", "model": self.model, "duration": 4}
 
@@ -80,7 +81,7 @@ class Wire:
 
     def client(self) -> vidorch.AsyncClient:
         return vidorch.AsyncClient(
-            home=self.home, endpoints=self.server.endpoints(), clock=self.clock, private_hosts=["127.0.0.1"],
+            home=self.home, ledger=self.ledger, endpoints=self.server.endpoints(), clock=self.clock, private_hosts=["127.0.0.1"],
             catalog=STUDIO if self.server.provider == "openai" else None,
         )  # fmt: skip
 
@@ -155,6 +156,9 @@ def nothing() -> str:
         with refused(missing, "not asked", "vidorch[google]", extra="vertex"):
             wire.generate()
         assert [] == wire.server.requests
+    with Wire("openai") as wire, refused(vidorch.LedgerUnavailable, "Nothing was sent", extra="postgres"):
+        wire.ledger = "postgresql://localhost/vidorch"
+        wire.generate()
     with refused(missing, "Nothing was sent", extra="storage"):
         vidorch.generate("a red ball rolling left", output="s3://bucket/ads/")
     with refused(missing, "Nothing was sent", extra="testing"):
@@ -284,12 +288,21 @@ def ray() -> str:
 
 
 def postgres() -> str:
-    import psycopg
+    with Wire("openai") as wire, refused(vidorch.LedgerUnavailable, "cannot be reached"):
+        wire.ledger = "postgresql://127.0.0.1:1/vidorch"
+        wire.generate()
+    url = os.environ.get("VIDORCH_TEST_POSTGRES")
+    assert url, "No PostgreSQL: check_extras.py starts one, or takes VIDORCH_TEST_POSTGRES."
+    with Wire("openai") as wire:
+        wire.ledger = url
+        wire.generate()
+        import psycopg
 
+        with psycopg.connect(url) as db:
+            states = db.execute("SELECT state FROM jobs").fetchall()
+    assert [("settled",)] == states, states
     assert "binary" == psycopg.pq.__impl__
-    with refused(vidorch.Unsupported, "not open"):
-        vidorch.Client(ledger="postgresql://localhost/vidorch")
-    return _to_come("psycopg")
+    return f"a model, and its job in PostgreSQL by psycopg {_version('psycopg')}"
 
 
 def otel() -> str:

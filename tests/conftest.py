@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import postgres  # looks at the environment before tests change it
+
 # No deadline: a busy machine is not a bug. Derandomized: what fails here fails everywhere.
 settings.register_profile("vidorch", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("vidorch")
@@ -44,7 +46,6 @@ def on_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Whatever file a ledger is opened in, on PostgreSQL it is the one database of this test, shared with other machines."""
     if request.param == "sqlite":
         return
-    from tests import postgres
     from vidorch.ledger import ledger, store
     from vidorch.ledger.postgres import Postgres
 

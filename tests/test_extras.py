@@ -35,6 +35,7 @@ PACKAGES = {
 HOSTED = {"fal", "replicate", "runway", "vertex", "google"}
 LOADED = {
     ("vidorch.engine.spans", "opentelemetry", "otel"),
+    *(("vidorch.ledger." + name, "psycopg", "postgres") for name in ("glance", "postgres", "postgres_troubles")),
     ("vidorch.signatures", "cryptography", "webhooks"), ("vidorch.storage", "fsspec", "storage"),
     ("vidorch.testing.conformance", "pytest", "testing"), ("vidorch.testing.plugin", "pytest", "testing"),
     ("vidorch.testing.servers.fal", "cryptography", "webhooks"), ("vidorch.testing.servers.google_storage", "cryptography", "webhooks"),
@@ -98,9 +99,11 @@ class TestWhatIsLoaded:
         assert [] == lacking
 
     def test_is_at_the_first_use(self) -> None:
-        """Inside the function that needs it; the two modules that are made for pytest are loaded by it, or at the first use."""
+        """Inside the function that needs it; modules that are made for a package alone are themselves loaded by it, or at first use."""
         early = {module for module, _, inside in imports() if not inside}
-        assert {"vidorch.testing.conformance", "vidorch.testing.plugin"} == early
+        assert {
+            "vidorch.ledger.postgres", "vidorch.ledger.postgres_troubles", "vidorch.testing.conformance", "vidorch.testing.plugin",
+        } == early  # fmt: skip
 
 
 class TestMissing:
