@@ -52,7 +52,8 @@ class AsyncClient(Weighing, Pricing, Books):
     """Makes video from prompts. Opens nothing until it is used.
 
     Args:
-        ledger: path of the ledger (SQLite). Default: `ledger.db` in the home folder.
+        ledger: path of the ledger (SQLite), or the URL of one that several machines share (`postgresql://USER@HOST/DATABASE`, see
+            docs/shared.md). Default: `ledger.db` in the home folder.
         home: folder for clips and the ledger. Default: `VIDORCH_HOME`, else the user's data folder.
         catalog: a path or mapping laid over the shipped catalog; or a `Catalog`, which is taken as it is.
         endpoints: configured instances of providers by name, such as a server of one's own. Each provider has one of its own
