@@ -10,10 +10,10 @@ import functools
 import importlib.util
 import itertools
 import os
-import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +27,9 @@ import pytest
 from vidorch.databases import DatabaseUrl
 from vidorch.ledger.schema import TABLES
 from vidorch.ledger.store import database_of
+
+if sys.platform != "win32":
+    import pwd
 
 __all__ = [
     "SECRET",
@@ -161,7 +164,7 @@ class Server:
 
 def _somebody() -> str | None:
     """PostgreSQL refuses to be run by root."""
-    if os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):

@@ -131,6 +131,11 @@ class TestWhatCannotBeALedger:
         place = postgres.new_database("ENCODING 'SQL_ASCII' TEMPLATE template0")
         assert [] == said_by(refused(place), "SQL_ASCII", "ENCODING 'UTF8'")
 
+    @pytest.mark.parametrize("setting", ["autocommit", "row_factory", "colour"])
+    def test_a_setting_that_does_not_exist(self, place: DatabaseUrl, setting: str) -> None:
+        """What stands behind the URL is for the server's library, and it knows none of these."""
+        assert setting in refused(other(place, **{setting: "1"}))
+
     def test_no_schema(self, place: DatabaseUrl) -> None:
         """A search path that leads nowhere is said to."""
         assert "no schema to lie in" in refused(other(place, options="-csearch_path=nowhere"))
@@ -199,7 +204,8 @@ class TestWhereItLies:
 
     def test_whose_connections_they_are(self, place: DatabaseUrl) -> None:
         """They bear our name, whatever else uses the server; there are at most three."""
-        ledger = Ledger(place)
+        ledger = Ledger(other(place, application_name="somebody"))
+        ledger.flush()
         barrier = threading.Barrier(2)
 
         def look(db: Session) -> None:

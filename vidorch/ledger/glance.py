@@ -68,7 +68,7 @@ def _in_a_database(url: DatabaseUrl, asked: tuple[Any, ...]) -> list[tuple[Any, 
         return []
     settings: dict[str, Any] = {"connect_timeout": PATIENCE, **url.settings, "application_name": "vidorch"}
     try:
-        with psycopg.connect(**settings) as db:
+        with psycopg.connect(psycopg.conninfo.make_conninfo(**settings)) as db:
             db.read_only = True
             return db.execute(_LOOK.replace("?", "%s").encode(), asked).fetchall()
     except psycopg.Error:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumper
 from sqlalchemy import create_engine
@@ -132,7 +133,7 @@ class Postgres:
             psycopg.Error: there is none.
         """
         settings: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **_KEEP_ALIVE, **self.url.settings}
-        raw = psycopg.connect(**settings, application_name="vidorch", autocommit=True)
+        raw = psycopg.connect(make_conninfo(**settings | {"application_name": "vidorch"}), autocommit=True)
         try:
             raw.adapters.register_dumper(str, _Text)
             wait = max(1, int(self.busy_seconds * 1000))
@@ -287,7 +288,6 @@ class PostgresWriter:
         self._number = 0
         self._raw: Connection | None = None
         self._troubled: float | None = None
-        self._connection()
 
     def _connection(self) -> Connection:
         if self._raw is None:

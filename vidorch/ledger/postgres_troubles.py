@@ -59,6 +59,9 @@ _AWAY = (
 )
 
 
+_CANNOT = "See docs/shared.md for what a shared ledger needs."
+
+
 def code_of(error: BaseException) -> str | None:
     """The server's code for it, or for what it was raised upon; None where the server has said none."""
     seen: BaseException | None = error
@@ -103,4 +106,4 @@ def explain(error: BaseException, url: DatabaseUrl) -> LedgerUnavailable:
     what, hint = _TROUBLES.get(code or "", ("", ""))
     if not what and is_lost(error):
         what, hint = _AWAY
-    return LedgerUnavailable(f"The ledger {url} {what or 'cannot be used'} ({said}).", hint=hint)
+    return LedgerUnavailable(f"The ledger {url} {what or 'cannot be used'} ({said}).", hint=hint or _CANNOT)
