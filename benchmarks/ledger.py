@@ -134,13 +134,14 @@ def _writer(path: Path | DatabaseUrl, number: int | str, lives: int, ready: Any,
     seen: list[float] = []
     troubles: list[str] = []
     ready.wait()
+    began = time.process_time()
     for life in range(lives):
         try:
             _one(ledger, f"{number}-{life}", seen, lambda: None)
         except LedgerUnavailable as error:
             troubles.append(str(error))
     ledger.close()
-    results.put((seen, troubles))
+    results.put((seen, troubles, time.process_time() - began))
 
 
 def _bare_writer(path: Path, number: int, commits: int, ready: Any, results: Any) -> None:
@@ -153,7 +154,7 @@ def _bare_writer(path: Path, number: int, commits: int, ready: Any, results: Any
             seen.append(bare.commit())
         except sqlite3.OperationalError as error:
             troubles.append(str(error))
-    results.put((seen, troubles))
+    results.put((seen, troubles, 0.0))
 
 
 def processes(moves: int, count: int) -> None:
@@ -180,8 +181,8 @@ def processes(moves: int, count: int) -> None:
             told = [results.get() for _ in workers]
             for worker in workers:
                 worker.join()
-        print(row(name, [one for seen, _ in told for one in seen]))
-        troubles = [trouble for _, found in told for trouble in found]
+        print(row(name, [one for seen, _, _ in told for one in seen]))
+        troubles = [trouble for _, found, _ in told for trouble in found]
         print(
             f"| errors ({troubles[0] if troubles else 'none: never `database is locked`'}) | | | | {len(troubles)} |"
         )
@@ -267,20 +268,22 @@ def shared(moves: int, count: int, latency: float) -> None:
             bare.close()
             print(f"\n## A shared ledger\n\n{server.version()}\n")
             print(
-                "| a step of a job, until it is on disk | processes | jobs/s | steps/s | ms, p50 | p99 | longest | n |"
+                "| a step of a job, until it is on disk | processes | jobs/s | steps/s | ms, p50 | p99 | longest | n | "
+                "CPU ms of a job |"
             )
-            print("|---|---|---|---|---|---|---|---|")
+            print("|---|---|---|---|---|---|---|---|---|")
             for many in (1, count):
                 for name, place in places.items():
-                    seen, seconds, troubles = _side_by_side(place, many, moves // 4, f"{name}{many}")
+                    seen, seconds, cpu, troubles = _side_by_side(place, many, moves // 4, f"{name}{many}")
                     jobs = many * (moves // 4)
                     print(
                         f"| {name} | {many} | {jobs / seconds:.0f} | {len(seen) / seconds:.0f} | {part(seen, 0.5):.2f} | "
-                        f"{part(seen, 0.99):.2f} | {max(seen):.1f} | {len(seen)} |{f' {troubles}' if troubles else ''}"
+                        f"{part(seen, 0.99):.2f} | {max(seen):.1f} | {len(seen)} | "
+                        f"{cpu / jobs * 1e3:.1f} |{f' {troubles}' if troubles else ''}"
                     )
             print(
                 f"| PostgreSQL alone, one row | 1 | | {1e3 / statistics.mean(alone):.0f} | {part(alone, 0.5):.2f} | "
-                f"{part(alone, 0.99):.2f} | {max(alone):.1f} | {len(alone)} |"
+                f"{part(alone, 0.99):.2f} | {max(alone):.1f} | {len(alone)} | |"
             )
     finally:
         away.close()
@@ -289,8 +292,8 @@ def shared(moves: int, count: int, latency: float) -> None:
 
 def _side_by_side(
     place: Path | DatabaseUrl, count: int, lives: int, name: str
-) -> tuple[list[float], float, list[str]]:
-    """Milliseconds of each step, seconds that all of it took, and what went wrong."""
+) -> tuple[list[float], float, float, list[str]]:
+    """Milliseconds of each step, seconds that all of it took, seconds of CPU, and what went wrong."""
     Ledger(place).close()
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(count + 1), context.Queue()
@@ -306,7 +309,8 @@ def _side_by_side(
     seconds = time.perf_counter() - began
     for worker in workers:
         worker.join()
-    return [one for seen, _ in told for one in seen], seconds, [one for _, found in told for one in found]
+    seen = [one for times, _, _ in told for one in times]
+    return seen, seconds, sum(cpu for _, _, cpu in told), [one for _, found, _ in told for one in found]
 
 
 # -- a large ledger -----------------------------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ class TestAWorkerThatIsKilled:
             too_early, taken, path.is_relative_to(tmp_path / "oslo"), path.is_file(), len(vendor.jobs),
         )  # fmt: skip
 
+    @pytest.mark.slow
     def test_is_followed_at_once_on_its_own_machine(self, vendor: Any, start: Start) -> None:
         """There its process is seen to be gone."""
         first = start("submit", "berlin")
@@ -110,7 +111,7 @@ class TestAWorkerThatIsKilled:
 
 
 class TestAClockThatIsWrong:
-    @pytest.mark.parametrize("wrong_by", [HOUR, -HOUR])
+    @pytest.mark.parametrize("wrong_by", [HOUR, pytest.param(-HOUR, marks=pytest.mark.slow)])
     def test_gives_leases_by_the_databases(self, place: DatabaseUrl, start: Start, wrong_by: float) -> None:
         """What an hour too early or late is to one worker is a minute to all."""
         run = said(start("submit", "berlin", wrong_by))
@@ -121,12 +122,13 @@ class TestAClockThatIsWrong:
         )
         assert (True, True) == (0 < left <= 61, 0 <= age < 60)
 
-    @pytest.mark.parametrize("wrong_by", [HOUR, -HOUR])
+    @pytest.mark.parametrize("wrong_by", [HOUR, pytest.param(-HOUR, marks=pytest.mark.slow)])
     def test_takes_nothing_from_others(self, start: Start, wrong_by: float) -> None:
         """A worker whose clock is an hour ahead leaves alone what somebody drives."""
         said(start("submit", "berlin"))
         assert "0" == said(start("resume", "oslo", wrong_by))
 
+    @pytest.mark.slow
     def test_takes_up_what_is_left(self, place: DatabaseUrl, vendor: Any, start: Start) -> None:
         """One whose clock is an hour behind sees that a lease is over."""
         first = start("submit", "berlin")
