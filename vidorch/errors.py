@@ -265,7 +265,7 @@ class KeyConflict(VidorchError):
 
 
 class LedgerUnavailable(VidorchError):
-    """The ledger cannot be written (read-only, full, locked, corrupt, of a newer version, or its server away), so nothing is paid."""
+    """The ledger cannot be written (read-only, full, locked, corrupt, too new, or its server is away), so nothing is paid."""
 
 
 class LiveCallInTest(VidorchError):
