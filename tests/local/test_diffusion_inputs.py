@@ -161,3 +161,21 @@ class TestVideoToVideo:
         with pytest.raises(Unsupported, match="at least 2 steps") as caught:
             client.generate(PROMPT, model="local/tiny-t2v", **asked)
         assert False is caught.value.charged
+
+
+class TestLtx2:
+    def test_makes_a_clip_and_says_that_its_sound_is_left_out(self, client: Client) -> None:
+        """The same way as Wan, with latents of another form and a rate that it is told."""
+        result = client.generate(
+            PROMPT, model="local/tiny-ltx2", duration=1, aspect_ratio="1:1", steps=2, seed=3
+        )
+        assert (9, False) == (result.clip.frames, result.clip.has_audio)
+        assert "The model made sound as well, which is not written." in result.notes
+
+    def test_looks_at_its_image(self, client: Client, pictures: dict[str, Path]) -> None:
+        """Another pipeline over the same weights."""
+        red, blue = (
+            client.generate(PROMPT, model="local/tiny-ltx2", image=pictures[name], **SHORT).clip
+            for name in ("red", "blue")
+        )
+        assert not np.array_equal(frames(red), frames(blue))

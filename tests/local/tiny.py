@@ -130,6 +130,70 @@ def vace() -> Any:
     )
 
 
+def ltx2() -> Any:
+    """LTX-2, which makes sound as well: a Gemma that reads, connectors for picture and sound, a vocoder."""
+    from diffusers import (
+        AutoencoderKLLTX2Audio,
+        AutoencoderKLLTX2Video,
+        FlowMatchEulerDiscreteScheduler,
+        LTX2Pipeline,
+        LTX2VideoTransformer3DModel,
+    )
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors
+    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    words = {
+        "vocab_size": 259, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 16, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1,
+    }  # fmt: skip
+    sight = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+        "patch_size": 14,
+    }  # fmt: skip
+    reader = Gemma3Config(
+        text_config=words, vision_config=sight, mm_tokens_per_image=4, image_token_index=2, boi_token_index=2, eoi_token_index=2
+    )  # fmt: skip
+    rope: dict[str, Any] = {"rope_double_precision": False, "rope_type": "split"}
+    heads = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "num_layers": 1,
+        "num_learnable_registers": None,
+    }
+    connectors = {
+        f"{kind}_connector_{name}": value for kind in ("video", "audio") for name, value in heads.items()
+    }
+    return LTX2Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=AutoencoderKLLTX2Video(
+            latent_channels=4, block_out_channels=(8,), decoder_block_out_channels=(8,), layers_per_block=(1,),
+            decoder_layers_per_block=(1, 1), spatio_temporal_scaling=(True,), decoder_spatio_temporal_scaling=(True,),
+            decoder_inject_noise=(False, False), downsample_type=("spatial",), upsample_residual=(False,),
+            upsample_factor=(1,), patch_size=1,
+        ).eval(),
+        audio_vae=AutoencoderKLLTX2Audio(
+            base_channels=4, ch_mult=(1,), num_res_blocks=1, resolution=32, latent_channels=2, mel_bins=8,
+            attn_resolutions=None, causality_axis="height", mid_block_add_attention=False,
+        ).eval(),
+        text_encoder=Gemma3ForConditionalGeneration(reader).eval(),
+        tokenizer=_tokenizer(),
+        connectors=LTX2TextConnectors(
+            caption_channels=16, text_proj_in_factor=3, connector_rope_base_seq_len=32, rope_theta=10000.0,
+            causal_temporal_positioning=False, **rope, **connectors,
+        ).eval(),
+        transformer=LTX2VideoTransformer3DModel(
+            in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
+            audio_in_channels=4, audio_out_channels=4, audio_num_attention_heads=2, audio_attention_head_dim=4,
+            audio_cross_attention_dim=8, num_layers=2, caption_channels=16, **rope,
+        ).eval(),
+        vocoder=LTX2Vocoder(
+            in_channels=16, hidden_channels=32, out_channels=2, upsample_kernel_sizes=[4, 4], upsample_factors=[2, 2],
+            resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]], output_sampling_rate=16000,
+        ).eval(),
+    )  # fmt: skip
+
+
 def loud(build: Callable[[], Any]) -> Callable[[], Any]:
     """Random weights whisper: without this no input would be seen in the eight bits of a frame."""
 
@@ -142,14 +206,15 @@ def loud(build: Callable[[], Any]) -> Callable[[], Any]:
             for name in ("transformer", "transformer_2"):
                 if (part := getattr(pipe, name, None)) is not None:
                     part.proj_out.weight.mul_(30)
-            pipe.vae.decoder.conv_out.weight.mul_(4)
+            if hasattr(pipe.vae.decoder.conv_out, "weight"):  # LTX-2's is loud enough
+                pipe.vae.decoder.conv_out.weight.mul_(4)
         return pipe
 
     return built
 
 
 _KINDS = {
-    "t2v": t2v, "two-experts": two_experts, "ti2v": ti2v, "i2v": i2v, "i2v-clip": i2v_clip, "flf": flf, "vace": vace,
+    "t2v": t2v, "two-experts": two_experts, "ti2v": ti2v, "i2v": i2v, "i2v-clip": i2v_clip, "flf": flf, "vace": vace, "ltx2": ltx2,
 }  # fmt: skip
 BUILDERS: Mapping[str, Callable[[], Any]] = {kind: loud(build) for kind, build in _KINDS.items()}
 """By name, what makes a pipeline, of the same weights each time."""
@@ -161,6 +226,7 @@ _NUMBERS = {
     "frames": {"to": "num_frames", "type": "integer"},
 }  # fmt: skip
 _FIELDS = {**_TEXT, **_NUMBERS}
+_RATE = {**_FIELDS, "fps": {"to": "frame_rate", "type": "number"}}
 _IMAGE = {**_FIELDS, "image": {"to": "image", "type": "image"}}
 _LAST = {**_IMAGE, "last_image": {"to": "last_image", "type": "image"}}
 _VIDEO = {**_FIELDS, "video": {"to": "video", "type": "video"}}
@@ -184,6 +250,10 @@ _ROUTES: Mapping[str, Mapping[str, Any]] = {
         "first-last-frame": {
             "path": "WanImageToVideoPipeline", "fields": _LAST, "capabilities": {"last_image": True},
         },
+    },
+    "ltx2": {
+        "text-to-video": {"path": "LTX2Pipeline", "fields": _RATE},
+        "image-to-video": {"path": "LTX2ImageToVideoPipeline", "fields": {**_IMAGE, **_RATE}},
     },
     "vace": {
         "text-to-video": {"path": "WanVACEPipeline", "fields": _FIELDS},
