@@ -29,13 +29,14 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PACKAGES = {
     "fal": "fal-client cryptography", "replicate": "replicate", "runway": "runwayml", "vertex": "google-cloud-aiplatform google-auth",
     "google": "google-genai google-auth", "ray": "ray", "postgres": "psycopg",
-    "local": "torch diffusers transformers accelerate ftfy peft pillow psutil",
+    "local": "torch diffusers transformers accelerate ftfy huggingface_hub peft pillow psutil",
     "storage": "fsspec", "otel": "opentelemetry-api", "webhooks": "cryptography", "testing": "pytest",
 }  # fmt: skip
 HOSTED = {"fal", "replicate", "runway", "vertex", "google"}
 LOADED = {
     ("vidorch.engine.spans", "opentelemetry", "otel"),
     *(("vidorch.ledger." + name, "psycopg", "postgres") for name in ("glance", "postgres", "postgres_troubles")),
+    ("vidorch.pulling", "huggingface_hub", "local"),
     ("vidorch.signatures", "cryptography", "webhooks"), ("vidorch.storage", "fsspec", "storage"),
     ("vidorch.testing.conformance", "pytest", "testing"), ("vidorch.testing.plugin", "pytest", "testing"),
     ("vidorch.testing.servers.fal", "cryptography", "webhooks"), ("vidorch.testing.servers.google_storage", "cryptography", "webhooks"),
