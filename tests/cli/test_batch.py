@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import signal
@@ -13,8 +14,10 @@ import pytest
 
 from tests.cli.conftest import Command, wait_for_a_job_in, working
 from vidorch.cli import batch as batch_command
-from vidorch.cli.display import BatchDisplay
+from vidorch.cli import jobs as jobs_command
+from vidorch.cli.display import BatchDisplay, CheckDisplay
 from vidorch.cli.lines import read_lines
+from vidorch.client import AsyncClient
 from vidorch.errors import InvalidRequest
 from vidorch.testing import Mock
 
@@ -261,6 +264,52 @@ class TestCtrlC:
             assert 130 == child.end().code
         (job,) = process("jobs", "list", "--json").document
         assert ("cancelled", True) == (job["state"], "1 job cancelled, $0.50." in child.heard)
+
+
+class TestShow:
+    def test_sums_up_what_is_below(
+        self, command: Command, vidorch_mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By state, with what they cost; the first few by themselves, and how to see all."""
+        monkeypatch.setattr(jobs_command, "MOST_BELOW", 2)
+        vidorch_mock.on(model="test/basic", call=1).fail()
+        path = written(tmp_path, "a boat\n" * 4, "p.txt")
+        made = command("generate", "--batch", path, *BASIC, "--yes", "--json").document
+        said = command("jobs", "show", made["run_id"]).out
+        assert all(
+            word in said for word in ("1 failed", "3 finished  $1.50", "and 2 more: vidorch jobs show")
+        )
+        assert 2 == said.count("\n  run_")
+        shown = command("jobs", "show", made["run_id"], "--json").document["run"]
+        assert (4, {"runs": 3, "cost": "1.50"}) == (len(shown["runs"]), shown["runs_by_state"]["finished"])
+
+
+class TestCheckDisplay:
+    def test_shows_how_many_lines_are_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On one line, which is gone when all are; what is checked in one go shows nothing."""
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stderr", stream)
+        with CheckDisplay(enabled=True) as display:
+            display.show(3, 3)
+        assert "" == stream.getvalue()
+        with CheckDisplay(enabled=True) as display:
+            display.show(64, 5000)
+        assert stream.getvalue().startswith("\r64 of 5,000 lines checked\r ")
+        assert stream.getvalue().endswith(" \r")
+
+    def test_is_told_of_every_part(self, vidorch_mock: Mock) -> None:
+        """While a long batch is checked, and nothing is sent yet."""
+        told: list[tuple[int, int]] = []
+
+        async def go() -> None:
+            async with AsyncClient() as client:
+                await client.weigh_batch(
+                    ["a boat"] * 130, model="test/basic", tell=lambda *how: told.append(how)
+                )
+
+        asyncio.run(go())
+        assert ([(64, 130), (128, 130), (130, 130)], 0) == (told, len(vidorch_mock.requests))
 
 
 class TestDisplay:

@@ -170,6 +170,14 @@ class TestFilm:
         assert (4, True) == (said.code, "up to $7.20 and max_cost is $5.00" in said.err)
         assert 0 == command(*CLIP, "-m", "gen4.5", "--clips", 12, "--max-cost", "7.20").code
 
+    def test_a_configured_max_cost_is_for_the_whole_film_too(self, command: Command, home: Path) -> None:
+        """As one that is typed, which goes before it."""
+        home.mkdir()
+        (home / "config.toml").write_text('max_cost = "5"\n', "utf-8")
+        said = command(*CLIP, "-m", "gen4.5", "--clips", 12)
+        assert (4, True) == (said.code, "up to $7.20 and max_cost is $5.00" in said.err)
+        assert 0 == command(*CLIP, "-m", "gen4.5", "--clips", 2).code
+
     def test_a_batch_is_no_film(self, command: Command, tmp_path: Path) -> None:
         """A file of requests says itself how many clips it is: neither --clips nor --compare goes with it."""
         (tmp_path / "lines.jsonl").write_text('{"prompt": "a red ball rolling left"}\n', "utf-8")

@@ -230,6 +230,27 @@ class TestFinishedAtOnce:
         assert isinstance(found, Done)
         assert (1, notes) == (len(found.outputs), len(found.notes))
 
+    def test_without_an_id_is_fetched_by_its_signed_link_and_the_signature_is_kept_nowhere(
+        self, studio: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In memory for the process that bought it; in no file of its home, nor in the result."""
+        there = studio(JSON, dialect="dynamo")
+        whole = there.server._whole  # type: ignore[attr-defined]
+
+        def signed(job: Any) -> Any:
+            answer = whole(job)
+            for one in answer.json["data"]:
+                one["url"] += "?signature=hush-hush"
+            return answer
+
+        monkeypatch.setattr(there.server, "_whole", signed)
+        result = there.make()
+        assert result.clip.path is not None and result.clip.path.is_file()
+        kept = [one for one in tmp_path.rglob("*") if one.is_file()]
+        assert "ledger.db" in {one.name for one in kept}
+        assert not any(b"hush-hush" in one.read_bytes() for one in kept)
+        assert "hush-hush" not in str(result.to_dict())
+
     def test_without_an_id_is_unknown_when_the_reply_is_lost(self, studio: Open) -> None:
         """Nobody can find it again, and it is not paid twice: why such a way is not taken where there is another."""
         there = studio(JSON, dialect="dynamo")

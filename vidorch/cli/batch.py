@@ -19,7 +19,7 @@ from vidorch.cli.books import reading
 from vidorch.cli.cancelling import SECONDS_TO_STOP
 from vidorch.cli.carrying import SECONDS_TO_THINK, leave
 from vidorch.cli.consent import confirmed
-from vidorch.cli.display import BatchDisplay
+from vidorch.cli.display import BatchDisplay, CheckDisplay
 from vidorch.cli.exits import Exit, exit_of
 from vidorch.cli.lines import read_lines
 from vidorch.cli.say import as_json, aside, console, error_document, is_terminal, table_of
@@ -129,9 +129,12 @@ def generate_batch(
     if isinstance(output := options.get("output"), str) and _means_a_folder(output):
         options = options | {"output": f"{output}/"}
     client = AsyncClient()
-    batch = asyncio.run(
-        client.weigh_batch(lines, at_once=at_once or AT_ONCE, numbers=lines.numbers, **options)
-    )
+    with CheckDisplay(enabled=not (as_document or as_lines)) as display:
+        batch = asyncio.run(
+            client.weigh_batch(
+                lines, at_once=at_once or AT_ONCE, numbers=lines.numbers, tell=display.show, **options
+            )
+        )
     with reading() as ledger:
         left = batch.to_send(ledger)
     _agree(batch, left, yes=yes, quiet=as_document or as_lines, capped=options.get("max_cost") is not None)

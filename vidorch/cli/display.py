@@ -14,7 +14,7 @@ from vidorch.money import show_usd
 if TYPE_CHECKING:
     from vidorch.result import Progress
 
-__all__ = ["BatchDisplay", "Display"]
+__all__ = ["BatchDisplay", "CheckDisplay", "Display"]
 
 
 class Display:
@@ -58,6 +58,32 @@ class Display:
         bar.update(
             self._task, description=progress.stage + many, completed=progress.fraction or 0.0, left=left
         )
+
+
+class CheckDisplay:
+    """How many lines of a long batch are checked, before any of it is sent: on one line of a terminal, which goes away again.
+
+    Args:
+        enabled: whether anybody wants to see it; on a terminal alone.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled and sys.stderr.isatty()
+        self._shown = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._shown:
+            print(f"\r{' ' * self._shown}\r", end="", file=sys.stderr, flush=True)
+
+    def show(self, checked: int, total: int) -> None:
+        """How far it is. A batch that is checked in one go shows nothing."""
+        if self._enabled and (checked < total or self._shown):
+            said = f"{checked:,} of {total:,} lines checked"
+            self._shown = len(said)
+            print(f"\r{said}", end="", file=sys.stderr, flush=True)
 
 
 class BatchDisplay:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from vidorch.cli.exits import Exit
+from vidorch.cli.here import config_here
 from vidorch.cli.say import as_json, aside, console, table_of
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import OverBudget
@@ -28,6 +29,7 @@ def estimate(prompt: str, options: dict[str, Any], *, clips: int, as_document: b
     most = options.get("max_cost")
     if clips > 1:  # what may be spent is for the whole film
         options.pop("max_cost", None)
+        most = config_here().max_cost if most is None else most
     client = AsyncClient()  # opens nothing: no loop, no ledger, no network
     found = client.estimate_now(prompt, **options).film(clips)
     if clips > 1 and most is not None and found.cost is not None and found.cost.high > Decimal(most):

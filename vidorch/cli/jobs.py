@@ -20,6 +20,8 @@ from vidorch.result import Event, Job
 
 __all__ = ["list_jobs", "show_job"]
 
+MOST_BELOW = 20
+"""Runs of a batch that are listed by themselves; all are in the sums, and in the document."""
 RUN_FIELDS = ("id", "state", "scope", "key", "request", "notes", "tags", "candidates", "cost")
 
 
@@ -91,7 +93,8 @@ def show_job(word: str, *, as_document: bool) -> None:
         outputs = [row for row in ledger.outputs(run_id) if job is None or row["job_id"] == job.id]
         events = ledger.events(run_id, job_id=None if job is None else job.id)
         reserved = [one for one in ledger.reservations(run_id) if one.job_id in names]
-        children = ledger.children(run_id)
+        children = ledger.listed_below(run_id, limit=None if as_document else MOST_BELOW)
+        below = ledger.sums_below(run_id)
         spent = ledger.spent(run_id)
     totals = {name: from_micros(getattr(spent, name)) for name in ("settled", "held", "unknown")}
     if as_document:
@@ -101,7 +104,10 @@ def show_job(word: str, *, as_document: bool) -> None:
                 | {
                     "mock": bool(run["mock"]),
                     "spent": {name: str(value) for name, value in totals.items()},
-                    "runs": [child["id"] for child in children],
+                    "runs": [child.id for child in children],
+                    "runs_by_state": {
+                        state: {"runs": count, "cost": str(cost)} for state, (count, cost) in below.items()
+                    },
                 },
                 "jobs": [one.to_dict() for one in jobs],
                 "outputs": outputs,
@@ -130,8 +136,12 @@ def show_job(word: str, *, as_document: bool) -> None:
     )
     for line in _about(run):
         out.print(f"  {line}", markup=False)
+    for state, (count, cost) in below.items():
+        out.print(f"  {count:,} {state}  {show_usd(cost)}", markup=False)
     for child in children:
-        out.print(f"  {child['id']}  {child['state']}  {show_usd(child['cost'])}", markup=False)
+        out.print(f"  {child.id}  {child.state}  {show_usd(child.cost)}", markup=False)
+    if (left := sum(count for count, _ in below.values()) - len(children)) > 0:
+        out.print(f"  and {left:,} more: vidorch jobs show {run['id']} --json", markup=False)
     for one in jobs:
         for line in _in_full(one, outputs, reserved, several=run["candidates"] > 1):
             out.print(line, markup=False)

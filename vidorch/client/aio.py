@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -232,18 +232,19 @@ class AsyncClient(Weighing, Pricing, Books):
                 yield ended
 
     async def weigh_batch(
-        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, numbers: Sequence[int] = (), **options: Unpack[Options]
+        self, prompts: Iterable[Line], *, at_once: int = AT_ONCE, numbers: Sequence[int] = (),
+        tell: Callable[[int, int], object] | None = None, **options: Unpack[Options],
     ) -> Batch:  # fmt: skip
         """Everything `generate_many` checks before it writes or sends anything: what a face needs before it asks its user.
 
         Args:
-            numbers: what errors call the lines. Default: 1, 2, ...
+            numbers: what errors call the lines. Default: 1, 2, ... tell: told now and then how many of how many are checked.
 
         Raises:
             VidorchError: as `generate_many` would.
         """
         batch = Batch.of(prompts, options, self._market.parse, at_once, numbers)
-        await batch.weigh(self.prepare)
+        await batch.weigh(self.prepare, tell=tell)
         return batch
 
     async def begin(self, request: Request, call: Call) -> AsyncRun:

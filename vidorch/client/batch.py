@@ -182,11 +182,13 @@ class Batch:
 
     # -- weighing all -----------------------------------------------------------------------------------------------------
 
-    async def weigh(self, prepare: Prepare, *, gather: bool = False) -> None:
+    async def weigh(
+        self, prepare: Prepare, *, gather: bool = False, tell: Callable[[int, int], object] | None = None
+    ) -> None:
         """Look at every line, and keep what they come to.
 
         Args:
-            gather: go on after a line that cannot be served, and keep why.
+            gather: go on after a line that cannot be served, and keep why. tell: told now and then how many of how many are done.
 
         Raises:
             VidorchError: of the first line that cannot be served. Nothing was sent.
@@ -195,6 +197,8 @@ class Batch:
             await in_thread(
                 self._weigh_some, range(first, min(first + SLICE, len(self.lines))), prepare, gather
             )
+            if tell is not None:
+                tell(min(first + SLICE, len(self.lines)), len(self.lines))
 
     def weigh_now(self, prepare: Prepare, *, gather: bool = False) -> None:
         """`weigh` without a loop. Blocks."""

@@ -101,7 +101,7 @@ class Pricing(Asking):
             )  # fmt: skip
         paths = list(dict.fromkeys(path for offer in there for path in _paths(offer)))
         prices = await told(provider, context, provider.unit_prices(context, paths))
-        return {offer.name: rates for offer in there if (rates := _rates(offer, prices)) is not None}
+        return {offer.name: _rates(offer, prices) for offer in there}
 
     async def _fetched(self, url: str) -> bytes:
         from vidorch.catalog.litellm import LARGEST
@@ -126,14 +126,14 @@ def _paths(offer: Offer) -> list[str]:
     return list(dict.fromkeys(route.path.strip("/") for route in offer.routes.values()))
 
 
-def _rates(offer: Offer, prices: Mapping[str, UnitPrice]) -> Rates | str | None:
-    """The one rate of an offer, where all of its paths have it; why not; None where the vendor says nothing."""
+def _rates(offer: Offer, prices: Mapping[str, UnitPrice]) -> Rates | str:
+    """The one rate of an offer, where all of its paths have it; else why not."""
     from vidorch.catalog.updating import Rates
 
     found = [prices.get(path) for path in _paths(offer)]
     known = [one for one in found if one is not None]
     if not known:
-        return None
+        return f"{offer.endpoint} tells no price of {', '.join(_paths(offer))}: it may not know it any more"
     if len(known) < len(found):
         return "the source has a price for some of its tasks alone"
     if len({(one.amount, one.unit, one.currency) for one in known}) > 1:

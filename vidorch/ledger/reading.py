@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, or_, select
 
@@ -23,7 +23,7 @@ from vidorch.money import from_micros
 from vidorch.result import Event, Job
 from vidorch.spend import SpendJob
 
-__all__ = ["OPEN_RUNS", "Reader", "Reserved", "Spent", "job_row"]
+__all__ = ["OPEN_RUNS", "Below", "Reader", "Reserved", "Spent", "job_row"]
 
 
 _SETTLED = State.SETTLED.value
@@ -43,6 +43,18 @@ _CHILDREN = (
     select(runs)
     .where(runs.c.parent_id == bindparam("b_id"))
     .order_by(runs.c.position, runs.c.created_at, runs.c.id)
+)
+_LISTED_BELOW = (
+    select(runs.c.id, runs.c.state, runs.c.cost)
+    .where(runs.c.parent_id == bindparam("b_id"))
+    .order_by(runs.c.position, runs.c.created_at, runs.c.id)
+    .limit(bindparam("b_limit"))
+)
+_SUMS_BELOW = (
+    select(runs.c.state, func.count().label("runs"), func.sum(runs.c.cost).label("cost"))
+    .where(runs.c.parent_id == bindparam("b_id"))
+    .group_by(runs.c.state)
+    .order_by(runs.c.state)
 )
 _STATES_BELOW = (
     select(runs.c.state, func.count().label("runs"))
@@ -161,6 +173,14 @@ OPEN_RUNS = ("open", "waiting")
 _MANY = 2**62
 
 
+class Below(NamedTuple):
+    """A run below a batch or film, as a list shows it. `cost`: USD."""
+
+    id: str
+    state: str
+    cost: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a call has used of its cap, with all runs below it, in millionths of a dollar.
@@ -224,6 +244,17 @@ class Reader:
     def children(self, parent_id: str) -> list[dict[str, Any]]:
         """The runs below a batch or film, in order of position."""
         return self._runs(_CHILDREN, {"b_id": parent_id})
+
+    def listed_below(self, parent_id: str, *, limit: int | None = None) -> list[Below]:
+        """The runs below a batch or film, in order of position, without what was asked of each."""
+        values = {"b_id": parent_id, "b_limit": _MANY if limit is None else limit}
+        rows = self._store.read(lambda db: db.tuples(_LISTED_BELOW, values))
+        return [Below(str(run_id), str(state), from_micros(cost)) for run_id, state, cost in rows]
+
+    def sums_below(self, parent_id: str) -> dict[str, tuple[int, Decimal]]:
+        """How many runs below a batch or film are in each state, and what these cost, however many there are."""
+        rows = self._store.read(lambda db: db.rows(_SUMS_BELOW, {"b_id": parent_id}))
+        return {str(row["state"]): (int(row["runs"]), from_micros(int(row["cost"]))) for row in rows}
 
     def states_below(self, parent_id: str) -> dict[str, int]:
         """How many runs below a batch or film are in each state, however many there are."""
