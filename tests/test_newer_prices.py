@@ -145,6 +145,11 @@ class TestOfFal:
         fal.prices = dict.fromkeys(known, (0.4, "seconds"))
         found = client.newer_prices("fal")
         assert {"fal/kling-3.0-4k": Decimal("0.4")} == {one.offer: one.new for one in found.changes}
+        untold = {
+            one.offer: one.reason for one in found.left_alone if "may not know it any more" in one.reason
+        }
+        assert "fal-ai/veo3.1" in untold["fal/veo-3.1"]
+        assert "fal/kling-3.0-4k" not in untold
 
     def test_reads_every_page(self, client: Client, fal: Fal) -> None:
         """However few prices a page has."""
