@@ -75,7 +75,7 @@ def hour_of(offer: Offer, endpoint: Endpoint | None, cards: Gpus = gpus) -> Hour
     Args:
         endpoint: None for one that nobody configured. cards: gives the names of the cards that are here.
     """
-    here = not offer.outlives_caller
+    here = not offer.outlives_caller and (offer.weights is None or offer.weights.is_here)
     name = _class_here(endpoint, cards) if here else ""
     if endpoint is not None and endpoint.usd_per_hour is not None:
         return Hour(endpoint.usd_per_hour, name, f"usd_per_hour of the endpoint {endpoint.name}")

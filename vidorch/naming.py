@@ -61,7 +61,9 @@ def offers_at(catalog: Catalog, endpoints: Mapping[str, Endpoint]) -> list[Offer
 
 
 def _keyed(offer: Offer, endpoint: Endpoint | None) -> Offer:
-    """The offer with the variables of its endpoint, where that has its own."""
+    """The offer with the variables of its endpoint, where that has its own, and with the cluster that it runs on."""
+    if endpoint is not None and offer.weights is not None and isinstance(endpoint.options.get("ray"), str):
+        offer = replace(offer, weights=replace(offer.weights, cluster=endpoint.options["ray"]))
     if endpoint is None or endpoint.variables is None or endpoint.variables == offer.variables:
         return offer
     return replace(offer, variables=endpoint.variables)

@@ -267,6 +267,7 @@ class Weights:
         frame_step: legal numbers of frames are a multiple of it and one. size_multiple: of width and height, in pixels.
         defaults: what a call is made with unless it is given: `steps`, `guidance`, `guidance_2`, `negative_prompt`, `strength`.
         flow_shift: of the scheduler, by resolution ("480p"). loras: that belong to it, as of a few-step variant.
+        cluster: the Ray cluster whose workers run it, as its endpoint names it; "" for this process.
     """
 
     source: str
@@ -278,6 +279,12 @@ class Weights:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     flow_shift: Mapping[str, float] = field(default_factory=dict)
     loras: tuple[Lora, ...] = ()
+    cluster: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine, so that they can be looked for here."""
+        return self.cluster in ("", "local")
 
 
 @dataclass(frozen=True, slots=True)

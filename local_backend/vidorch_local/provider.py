@@ -30,13 +30,17 @@ __all__ = ["Local"]
 
 
 class Local(Provider):
-    """Runs the built-in model on the CPU of this process, and open-weight models on its devices."""
+    """Runs the built-in model on the CPU of this process, and open-weight models on its devices or on a Ray cluster.
+
+    Args:
+        diffusion: what runs open-weight models.
+    """
 
     name: ClassVar[str] = PROVIDER
 
-    def __init__(self) -> None:
+    def __init__(self, diffusion: Diffusion | None = None) -> None:
         self._built_in = BuiltIn()
-        self._diffusion = Diffusion()
+        self._diffusion = diffusion or Diffusion()
 
     def admit(self, request: Request, offer: Offer) -> Admission:
         """Whether the model can do it, and whether what it needs is here."""

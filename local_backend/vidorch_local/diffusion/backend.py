@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from vidorch.contract import (
     Cancelled,
     Context,
     Done,
+    Endpoint,
     Failed,
     Health,
     Output,
@@ -28,7 +29,11 @@ from vidorch.request import Request
 from vidorch.weights import EXTRA, require, size_in_words
 from vidorch_local.backend import PROVIDER, News, cancelled, gone
 from vidorch_local.diffusion import asking, folders, placing
+from vidorch_local.diffusion.folders import Found
 from vidorch_local.diffusion.jobs import Engine, Job, Made
+from vidorch_local.diffusion.pool import connecting
+from vidorch_local.diffusion.pool.engine import Pool
+from vidorch_local.diffusion.pool.options import NAMES, ClusterOptions, split
 from vidorch_local.diffusion.settings import of_endpoint, of_request
 from vidorch_local.diffusion.worker import Worker
 
@@ -45,25 +50,34 @@ class _Work:
 
 
 class Diffusion:
-    """Runs models from folders of weights, by torch and diffusers, on the devices of this machine.
+    """Runs models from folders of weights, by torch and diffusers, on the devices of this machine or of a Ray cluster.
 
     Args:
-        engine: makes the engine of a device.
+        engine: makes the engine of a device. pool: that of an endpoint with workers on Ray.
     """
 
-    def __init__(self, engine: Callable[[str], Engine] = Worker) -> None:
-        self._make_engine = engine
-        self._engines: dict[str, Engine] = {}
+    def __init__(
+        self,
+        engine: Callable[[str], Engine] = Worker,
+        pool: Callable[[ClusterOptions, str, str | None], Engine] = Pool,
+    ) -> None:
+        self._make_engine, self._make_pool = engine, pool
+        self._engines: dict[Hashable, Engine] = {}
         self._works: dict[str, _Work] = {}
 
     def admit(self, request: Request, offer: Offer) -> Admission:
-        """See that packages and weights are here and that the size can be made; nothing is loaded for that.
+        """See that packages and weights are here and that the size can be made; nothing is loaded for that. On a cluster each
+        node says itself what it lacks: here only Ray is looked for.
 
         Raises:
             MissingCredentials: packages or weights are not here. InvalidRequest: a wrong key in `extra`.
         """
         of_request(request.extra)
-        require(cast("Weights", offer.weights), offer.model)
+        weights = cast("Weights", offer.weights)
+        if weights.cluster:
+            connecting.require(offer.name, ClusterOptions(weights.cluster))
+        if weights.is_here:
+            require(weights, offer.model)
         return Admission(asking.size_problem(request, offer))
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
@@ -77,11 +91,16 @@ class Diffusion:
                 f"{offer.name} has no route for {request.task}. Nothing was made.", provider=PROVIDER
             )
         endpoint = context.endpoint
-        settings = of_request(request.extra, of_endpoint(endpoint.options, endpoint.name))
-        found = folders.examine(require(weights, offer.model), offer.name)
-        device = placing.device_of(endpoint.device)
-        if settings.placement:
-            placing.legal(settings.placement, device)
+        cluster, options = split(endpoint.options, endpoint.name)
+        settings = of_request(request.extra, of_endpoint(options, endpoint.name, NAMES))
+        if cluster is None:
+            found = folders.examine(require(weights, offer.model), offer.name)
+            device = placing.device_of(endpoint.device)
+            if settings.placement:
+                placing.legal(settings.placement, device)
+        else:
+            connecting.require(offer.name, cluster)
+            found, device = Found("", ""), ""  # a matter of the node that makes it
         asked = asking.ask(request, offer, route, settings)
         return Job(
             id=context.job_id,
@@ -103,9 +122,7 @@ class Diffusion:
     async def submit(self, context: Context, prepared: Prepared) -> Accepted:
         """Put the job into the queue of its device."""
         job: Job = prepared.body
-        engine = self._engines.get(job.device)
-        if engine is None:
-            engine = self._engines[job.device] = self._make_engine(job.device)
+        engine = self._engine_of(job, context.endpoint)
         news, remote_id = News(), f"local-{job.id}"
         self._works[remote_id] = _Work(job, engine, news)
 
@@ -115,6 +132,17 @@ class Diffusion:
 
         engine.start(job, tell)
         return Accepted(remote_id)
+
+    def _engine_of(self, job: Job, endpoint: Endpoint) -> Engine:
+        cluster, _ = split(endpoint.options, endpoint.name)
+        key = job.device if cluster is None else (cluster, endpoint.name, endpoint.device)
+        if key not in self._engines:
+            self._engines[key] = (
+                self._make_engine(job.device)
+                if cluster is None
+                else self._make_pool(cluster, endpoint.name, endpoint.device)
+            )
+        return self._engines[key]
 
     def holds(self, remote_id: str) -> bool:
         """Whether that job is one of its own and not fetched yet."""
@@ -161,9 +189,12 @@ class Diffusion:
     async def check(self, context: Context) -> Health:
         """See whether packages, options and device are there, and how much memory is free."""
         try:
+            cluster, options = split(context.endpoint.options, context.endpoint.name)
+            of_endpoint(options, context.endpoint.name, NAMES)
+            if cluster is not None:
+                return Health(True, await asyncio.to_thread(connecting.look, cluster, context.endpoint.name))
             if absent := [package for package in EXTRA if find_spec(package) is None]:
                 return Health(False, f"{' and '.join(absent)} not installed: pip install 'vidorch[local]'")
-            of_endpoint(context.endpoint.options, context.endpoint.name)
             device = await asyncio.to_thread(placing.device_of, context.endpoint.device)
             free = await asyncio.to_thread(placing.free_memory, device)
         except VidorchError as error:

@@ -31,7 +31,8 @@ class Job:
 
     Attributes:
         id: what it is asked for by. name: the offer's, for messages.
-        found: the folder with the weights. weights: what the catalog says of them.
+        found: the folder with the weights; empty for a cluster, where the node that makes it looks for them, and for a device.
+        weights: what the catalog says of them.
         pipeline: the class of diffusers that does the task, such as `"WanPipeline"`.
         device: "cpu", "mps", "cuda:0", ...
         call: the pipeline's arguments, of plain types; pictures and clips as `Frames`.

@@ -42,13 +42,17 @@ class Settings:
     max_sequence_length: int | None = None
 
 
-def of_endpoint(options: Mapping[str, Any], endpoint: str = "local") -> Settings:
+def of_endpoint(options: Mapping[str, Any], endpoint: str = "local", beside: Iterable[str] = ()) -> Settings:
     """The settings of an endpoint.
+
+    Args:
+        beside: other options that an endpoint may have, for messages; whoever reads them has taken them out.
 
     Raises:
         InvalidRequest: an unknown option, with the nearest right name, or a value that cannot be used.
     """
-    return _laid(Settings(), options, _OF_ENDPOINT, lambda key: f"endpoints.{endpoint}.options.{key}")
+    known = (*_OF_ENDPOINT, *beside)
+    return _laid(Settings(), options, known, lambda key: f"endpoints.{endpoint}.options.{key}")
 
 
 def of_request(extra: Mapping[str, Mapping[str, Any]], below: Settings | None = None) -> Settings:
