@@ -54,7 +54,13 @@ class Finding:
 
 def doctor(*, as_document: bool) -> None:
     """Look at each thing in turn; exit 1 when something is broken: what the built-in model needs, or a key that is not taken."""
-    findings = [*_mock(), *(_look(what, check) for what, check in _CHECKS), *_budgets(), *_keys()]
+    findings = [
+        *_mock(),
+        *(_look(what, check) for what, check in _CHECKS),
+        *_budgets(),
+        *_keys(),
+        *_hardware(),
+    ]
     if as_document:
         fine = all(finding.state != "bad" for finding in findings)
         as_json({"ok": fine, "mock": bool(_mock()), "findings": [asdict(finding) for finding in findings]})
@@ -242,6 +248,20 @@ def _keys() -> list[Finding]:
             to_ask[endpoint] = key
         findings[endpoint] = Finding(endpoint, "note", key)
     return list((findings | asyncio.run(_ask(to_ask))).values())
+
+
+def _hardware() -> list[Finding]:
+    """Whether the endpoints of one's own hardware could make clips, of those that the configuration gives a device or options."""
+    try:
+        named = config_here().endpoints
+    except VidorchError:  # said of the configuration already
+        return []
+    ours = [
+        name
+        for name, one in named.items()
+        if (one.provider or name) == "local" and (one.device or one.options)
+    ]
+    return list(asyncio.run(_ask(dict.fromkeys(ours, ""))).values())
 
 
 async def _ask(keys: Mapping[str, str]) -> dict[str, Finding]:

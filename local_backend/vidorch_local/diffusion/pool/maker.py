@@ -109,6 +109,9 @@ class Maker:
             folder = job.folder if from_node == self._node else ""  # nobody would find a preview there
             job = replace(job, found=found, device=self._worker.device, folder=folder)
             self._worker.start(job, lambda: self._count(job.id))
+        except MissingCredentials as error:
+            error.args = (f"{job.name} cannot run: {error.message}. Nothing was made.",)
+            self._troubles[job.id] = self._here(error)
         except VidorchError as error:
             self._troubles[job.id] = self._here(error)
 
@@ -150,10 +153,7 @@ class Maker:
 
     def _here(self, error: VidorchError) -> VidorchError:
         """An error of this machine, with its name: on a cluster "here" is some other place each time."""
-        said = error.message.replace("on this machine", f"on node {self._node}")
-        if self._node not in said:
-            said = f"On node {self._node}: {said}"
-        error.args = (said,)
+        error.args = (f"On node {self._node}: {error.message.replace('on this machine', 'there')}",)
         if isinstance(error, MissingCredentials) and error.hint:
             error.hint = f"There, and on every node that may make clips: {error.hint}"
         return error
