@@ -155,7 +155,9 @@ class TestAWorkerThatIsKilled:
         run = client.submit(HOLD, **CLUSTER)
         theatre.next().die()
         theatre.next().die()
-        with pytest.raises(ProviderFailed, match="lost its worker 2 times: .* died") as caught:
+        with pytest.raises(
+            ProviderFailed, match="lost its worker 2 times: .* died .killed, or crashed.;"
+        ) as caught:
             run.wait()
         assert False is caught.value.charged
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -9,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -153,14 +155,30 @@ class _Shared:
             return
         finally:
             self.ready.set()
-        self._leave.wait()
-        ray.shutdown()
+        with _quietly():
+            self._leave.wait()
+            ray.shutdown()
 
     def end(self) -> None:
         """Leave the cluster, which ends every worker of this process there."""
         self._leave.set()
         if self._thread is not None:
             self._thread.join(LEAVE)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what Ray prints on stdout of each worker that dies, though it is told to keep logs from its driver: `--json` is one
+    document there.
+    """
+    from ray._private import worker
+
+    had = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = had
 
 
 def _begun(address: str, options: ClusterOptions, endpoint: str) -> _Shared:

@@ -114,10 +114,10 @@ def _how(error: Exception) -> str:
     """How a worker ended, in Ray's words as far as they tell."""
     said = str(error)
     lower = said.lower()
-    if "out of memory" in lower or "oom" in lower:
-        return "was ended since memory ran out"
-    if "node" in lower and ("node died" in lower or "node is dead" in lower or "node has died" in lower):
+    if "low on memory" in lower or "memory pressure" in lower:
+        return "was ended by Ray since the memory of the node ran out"
+    if any(words in lower for words in ("node died", "node has died", "is dead or unavailable")):
         return "is gone with its node"
     if isinstance(error, ConnectionError):
         return "cannot be reached: the connection to the cluster is gone"
-    return "died"
+    return "died (killed, or crashed)"
