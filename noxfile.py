@@ -58,7 +58,7 @@ def slow(session: nox.Session) -> None:
 @nox.session
 def torch(session: nox.Session) -> None:
     """The built-in model against torch, its training code, and models that torch and diffusers run."""
-    _install(session, "-e", ".[local]", "-c", "constraints.txt")
+    _install(session, "-e", ".[local,ray]", "-c", "constraints.txt")
     session.run("pytest", "-m", "torch", *session.posargs)
 
 

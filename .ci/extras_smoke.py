@@ -284,7 +284,24 @@ def local() -> str:
 
 
 def ray() -> str:
-    return _to_come("ray")
+    """What a driver does: a clip by a worker in a process of its own, and the word of a node that lacks torch."""
+    light = _of_tests("local/light.py")
+    from vidorch_local.diffusion.pool.engine import Pool
+    from vidorch_local.diffusion.pool.maker import Maker
+    from vidorch_local.diffusion.pool.options import ClusterOptions
+
+    assert "ray" not in sys.modules
+    ended = {}
+    for maker in (light.LightMaker, Maker):
+        os.environ["PYTHONPATH"] = str(Path(light.__file__).parent)  # workers load it, too
+        pool = Pool(ClusterOptions("local", actors=1), "cluster", maker=maker)
+        ended[maker] = light.end_of(pool, light.job_of("job_1")).ended
+        pool.close()
+    assert light.frames_of(light.job_of("job_1")).tolist() == ended[light.LightMaker].frames.tolist()
+    assert "torch and diffusers and transformers and accelerate are not there" in str(ended[Maker]), ended[
+        Maker
+    ]
+    return f"a clip by a worker of ray {_version('ray')}, and the word of one that lacks torch"
 
 
 def postgres() -> str:

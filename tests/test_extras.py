@@ -28,7 +28,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 PACKAGES = {
     "fal": "fal-client cryptography", "replicate": "replicate", "runway": "runwayml", "vertex": "google-cloud-aiplatform google-auth",
-    "google": "google-genai google-auth", "ray": "ray", "postgres": "psycopg",
+    "google": "google-genai google-auth", "ray": "ray pillow", "postgres": "psycopg",
     "local": "torch diffusers transformers accelerate ftfy huggingface_hub peft pillow psutil",
     "storage": "fsspec", "otel": "opentelemetry-api", "webhooks": "cryptography", "testing": "pytest",
 }  # fmt: skip
@@ -44,6 +44,8 @@ LOADED = {
         ("asking", "PIL"), ("loading", "diffusers"), ("loading", "torch"), ("loading", "transformers"), ("placing", "psutil"),
         ("placing", "torch"), ("running", "PIL"), ("running", "torch"),
     )),
+    *((f"vidorch_local.diffusion.pool.{module}", "ray", "ray") for module in ("connecting", "hiring", "talking")),
+    ("vidorch_local.diffusion.asking", "PIL", "ray"),
     ("vidorch_providers.vertex", "google", "vertex"), ("vidorch_providers.vertex", "google", "google"),
 }  # fmt: skip
 """Module, what it loads that is no base requirement, and an extra that brings it."""
