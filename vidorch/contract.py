@@ -6,8 +6,9 @@ the engine's business. Providers are found by the entry point group `vidorch.pro
     [project.entry-points."vidorch.providers"]
     acme = "acme_video:Acme"
 
-A provider class is called without arguments, once per client. Every method but `admit`, `finds_credentials` and `find_mode`
-is async and gets a `Context`: the endpoint, the scope's secret at the moment of use, the route, a clock and our job id.
+A provider class is called without arguments, once per client. Every method but `admit`, `finds_credentials`, `find_mode`
+and `takes_webhook` is async and gets a `Context`: the endpoint, the scope's secret at the moment of use, the route, a clock and
+our job id.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ SLOW = {
     "histories": "--count 1 --processes 1",
     "ledger": "--moves 8 --processes 2 --jobs 1001 --latency 0.1",
     "overhead": "2 --rounds 1",
+    "prices": "",
     "sockets": "1 --most 2",
     "spending": "--processes 1 --reservations 2",
     "testkit": "1 --alone 1 --crowds 2",
