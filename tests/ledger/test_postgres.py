@@ -66,6 +66,19 @@ def said_by(said: str, *words: str) -> list[str]:
     return [word for word in words if word not in said]
 
 
+@pytest.mark.parametrize(
+    ("required", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)]
+)
+def test_where_there_is_no_server(
+    monkeypatch: pytest.MonkeyPatch, required: bool, outcome: type[BaseException]
+) -> None:
+    """These tests are skipped with the reason; where they have to be run, they fail."""
+    monkeypatch.setattr(postgres, "REQUIRED", required)
+    monkeypatch.setattr(postgres, "_found", lambda: "No PostgreSQL here.")
+    with pytest.raises(outcome, match="No PostgreSQL here"):
+        postgres.server()
+
+
 class TestWhatCannotBeALedger:
     def test_no_server(self, place: DatabaseUrl) -> None:
         """A server that does not answer is named, at once."""
