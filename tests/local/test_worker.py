@@ -15,7 +15,7 @@ import pytest
 
 from tests.local.boxes import box, safetensors
 from vidorch import media
-from vidorch.errors import ProviderFailed, Unsupported, VidorchError
+from vidorch.errors import InvalidRequest, ProviderFailed, Unsupported, VidorchError
 from vidorch.offer import Weights
 from vidorch_local.diffusion import loading, placing, running
 from vidorch_local.diffusion.folders import examine
@@ -326,7 +326,7 @@ class TestPlacements:
         cast = Heard(worker).start(job(2, settings=Settings(placement="fp8"))).made()
         assert not np.array_equal(exact.frames, cast.frames)
         assert "Made on cpu, the weights placed as fp8." in cast.notes
-        kept = worker.shelf.take(job(settings=Settings(placement="fp8")), "fp8", {})
+        kept = worker.shelf.take(job(settings=Settings(placement="fp8")), "fp8", {"fp8": 0})
         assert torch.float8_e4m3fn == kept.transformer.blocks[0].attn1.to_q.weight.dtype
 
     def test_by_groups_gives_the_same_clip(self, job: Callable[..., Job]) -> None:
@@ -351,6 +351,29 @@ class TestPlacements:
         placing.apply(Pipe(), "model-offload", "cuda:1")
         placing.apply(Pipe(), "model-offload", "cuda:1", again=True)
         assert ["cuda:1", "cuda:1"] == called
+
+
+class TestDevices:
+    @pytest.mark.parametrize(
+        ("wanted", "device"),
+        [(None, "cuda:0"), ("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")],
+    )
+    def test_are_the_first_gpu_unless_said(
+        self, monkeypatch: pytest.MonkeyPatch, wanted: str | None, device: str
+    ) -> None:
+        """Of a machine with two."""
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        assert device == placing.device_of(wanted)
+
+    def test_that_are_not_there_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With those that are."""
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        with pytest.raises(InvalidRequest, match="There is cuda:0, cuda:1, cpu"):
+            placing.device_of("cuda:2")
 
 
 class TestWhatIsKept:
@@ -382,9 +405,23 @@ class TestWhatIsKept:
         worker.close()
         assert ["t2v", "two-experts"] == kept
 
+    def test_goes_for_the_next_clip_of_another_that_needs_its_room(self, job: Callable[..., Job]) -> None:
+        """A clip takes memory beside the weights that are loaded already."""
+        short = threading.Event()
+        worker = Worker("cpu", free=lambda _: 50 if short.is_set() and worker.shelf.kept else 10**9)
+        large = {"weights": Weights("x", memory={"cpu": 10**8}), "settings": Settings(keep_gb=1.0)}
+        first, second = job(1, **large), job(2, "ti2v", **large)
+        for one in (first, second):
+            Heard(worker).start(one).made()
+        short.set()
+        Heard(worker).start(replace(second, id="again")).made()
+        kept = [Path(folder).name for folder in worker.shelf.kept]
+        worker.close()
+        assert ["ti2v"] == kept
+
     def test_is_shared_by_pipelines_of_one_folder(self, worker: Worker, job: Callable[..., Job]) -> None:
         """Text and image to video have one set of weights."""
-        need = {"cpu": 0}
+        need = {"cpu": 0, "fp8": 0}
         text = worker.shelf.take(job(kind="ti2v"), "cpu", need)
         image = worker.shelf.take(job(kind="ti2v", pipeline="WanImageToVideoPipeline"), "cpu", need)
         assert ("WanPipeline", "WanImageToVideoPipeline") == (type(text).__name__, type(image).__name__)

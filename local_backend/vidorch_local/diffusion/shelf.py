@@ -54,9 +54,9 @@ class Shelf:
         """The pipeline for a job, loaded where it is not kept; others go for it as far as memory asks for that."""
         key = _key(job, placement)
         kept = self._kept.pop(key, None)
+        while self._kept and not self._has_room(placement, need, kept.size if kept is not None else 0):
+            self._drop_oldest()
         if kept is None:
-            while self._kept and not self._has_room(placement, need):
-                self._drop_oldest()
             device = "cpu" if placement == "cpu" else self._device
             pipe = loading.load(job.found, job.pipeline, device, job.name)
             view = loading.view(pipe, job.pipeline, job.name)
@@ -87,10 +87,11 @@ class Shelf:
     def _in_main(self, placement: str) -> bool:
         return placement == "cpu" or placement in placing.OFFLOADING or not self._device.startswith("cuda")
 
-    def _has_room(self, placement: str, need: Mapping[str, int]) -> bool:
-        if placement in placing.OFFLOADING and self._free("cpu") < need["main"]:
-            return False
-        return self._free("cpu" if placement == "cpu" else self._device) >= need[placement]
+    def _has_room(self, placement: str, need: Mapping[str, int], there: int) -> bool:
+        """Whether a clip fits beside all that is kept; `there` bytes of its weights are loaded already."""
+        if placement in placing.OFFLOADING:
+            return self._free("cpu") >= need["main"] - there and self._free(self._device) >= need[placement]
+        return self._free("cpu" if placement == "cpu" else self._device) >= need[placement] - there
 
     def _drop_oldest(self) -> None:
         self._kept.pop(next(iter(self._kept)))

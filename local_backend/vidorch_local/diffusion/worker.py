@@ -36,7 +36,8 @@ class _Work:
     timings: dict[str, float] = field(default_factory=dict)
 
     def show(self, state: State) -> None:
-        self.state = state
+        """Say where it is; a second try does not take back how far the first one came."""
+        self.state = replace(state, fraction=max(state.fraction, self.state.fraction))
         self.tell()
 
 
@@ -75,7 +76,7 @@ class Worker:
                 )
             self._works[job.id] = work
             self._queue.append(work)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # the latter in a child that was forked
                 # A daemon: a step can take minutes, and an interpreter that ends waits for no clip that nobody will fetch.
                 name = f"vidorch-{self.device}"
                 self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -148,8 +149,10 @@ class Worker:
         except running.Stopped:
             self._end(work, _stopped(), stopped=True)
         except VidorchError as error:
+            traceback.clear_frames(error.__traceback__)  # an error that is kept would keep its tensors
             self._end(work, error)
         except Exception as error:
+            traceback.clear_frames(error.__traceback__)
             wrapped = ProviderFailed(
                 f"{work.job.name} failed: {type(error).__name__}: {error}. Nothing was paid.",
                 charged=False,
