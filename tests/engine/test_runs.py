@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -342,6 +342,15 @@ class TestFailures:
         with pytest.raises(TimedOut, match="was stopped") as caught:
             generate(client_of())
         assert (False, 1) == (caught.value.charged, provider.calls.count("cancel"))
+
+    @pytest.mark.parametrize("stage", ["queued", "running"])
+    def test_in_our_own_process_it_goes_on_while_it_gets_on(
+        self, client_of: Make, provider: Scripted, stage: Literal["queued", "running"]
+    ) -> None:
+        """A queue before one card, and a slow card, take their time: fifteen minutes are for work that stands."""
+        looks = [Progress(stage, 0.1 * n, poll_after=600.0) for n in range(8)]
+        provider.polls = [*looks, Done((Output(0, "r"),))]
+        assert generate(client_of()).clip.path is not None
 
     def test_of_one_candidate_by_its_deadline_keep_the_others(
         self, client_of: Make, provider: Scripted

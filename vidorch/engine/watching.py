@@ -25,6 +25,7 @@ class Lookout:
     def __init__(self, errand: Errand) -> None:
         self._errand = errand
         self._last_trouble = ""
+        self._furthest = 0.0
 
     async def until_over(self) -> Done | Failed | None:
         """Poll until the vendor says that it is over. None: it was given up, and that is written down.
@@ -88,6 +89,8 @@ class Lookout:
             if not lost:
                 errand.working_at, due = now, now + pause
             errand.tell(found, due)
+            if not errand.job.outlives_caller and not lost and self._goes_on(found):
+                deadline = max(deadline, deadline_after(offer, now, errand.p99))
             if now > deadline:
                 if await self._give_up():
                     return None
@@ -95,6 +98,11 @@ class Lookout:
             await self._pause(pause)
             if (woke := errand.clock.now()) > now + pause + SLEPT:  # as if it were taken up anew
                 deadline = max(deadline, deadline_after(offer, woke, errand.p99))
+
+    def _goes_on(self, found: Progress) -> bool:
+        """Whether work of our own waits its turn or is further than it was: on one card a long queue takes its time."""
+        before, self._furthest = self._furthest, max(self._furthest, found.fraction or 0.0)
+        return found.stage == "queued" or self._furthest > before
 
     def _next(self, schedule: Schedule, age: float, found: Progress, lost: int) -> float:
         """Seconds until the next look."""
