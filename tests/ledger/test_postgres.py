@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -257,6 +258,27 @@ class TestWhereItLies:
         assert ["0", "on", "read committed"] == shown
 
 
+def _when_patience_ends(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Do something at the moment when a ledger stops waiting for its server."""
+    database: Any = ledger._store.database
+    really = database.patiently
+
+    def patiently(attempt: Callable[[], Any], **more: bool) -> Any:
+        try:
+            return really(attempt, **more)
+        except psycopg.Error:
+            then()
+            raise
+
+    monkeypatch.setattr(database, "patiently", patiently)
+
+
+_FAILS = """
+    CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{code}'; END $$;
+    CREATE TRIGGER fails BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION fails()
+"""
+
+
 class TestText:
     @pytest.fixture(params=["sqlite", "postgresql"])
     def place(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path | DatabaseUrl:
@@ -340,6 +362,36 @@ class TestALostConnection:
             after,
         )
 
+    def test_back_when_patience_has_ended(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What may be there already is not made again, however soon after that the way back is open."""
+        done: list[str] = []
+        with Wire(place) as wire:
+            ledger = Ledger(wire.place, busy_seconds=SOON)
+            _when_patience_ends(ledger, monkeypatch, wire.mend)
+            wire.cut("after", stays=True)
+
+            def work(db: Session) -> None:
+                done.append("once")
+                db.run(runs.insert().inline(), run_row())
+
+            error = ledger._store.write(work).exception(60)
+            kept = [run["id"] for run in ledger.runs()]
+            ledger.close()
+        assert (LedgerUnavailable, ["once"], ["run_1"]) == (type(error), done, kept)
+
+    def test_is_waited_for_once(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Patience is for a write, and not for each of its tries."""
+        ended: list[int] = []
+        with Wire(place) as wire:
+            ledger = Ledger(wire.place, busy_seconds=SOON)
+            wire.cut("before", stays=True)
+            ledger.record(run_row(), at=NOW).exception(60)
+            _when_patience_ends(ledger, monkeypatch, lambda: ended.append(1))
+            error = ledger.record(run_row(), at=NOW).exception(60)
+            wire.mend()
+            ledger.close()
+        assert (LedgerUnavailable, 1) == (type(error), len(ended))
+
     def test_ended_by_the_server_in_the_middle(self, place: DatabaseUrl) -> None:
         """A write whose connection is ended half-way is made again from its beginning."""
         ledger = Ledger(place)
@@ -388,6 +440,21 @@ class TestALostConnection:
         problems = [type(one.exception(30)).__name__ for one in (*good, bad)]
         ledger.close()
         assert ["NoneType"] * 3 + ["DivisionByZero"] == problems
+
+    @pytest.mark.parametrize(
+        ("code", "said"), [("53100", "disk is full"), ("42501", "no rights"), ("25006", "read-only")]
+    )
+    def test_what_the_server_says_of_itself(self, code: str, said: str) -> None:
+        """A disk that fills up in the middle is the ledger's trouble, in its own words, and tried again by whoever knows that."""
+        place = postgres.new_database()
+        ledger = Ledger(place)
+        job = a_job(ledger)
+        postgres.execute(place, _FAILS.format(code=code))
+        error = ledger.move(job, State.CANCELLED, NOW).exception(60)
+        postgres.execute(place, "DROP FUNCTION fails CASCADE")
+        after = ledger.move(job, State.CANCELLED, NOW).result(60).state
+        ledger.close()
+        assert (LedgerUnavailable, [], "cancelled") == (type(error), said_by(str(error), said), after)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -254,7 +254,10 @@ class Postgres:
 
     def _read_once(self, work: Work[T]) -> T:
         with self._readers:
-            raw = self._idle.pop() if self._idle else self.connect()
+            try:
+                raw = self._idle.pop()
+            except IndexError:  # asked first, another reader might take it in between
+                raw = self.connect()
             try:
                 self.tell_time(float(_last(raw.execute(_BEGIN_READING))))
                 found = work(Session(raw, DIALECT))
@@ -288,6 +291,8 @@ class PostgresWriter:
         self._number = 0
         self._raw: Connection | None = None
         self._troubled: float | None = None
+        self._final = False
+        """Whether the transaction is over for good: its patience has ended, or nobody can tell whether it arrived."""
 
     def _connection(self) -> Connection:
         if self._raw is None:
@@ -297,7 +302,13 @@ class PostgresWriter:
 
     def begin(self) -> None:
         self._number += 1
-        self._database.patiently(self._begin_once)
+        self._final = False
+        since = time.monotonic()
+        try:
+            self._database.patiently(self._begin_once)
+        except psycopg.Error:
+            self._troubled = self._troubled or since
+            raise
 
     def _begin_once(self) -> None:
         statement = sql.SQL(_BEGIN).format(
@@ -317,9 +328,13 @@ class PostgresWriter:
             if not is_lost(error, self._raw):
                 raise
             self._drop()
+            self._final = True  # made again, it would be there twice
             there = self._database.patiently(self._look_for_it)
             if not there:
-                return self._troubles(error)
+                self._final = not self._is_patient()
+                if self._final:
+                    raise
+                return False
         self._troubled = None
         return True
 
@@ -351,29 +366,30 @@ class PostgresWriter:
         return self.session.changed == mark and self._status() is TransactionStatus.INTRANS
 
     def goes_on(self, error: BaseException) -> bool:
+        """What the server says of itself (a full disk, rights that were taken away) is no fault of one write."""
+        if isinstance(error, psycopg.Error) and not isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
+            return False
         return self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     def _status(self) -> TransactionStatus:
         return TransactionStatus.UNKNOWN if self._raw is None else self._raw.info.transaction_status
 
     def again(self, error: BaseException) -> bool:
-        if not isinstance(error, psycopg.Error) or not (is_lost(error, self._raw) or passes(error)):
+        if self._final or not isinstance(error, psycopg.Error):
+            return False
+        if not (is_lost(error, self._raw) or passes(error)):
             return False
         self.rollback()
         if self._raw is not None and self._raw.closed:
             self._drop()
-        return not self._troubles(error)
+        return self._is_patient()
 
-    def _troubles(self, error: BaseException) -> bool:
-        """False while there is patience left.
-
-        Raises:
-            psycopg.Error: there is none.
-        """
+    def _is_patient(self) -> bool:
+        """Whether the troubles that began some time ago are worth another try."""
         self._troubled = self._troubled or time.monotonic()
-        if time.monotonic() - self._troubled >= self._database.busy_seconds:
-            self._troubled = None
-            raise error
+        if time.monotonic() - self._troubled < self._database.busy_seconds:
+            return True
+        self._troubled = None
         return False
 
     def over(self) -> None:
