@@ -63,6 +63,10 @@ def test_another_database() -> None:
         ("postgres://a:1,b:2/db", "postgresql://a:1,b:2/db"),
         ("/home/me/ledger.db", "/home/me/ledger.db"),
         ("sqlite:///ledger.db", "sqlite:///ledger.db"),
+        ("postgresql+psycopg://me:s3cret@host/db", "postgresql+psycopg://..."),
+        ("PostgreSQL://me:s3cret@host/db", "PostgreSQL://..."),
+        ("mysql://me:s3cret@host/db", "mysql://..."),
+        ("postgresql:/me:s3cret@host/db", "postgresql://..."),
     ],
 )
 def test_how_it_is_shown(url: str, shown: str) -> None:

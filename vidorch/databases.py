@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,13 +93,14 @@ class DatabaseUrl:
 
 
 def without_password(place: str | os.PathLike[str] | None) -> str | None:
-    """A ledger's place as it may be shown."""
-    if place is None or "://" not in (text := os.fspath(place)):
+    """A ledger's place as it may be shown. Of a URL that is none of ours, which may hold a password too, only the scheme is."""
+    if place is None or ":/" not in (text := os.fspath(place)):
         return None if place is None else os.fspath(place)
-    try:
-        return str(DatabaseUrl.read(text)) if text.partition("://")[0] in SCHEMES else text
-    except InvalidRequest:
-        return f"{text.partition('://')[0]}://..."
+    scheme = text.partition(":/")[0]
+    if scheme in SCHEMES:
+        with contextlib.suppress(InvalidRequest, Unsupported):
+            return str(DatabaseUrl.read(text))
+    return text if "@" not in text and scheme not in SCHEMES else f"{scheme}://..."
 
 
 def _host(text: str) -> tuple[str, str]:

@@ -56,6 +56,8 @@ _KEEP_ALIVE = {
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000,
 }  # fmt: skip
 """A server that vanished without a word is noticed within half a minute; the system's own patience is hours."""
+_OF_ONE_WRITE = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+"""A row that there is already, a number that is too large, a word too long for an index."""
 _PAUSES = (0.05, 0.1, 0.2, 0.5)
 
 # Whatever the server, the database or the role say: nobody cuts off a statement of ours, and what is committed is on disk.
@@ -367,7 +369,7 @@ class PostgresWriter:
 
     def goes_on(self, error: BaseException) -> bool:
         """What the server says of itself (a full disk, rights that were taken away) is no fault of one write."""
-        if isinstance(error, psycopg.Error) and not isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
+        if isinstance(error, psycopg.Error) and not isinstance(error, _OF_ONE_WRITE):
             return False
         return self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
