@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.scripted import Scripted
+from tests.engine.scripted import Scripted, VirtualClock
 from tests.test_hours import hours, loaded
 from vidorch import Budget, Endpoint, errors
 from vidorch.client.aio import AsyncClient
@@ -24,6 +24,11 @@ from vidorch.result import Job
 RATE = Decimal("3.60")  # a tenth of a cent a second
 BILLED = {"test": Endpoint("test", "test", usd_per_hour=RATE, billed=True)}
 OWN = {"test": Endpoint("test", "test", usd_per_hour=RATE)}
+
+
+def served() -> dict[str, Any]:
+    """An offer for hardware that goes on without us."""
+    return hours(outlives_caller=True, find="exact")
 
 
 def seconds_of(job: Job) -> Decimal:
@@ -142,6 +147,77 @@ class TestBilled:
             Decimal("0.04"), "computed", True
         )
         assert cost_of_abandoned(replace(died, billed=False), bought, lambda _: Hour(RATE)) is None
+
+    def test_stopped_at_its_deadline(self, client_of: Callable[..., AsyncClient], provider: Scripted) -> None:
+        """Work that came to no end within its time costs the quarter of an hour until it was stopped."""
+        provider.polls = [Progress("running", 0.5)]
+        jobs, error = jobs_after(client_of(hours(), endpoints=BILLED))
+        assert jobs[0].cost is not None
+        assert ("failed", "computed", True) == (jobs[0].state, jobs[0].cost_basis, jobs[0].charged)
+        assert Decimal("0.9") <= jobs[0].cost <= Decimal("0.91")
+        assert isinstance(error, errors.TimedOut)
+        assert error.charged is True
+
+
+class TestOnAServer:
+    def test_counted_from_when_it_waited_no_more(
+        self, client_of: Callable[..., AsyncClient], provider: Scripted
+    ) -> None:
+        """What was at work at the first look was so before it too: whole, however late that look was."""
+        provider.polls = [Progress("running", 0.5), Progress("running", 0.9), Done((Output(0, "a"),))]
+        jobs, _ = jobs_after(client_of(served(), endpoints=BILLED))
+        job = jobs[0]
+        assert job.cost is not None
+        assert job.accepted_at is not None
+        assert job.downloading_at is not None
+        whole = Decimal(str(job.downloading_at - job.accepted_at)) / 1000
+        assert abs(job.cost - whole) <= Decimal("0.00001")
+
+    def test_its_queue_is_not_counted(
+        self, client_of: Callable[..., AsyncClient], provider: Scripted
+    ) -> None:
+        """Until the last look that found it waiting nobody worked on it."""
+        provider.polls = [*[Progress("queued")] * 3, Done((Output(0, "a"),))]
+        jobs, _ = jobs_after(client_of(served(), endpoints=BILLED))
+        job = jobs[0]
+        assert job.cost is not None
+        assert job.timings.queue > 0
+        assert abs(job.cost - seconds_of(job) / 1000) <= Decimal("0.00001")
+
+    @pytest.mark.parametrize(
+        ("endpoints", "timings", "usd", "basis", "charged"),
+        [
+            (BILLED, {}, "0.18", "assumed", None),
+            (BILLED, {"run": 70.0}, "0.07", "computed", True),
+            (OWN, {"run": 70.0}, "0.07", "imputed", False),
+        ],
+    )
+    def test_nobody_saw_it_end(
+        self,
+        endpoints: dict[str, Endpoint],
+        timings: dict[str, float],
+        usd: str,
+        basis: str,
+        charged: bool | None,
+        client_of: Callable[..., AsyncClient],
+        provider: Scripted,
+        clock: VirtualClock,
+    ) -> None:
+        """Taken up three days later it is no work of three days: the server's own seconds count, else its reserved high."""
+
+        async def go() -> Job:
+            async with client_of(served(), endpoints=endpoints) as client:
+                await client.submit("a ball", model="test/basic", detach=True)
+            clock.time += 3 * 86_400
+            for job_id in provider._left:
+                provider._left[job_id] = [Done((Output(0, "a"),), timings=timings)]
+            async with client_of(served(), endpoints=endpoints) as client:
+                for run in await client.resume():
+                    await run.wait()
+                return client._opened_ledger().jobs()[0]
+
+        job = asyncio.run(go())
+        assert (Decimal(usd), basis, charged) == (job.cost, job.cost_basis, job.charged)
 
 
 class TestImputed:

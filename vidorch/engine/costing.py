@@ -48,11 +48,15 @@ def cost_of_clips(purchase: Purchase, *, reported: Decimal | Billed | None, made
     return Cost(usd, "computed", usd > 0)
 
 
-def cost_of_hours(purchase: Purchase, hour: Hour, seconds: float, *, billed: bool, made: bool = True) -> Cost:
+def cost_of_hours(
+    purchase: Purchase, hour: Hour, seconds: float, *, billed: bool, made: bool = True, sure: bool = True
+) -> Cost:
     """Of work on one's own hardware that took so many seconds, by the rule that it was estimated by.
 
     Args:
         billed: whether that is money. made: whether a clip came of it; what gave none and is no money costs nothing.
+        sure: whether it is known when the work ended. Else these seconds are the most that it may have taken, and money is
+            booked at no more than the reserved high.
     """
     if not billed:
         usd = Decimal(0) if hour.usd is None or not made else usd_of_hours(hour.usd, seconds)
@@ -60,6 +64,8 @@ def cost_of_hours(purchase: Purchase, hour: Hour, seconds: float, *, billed: boo
     if hour.usd is None:  # its endpoint said what an hour costs, and says it no more
         return Cost(purchase.high, "assumed", None)
     usd = usd_of_hours(hour.usd, seconds)
+    if not sure:
+        return Cost(min(usd, purchase.high), "assumed", None)
     return Cost(usd, "computed", usd > 0)
 
 

@@ -94,6 +94,7 @@ class Errand:
         p99: seconds that such a job takes at most, but for one in a hundred; None while too few are known.
         napping: the task that sleeps until the next look, None while none does. roused: whether that look is wanted sooner.
         heard: whether its vendor called, and nobody has looked since.
+        unseen_since: when a look was due that nobody took, where it ended after that; None where it was seen to end.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Errand:
         self.fraction = job.progress
         self.polls = job.polls
         self.working_at: float | None = None
+        self.unseen_since: float | None = None
         self.p99: float | None = None
         self.napping: asyncio.Task[Any] | None = None
         self.heard = False
@@ -192,20 +194,31 @@ class Errand:
         begun = self.job.running_at or self.job.accepted_at or self.job.sending_at
         if begun is None:
             return 0.0
-        return max((self.job.downloading_at or self.clock.now()) - begun, 0.0)
+        over = self.job.downloading_at or self.clock.now()
+        if self.unseen_since is not None and not self.job.billed:  # nobody knows, and nobody pays for it
+            over = self.unseen_since
+        return max(over - begun, 0.0)
 
-    def cost_of_hours(self, *, made: bool = True) -> Cost | None:
-        """What that costs, where it is priced by hours of one's own hardware; None where it is not."""
+    def cost_of_hours(self, *, made: bool = True, said: float | None = None) -> Cost | None:
+        """What that costs, where it is priced by hours of one's own hardware; None where it is not.
+
+        Args:
+            said: seconds of the work by the server's own word, which count where nobody saw it end.
+        """
         if self.purchase.offer.price.rule != "hours":
             return None
+        unseen = self.unseen_since is not None
         whole = "wait" in self.watch.seconds  # sent from here, so that its whole work was timed here
-        seconds = self.watch.seconds.get("run", 0.0) if whole else 0.0
+        seconds = self.watch.seconds.get("run", 0.0) if whole and not unseen else 0.0
+        if unseen and said:
+            seconds, unseen = said, False
         return cost_of_hours(
             self.purchase,
             self.services.hour(self.purchase.offer),
             seconds or self.worked_for(),
             billed=self.job.billed,
             made=made,
+            sure=not unseen,
         )
 
     # -- how it ends ------------------------------------------------------------------------------------------------

@@ -205,6 +205,6 @@ class Homecoming:
         errand = self._errand
         if errand.purchase.offer.price.rule == "free":
             return Cost(Decimal(0), "imputed", False)
-        if (used := errand.cost_of_hours()) is not None:
+        if (used := errand.cost_of_hours(said=done.timings.get("run"))) is not None:
             return used
         return cost_of_clips(errand.purchase, reported=done.cost, made=made, withheld=done.filtered)

@@ -54,7 +54,7 @@ class Lookout:
         accepted_at = errand.job.accepted_at or began
         # Whoever takes a job up gives it as much time again as one that has just begun.
         deadline = max(errand.job.deadline or 0.0, deadline_after(offer, began, errand.p99))
-        due = errand.job.poll_at or began
+        due = errand.job.poll_at or accepted_at
         if errand.job.outlives_caller and began - accepted_at < 1.0:
             due = began + schedule.first()
             errand.working_at = accepted_at
@@ -78,11 +78,16 @@ class Lookout:
             if isinstance(found, Done | Failed):
                 errand.watch.lap("run")
                 now = errand.clock.now()
-                if isinstance(found, Done) and now - due <= SEEN_LATE:
+                if now - due > SEEN_LATE:
+                    errand.unseen_since = None if errand.job.downloading_at else due
+                elif isinstance(found, Done):
                     errand.services.took(offer, task, _took(accepted_at, errand.working_at, now))
                 return found
-            if found.stage == "running" and errand.job.state == State.ACCEPTED and not lost:
+            began_to_work = found.stage == "running" and errand.job.state == State.ACCEPTED
+            # Hours that are paid for count from the last look that found it waiting, not from the first that found it at work.
+            if not lost and (found.stage == "queued" if offer.price.rule == "hours" else began_to_work):
                 errand.watch.lap("queue")
+            if not lost and began_to_work:
                 await errand.move(State.RUNNING)
             now = errand.clock.now()
             pause = self._next(schedule, now - accepted_at, found, lost)
@@ -140,7 +145,12 @@ class Lookout:
         if not errand.job.outlives_caller:
             with contextlib.suppress(VidorchError):
                 await errand.stop_at_vendor()
-            await errand.end(State.FAILED, self._too_late(0))
+            errand.watch.lap("run")
+            late = self._too_late(0)
+            cost = errand.cost_of_hours(made=False) if errand.job.billed else None
+            if cost is not None:
+                late.charged = cost.charged
+            await errand.end(State.FAILED, late, cost)
             return True
         if errand.is_over_for_good():
             await errand.lose("No end of it was seen within the time that the vendor keeps results.")
