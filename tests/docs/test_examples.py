@@ -20,6 +20,7 @@ PAGES = [
     "docs/http.md",
     "docs/local.md",
     "docs/providers.md",
+    "docs/ray.md",
     "docs/selection.md",
     "docs/testing.md",
 ]

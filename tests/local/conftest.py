@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vidorch import Client
 from vidorch.offer import Offer
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is loaded
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes one into the home folder
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ START = 120.0  # seconds for all of ray.init; a Ray of one's own takes 5 to 20
 LEAVE = 30.0
 STORE = 200_000_000  # bytes of shared memory of a Ray of our own; frames pass through it by pieces of a few megabytes
 
+_TOKENS = "RAY_AUTH_MODE"
+
 _lock = threading.RLock()
 _shared: _Shared | None = None
 _is_forked = False
@@ -148,6 +150,7 @@ class _Shared:
     def _hold(self, settings: dict[str, Any]) -> None:
         import ray
 
+        before = os.environ.get(_TOKENS)
         try:
             ray.init(**settings)
         except BaseException as error:
@@ -158,6 +161,8 @@ class _Shared:
         with _quietly():
             self._leave.wait()
             ray.shutdown()
+        if before is None:  # Ray switches it on for a cluster of its own, and leaves it so for the next one
+            os.environ.pop(_TOKENS, None)
 
     def end(self) -> None:
         """Leave the cluster, which ends every worker of this process there."""
@@ -185,7 +190,11 @@ def _begun(address: str, options: ClusterOptions, endpoint: str) -> _Shared:
     if address != "local":
         _knock(address, endpoint)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # without it Ray tells its makers of each cluster
-    settings: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    # By this word alone Ray takes the token of this machine for a cluster of this machine.
+    is_found = options.address == "auto" and address != "local" and not os.environ.get("RAY_ADDRESS")
+    settings: dict[str, Any] = {
+        "address": "auto" if is_found else address, "log_to_driver": False, "logging_level": logging.ERROR,
+    }  # fmt: skip
     if address == "local":
         wanted = math.ceil((options.actors or 1) * options.cpus)
         settings |= {
@@ -199,10 +208,8 @@ def _begun(address: str, options: ClusterOptions, endpoint: str) -> _Shared:
             f"Connecting to {shared} took longer than {START:.0f} s. Nothing was made.", _outside(address)
         )
     if shared.error is not None:
-        said = str(shared.error).strip().partition("\n")[0] or type(shared.error).__name__
-        raise _failed(
-            f"{shared} cannot be used: {said} Nothing was made.".replace("  ", " "), _outside(address)
-        )
+        said = str(shared.error).strip().partition("\n")[0].rstrip(".") or type(shared.error).__name__
+        raise _failed(f"{shared} cannot be used: {said}. Nothing was made.", _outside(address))
     return shared
 
 
@@ -239,9 +246,10 @@ def _knock(address: str, endpoint: str) -> None:
 def _outside(address: str) -> str:
     if address in ("local", "theirs"):
         return "What Ray says of it stands in /tmp/ray/session_latest/logs."
+    locked = "Where it wants a token, RAY_AUTH_MODE=token is needed here, and that in ~/.ray/auth_token."
     if address.startswith("ray://"):
-        return "See `ray status` there: is it up, is this its client port (10001), and has it the same Ray and Python?"
-    return "See `ray status` there: is it up? From a machine outside of the cluster its address is ray://HOST:10001."
+        return f"See `ray status` there: is it up, is this its client port (10001), has it the same Ray and Python? {locked}"
+    return f"See `ray status` there: is it up? From outside of the cluster its address is ray://HOST:10001. {locked}"
 
 
 def _check_theirs(options: ClusterOptions, endpoint: str) -> None:
