@@ -201,7 +201,10 @@ def test_a_price_is_never_free() -> None:
     """Nothing at a hosted vendor costs nothing."""
     for offer in OFFERS:
         for row in offer.price.rows:
-            assert row.fixed + row.per_second + row.per_input_second + row.per_megapixel + row.per_million_tokens > 0
+            assert (
+                row.fixed + row.per_second + row.per_input_second + row.per_megapixel + row.per_million_tokens
+                > 0
+            )
 
 
 def test_what_has_no_price() -> None:
