@@ -17,6 +17,8 @@ from tests.local import tiny
 from vidorch import Client, Endpoint, InvalidRequest, MissingCredentials, Unsupported
 from vidorch.clock import RealClock
 from vidorch.contract import Context, Health
+from vidorch.hardware import hour_of
+from vidorch.naming import offers_at
 from vidorch.offer import Offer
 from vidorch_local.diffusion.folders import Found
 from vidorch_local.diffusion.jobs import Job
@@ -167,6 +169,19 @@ class TestAPlan:
             pytest.raises(Unsupported, match="elsewhere is not there"),
         ):
             client.generate("a lighthouse", model="cluster/tiny-t2v", duration=0.5)
+
+
+class TestAnHour:
+    @pytest.mark.parametrize(("address", "usd"), [("local", True), ("ray://head:10001", False)])
+    def test_costs_what_the_card_here_does_only_where_the_workers_are_here(
+        self, tmp_path: Path, address: str, usd: bool
+    ) -> None:
+        """What a cluster's cards cost, only its endpoint can say."""
+        endpoint = Endpoint("cluster", "local", options={"ray": address})
+        catalog = tiny.catalog_of(tiny.offer_of("t2v", tmp_path))
+        offers = {offer.name: offer for offer in offers_at(catalog, {"cluster": endpoint})}
+        hour = hour_of(offers["cluster/tiny-t2v"], endpoint, lambda: ("NVIDIA H100 80GB HBM3",))
+        assert usd == (hour.usd is not None)
 
 
 class TestCheck:
