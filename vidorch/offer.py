@@ -16,6 +16,7 @@ __all__ = [
     "Billing",
     "Capabilities",
     "Durations",
+    "FewSteps",
     "FieldMap",
     "Latency",
     "Lifecycle",
@@ -257,6 +258,19 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
+class FewSteps:
+    """A distillation that is laid over a model's weights, so that a few steps are enough.
+
+    Attributes:
+        loras: its files. defaults: what a call is made with then. flow_shift: of the scheduler, by resolution.
+    """
+
+    loras: tuple[Lora, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    flow_shift: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """Of a model that runs on one's own hardware: where its weights are, what they need, how it is asked.
 
@@ -265,8 +279,10 @@ class Weights:
         download_bytes: what pulling it takes, None when unknown.
         memory: bytes of graphics memory by placement ("gpu", "model-offload", "group-offload", "fp8") and of main memory ("cpu").
         frame_step: legal numbers of frames are a multiple of it and one. size_multiple: of width and height, in pixels.
-        defaults: what a call is made with unless it is given: `steps`, `guidance`, `guidance_2`, `negative_prompt`, `strength`.
+        defaults: what a call is made with unless it is given: `steps`, `guidance`, `guidance_2`, `negative_prompt`, `strength`;
+            `sampler` ("unipc", "euler", "lcm") and `sigmas`, the noise level of each step, of a model that was made for them.
         flow_shift: of the scheduler, by resolution ("480p"). loras: that belong to it, as of a few-step variant.
+        few_steps: a distillation that drafts are made with where it is on the machine; None where there is none.
         cluster: the Ray cluster whose workers run it, as its endpoint names it; "" for this process.
     """
 
@@ -279,6 +295,7 @@ class Weights:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     flow_shift: Mapping[str, float] = field(default_factory=dict)
     loras: tuple[Lora, ...] = ()
+    few_steps: FewSteps | None = None
     cluster: str = ""
 
     @property

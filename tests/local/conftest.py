@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.local import tiny
+from tests.local.lone import Lone
 from vidorch import Client
 from vidorch.offer import Offer
 
@@ -27,6 +28,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if not folder.exists():
             tiny.BUILDERS[kind]().save_pretrained(folder)
         return folder
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def lone(weights: Callable[[str], Path]) -> Callable[..., Lone]:
+    """By kind, one pipeline to make clips with, loaded once for a module of tests."""
+    loaded: dict[str, Lone] = {}
+
+    def of(kind: str, wanted: str = "WanPipeline") -> Lone:
+        if kind not in loaded:
+            loaded[kind] = Lone(kind, weights(kind), wanted)
+        return loaded[kind]
 
     return of
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
-from vidorch.offer import Lora, Route, Weights
+from vidorch.offer import FewSteps, Lora, Route, Weights
 from vidorch.request import RESOLUTIONS
 from vidorch.tables import Table
 
@@ -30,12 +31,21 @@ def _weight(value: Any) -> bool:
     return type(value) in (int, Decimal) and 0 <= value <= 100
 
 
+def _falling(value: Any) -> bool:
+    """Noise levels of the steps of one clip."""
+    if not isinstance(value, list) or not all(_above_zero(one) and one <= 1 for one in value):
+        return False
+    return bool(value) and all(one > then for one, then in pairwise(value))
+
+
 DEFAULTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "steps": ("a whole number from 1 to 1000", lambda value: type(value) is int and 1 <= value <= 1000),
     "guidance": ("a number from 0 to 100", _weight),
     "guidance_2": ("a number from 0 to 100", _weight),
     "negative_prompt": ("text", lambda value: isinstance(value, str)),
     "strength": ("a number over 0, at most 1", lambda value: _above_zero(value) and value <= 1),
+    "sampler": ("unipc, euler or lcm", lambda value: value in ("unipc", "euler", "lcm")),
+    "sigmas": ("numbers over 0, at most 1, each below the one before it", _falling),
 }
 """What a call may be made with unless it is given, and what each may be."""
 
@@ -59,6 +69,7 @@ def read_weights(table: Table, routes: Iterable[Route]) -> Weights | None:
         defaults=_defaults(rows.table("defaults")),
         flow_shift=_flow_shift(rows),
         loras=tuple(_lora(row) for row in rows.tables("loras")),
+        few_steps=_few_steps(rows),
     )
     rows.done()
     for route in routes:
@@ -86,7 +97,27 @@ def _defaults(table: Table) -> dict[str, Any]:
         if name in table.data
     }
     table.done(DEFAULTS)
-    return {name: float(value) if isinstance(value, Decimal) else value for name, value in given.items()}
+    return {name: _plain(value) for name, value in given.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Without the decimals that files are read with."""
+    if isinstance(value, list):
+        return tuple(float(one) for one in value)
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _few_steps(rows: Table) -> FewSteps | None:
+    """A distillation of these weights."""
+    table = rows.table("few_steps")
+    if "few_steps" not in rows.data:
+        return None
+    loras = tuple(_lora(row) for row in table.tables("loras"))
+    if not loras:
+        raise table.error("loras", "is missing: a distillation is at least one file.")
+    few = FewSteps(loras, _defaults(table.table("defaults")), _flow_shift(table))
+    table.done()
+    return few
 
 
 def _flow_shift(table: Table) -> dict[str, float]:

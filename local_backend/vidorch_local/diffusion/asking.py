@@ -44,6 +44,7 @@ _MEDIA = ("image", "last_image", "reference_images", "video")
 _OURS = ("seed", "duration", "resolution", "aspect_ratio", "size", "loras", "job_id", "samples", "webhook")
 """What is never an argument as it stands: it decides others, or is given another way."""
 _DEFAULTS = {"steps": "num_inference_steps", "guidance": "guidance_scale", "guidance_2": "guidance_scale_2"}
+_OF_THE_SAMPLER = ("sampler", "sigmas")
 _SETTINGS = {
     "strength": "strength", "guidance_2": "guidance_scale_2", "conditioning_scale": "conditioning_scale",
     "max_sequence_length": "max_sequence_length",
@@ -145,7 +146,11 @@ def _typed(name: str, mapped: FieldMap) -> FieldMap:
 
 
 def _defaults(weights: Weights, request: Request, settings: Settings) -> dict[str, Any]:
-    made = {_DEFAULTS.get(name, name): _number(value) for name, value in weights.defaults.items()}
+    made = {
+        _DEFAULTS.get(name, name): _number(value)
+        for name, value in weights.defaults.items()
+        if name not in _OF_THE_SAMPLER
+    }
     if request.guidance is not None and settings.guidance_2 is None:
         made.pop("guidance_scale_2", None)  # whoever sets one weight means both experts
     return made

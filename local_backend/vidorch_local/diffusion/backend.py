@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,7 @@ from vidorch.offer import Offer, Weights
 from vidorch.request import Request
 from vidorch.weights import EXTRA, require, size_in_words
 from vidorch_local.backend import PROVIDER, News, cancelled, gone
-from vidorch_local.diffusion import asking, folders, placing
+from vidorch_local.diffusion import asking, folders, loras, placing, presets
 from vidorch_local.diffusion.folders import Found
 from vidorch_local.diffusion.jobs import Engine, Job, Made
 from vidorch_local.diffusion.pool import connecting
@@ -70,14 +70,15 @@ class Diffusion:
         node says itself what it lacks: here only Ray is looked for.
 
         Raises:
-            MissingCredentials: packages or weights are not here. InvalidRequest: a wrong key in `extra`.
+            MissingCredentials: packages, weights or LoRAs are not here. InvalidRequest: a wrong key in `extra`.
         """
-        of_request(request.extra)
+        settings = of_request(request.extra)
         weights = cast("Weights", offer.weights)
         if weights.cluster:
             connecting.require(offer.name, ClusterOptions(weights.cluster))
         if weights.is_here:
             require(weights, offer.model)
+            loras.resolve(weights, request, settings.lora_experts, offer.name)
         return Admission(asking.size_problem(request, offer))
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
@@ -101,6 +102,8 @@ class Diffusion:
         else:
             connecting.require(offer.name, cluster)
             found, device = Found("", ""), ""  # a matter of the node that makes it
+        weights = presets.laid(weights, settings.preset)
+        offer = replace(offer, weights=weights)
         asked = asking.ask(request, offer, route, settings)
         return Job(
             id=context.job_id,
@@ -115,6 +118,7 @@ class Diffusion:
             fps=float(asking.fps_of(route)),
             frames=asked.frames,
             flow_shift=asking.shift_of(weights, settings, min(asked.call["width"], asked.call["height"])),
+            loras=loras.resolve(weights, request, settings.lora_experts, offer.name),
             settings=settings,
             folder=str(context.folder),
         )

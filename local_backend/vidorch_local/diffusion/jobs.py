@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from vidorch.errors import VidorchError
 from vidorch.offer import Weights
 from vidorch_local.diffusion.folders import Found
+from vidorch_local.diffusion.loras import Laid
 from vidorch_local.diffusion.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Job:
         seed: of the noise. fps: frames a second of the clip.
         frames: how many of the frames that come out are the clip. None: all of them.
         flow_shift: of the scheduler; None: as the folder says.
-        settings: what the endpoint and the call ask for beside that.
+        loras: what is laid over its weights. settings: what the endpoint and the call ask for beside that.
         folder: where previews may be put.
     """
 
@@ -56,6 +57,7 @@ class Job:
     given: Mapping[str, str] = field(default_factory=dict)
     frames: int | None = None
     flow_shift: float | None = None
+    loras: tuple[Laid, ...] = ()
     settings: Settings = field(default_factory=Settings)
     folder: str = ""
 

@@ -13,7 +13,7 @@ from vidorch.errors import ProviderFailed
 from vidorch_local.backend import PROVIDER
 from vidorch_local.diffusion.folders import Found, broken
 
-__all__ = ["bytes_of", "load", "own_scheduler", "view"]
+__all__ = ["bytes_of", "load", "view"]
 
 _IN_FULL = ("vae", "image_encoder")
 """Parts that are kept in float32: in bfloat16 they cost picture quality and save next to nothing."""
@@ -76,20 +76,6 @@ def view(pipe: Any, wanted: str, name: str) -> Any:
         made.set_progress_bar_config(disable=True)
     _check_channels(made, wanted, name)
     return made
-
-
-@contextlib.contextmanager
-def own_scheduler(pipe: Any, flow_shift: float | None) -> Iterator[None]:
-    """Within it a pipeline has a scheduler that has seen no other clip, with a shift of its own where one is wanted."""
-    theirs = pipe.scheduler
-    settings = dict(theirs.config)
-    if flow_shift is not None:
-        settings |= {key: flow_shift for key in ("flow_shift", "shift") if key in settings}
-    pipe.scheduler = type(theirs).from_config(settings)
-    try:
-        yield
-    finally:
-        pipe.scheduler = theirs
 
 
 def bytes_of(pipe: Any) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 
 from vidorch.errors import ProviderFailed, Unsupported
 from vidorch_local.backend import PROVIDER
+from vidorch_local.diffusion import scheduling, tuning
 from vidorch_local.diffusion.jobs import Frames, Job, Made, Stage
-from vidorch_local.diffusion.loading import own_scheduler
 
 __all__ = ["Stopped", "Tell", "preview", "run"]
 
@@ -57,6 +57,7 @@ class _Watch:
         left = None if step == 0 else (self.last_step - self._first_step) / step * (total - done)
         if self._job.settings.previews and done % self._job.settings.previews == 0:
             _keep_preview(self._job, tensors["latents"])
+        tuning.guide(pipe, self._job, done, total)
         self._tell("decode" if done == total else "denoise", done, total, left)
         return tensors
 
@@ -88,14 +89,15 @@ def run(
     if should_stop():  # loading cannot be interrupted, and reading the prompt may take as long
         raise Stopped
     call = _arguments(pipe, job)
+    generator = torch.Generator("cpu").manual_seed(
+        job.seed
+    )  # of the CPU, so that every device draws the same
     watch = _Watch(job, tell, should_stop, clock)
     try:
-        with own_scheduler(pipe, job.flow_shift), _watched(pipe, watch):
+        with scheduling.own(pipe, job, generator), _watched(pipe, watch), tuning.decoding(pipe, job):
             output = pipe(
                 **call,
-                generator=torch.Generator("cpu").manual_seed(
-                    job.seed
-                ),  # of the CPU, so that every device draws the same
+                generator=generator,
                 output_type="np",
                 callback_on_step_end=watch.after_step,
             )

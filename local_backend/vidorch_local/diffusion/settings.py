@@ -9,6 +9,9 @@ from typing import Any
 
 from vidorch.errors import InvalidRequest, shown
 from vidorch.request import is_real, nearest_name
+from vidorch_local.diffusion.attention import KNOWN as ATTENTION
+from vidorch_local.diffusion.presets import PRESETS
+from vidorch_local.diffusion.scheduling import SAMPLERS
 
 __all__ = ["PLACEMENTS", "Settings", "of_endpoint", "of_request"]
 
@@ -29,6 +32,12 @@ class Settings:
         flow_shift: of the scheduler. strength: 0 to 1, how much of a source clip is made anew.
         guidance_2: prompt weight of the second expert. conditioning_scale: weight of what VACE is given.
         mask: a picture that says where a clip is made anew: white there, black where it stays. max_sequence_length: tokens.
+        preset: one of `presets.PRESETS`, how much of the picture may be given for speed; "" for "quality", nothing.
+        attention: in the order in which they are tried; one alone has to be there. Empty for the best one that is.
+        compile: whether the transformer's blocks are compiled; None: on a GPU, where a clip is long enough to make up for it.
+        tiling: whether the clip is decoded in tiles, which takes less memory and more time.
+        sampler: one of `scheduling.SAMPLERS`; "" for the model's own.
+        lora_experts: for each LoRA of the call, the expert that it is for: "high", "low" or "" for both.
     """
 
     placement: str = ""
@@ -40,6 +49,12 @@ class Settings:
     conditioning_scale: float | None = None
     mask: str | None = None
     max_sequence_length: int | None = None
+    preset: str = ""
+    attention: tuple[str, ...] = ()
+    compile: bool | None = None
+    tiling: bool = False
+    sampler: str = ""
+    lora_experts: tuple[str, ...] = ()
 
 
 def of_endpoint(options: Mapping[str, Any], endpoint: str = "local", beside: Iterable[str] = ()) -> Settings:
@@ -81,7 +96,7 @@ def _laid(
             )  # fmt: skip
         right, read, allowed = _KINDS[key]
         if not right(value):
-            near = nearest_name(value, PLACEMENTS) if key == "placement" else None
+            near = nearest_name(value, _CHOICES[key]) if key in _CHOICES else None
             meant = f" Did you mean {near!r}?" if near else ""
             raise InvalidRequest(
                 f"{called(key)}={shown(value)} cannot be used. Allowed is {allowed}.{meant} Nothing was made.",
@@ -99,8 +114,34 @@ def _whole(value: Any) -> bool:
     return type(value) is int and 0 <= value <= 1_000
 
 
+def _one_of(names: Iterable[str]) -> tuple[Callable[[Any], bool], Callable[[Any], Any], str]:
+    names = tuple(names)
+    return lambda value: value in names, str, ", ".join(map(repr, names))
+
+
+def _several_of(names: Iterable[str]) -> tuple[Callable[[Any], bool], Callable[[Any], Any], str]:
+    names = tuple(names)
+
+    def right(value: Any) -> bool:
+        some = (value,) if isinstance(value, str) else value
+        return isinstance(some, (list, tuple)) and all(one in names for one in some)
+
+    listed = f"{', '.join(map(repr, names))}, or a list of them"
+    return right, lambda value: (value,) if isinstance(value, str) else tuple(value), listed
+
+
+_CHOICES: Mapping[str, Iterable[str]] = {
+    "placement": PLACEMENTS, "preset": tuple(PRESETS), "attention": tuple(ATTENTION), "sampler": tuple(SAMPLERS),
+}  # fmt: skip
+_FLAG = (lambda value: isinstance(value, bool), bool, "true or false")
 _KINDS: dict[str, tuple[Callable[[Any], bool], Callable[[Any], Any], str]] = {
-    "placement": (lambda value: value in PLACEMENTS, str, ", ".join(map(repr, PLACEMENTS))),
+    "placement": _one_of(PLACEMENTS),
+    "preset": _one_of(PRESETS),
+    "attention": _several_of(ATTENTION),
+    "compile": _FLAG,
+    "tiling": _FLAG,
+    "sampler": _one_of(SAMPLERS),
+    "lora_experts": _several_of(("high", "low", "")),
     "previews": (
         lambda value: isinstance(value, bool) or _whole(value),
         lambda value: PREVIEW_EVERY * value if isinstance(value, bool) else value,
@@ -114,5 +155,5 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], Callable[[Any], Any], str]] = {
     "mask": (lambda value: isinstance(value, str) and Path(value).expanduser().is_file(), str, "the path of a picture"),
     "max_sequence_length": (lambda value: _whole(value) and value > 0, int, "1 to 1000"),
 }  # fmt: skip
-_OF_ENDPOINT = ("placement", "previews", "keep_gb")
+_OF_ENDPOINT = ("placement", "previews", "keep_gb", "preset", "attention", "compile", "tiling")
 _OF_REQUEST = tuple(one.name for one in fields(Settings) if one.name != "keep_gb")

@@ -100,4 +100,4 @@ class Shelf:
 
 def _key(job: Job, placement: str) -> tuple[Any, ...]:
     """What has to be equal for two jobs to share one set of loaded weights."""
-    return job.found.folder, placement, job.weights.loras
+    return job.found.folder, placement

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from vidorch.errors import ProviderFailed, VidorchError
 from vidorch_local.backend import PROVIDER
-from vidorch_local.diffusion import placing, running
+from vidorch_local.diffusion import placing, running, tuning
 from vidorch_local.diffusion.jobs import Job, Made, Stage, State
 from vidorch_local.diffusion.shelf import Shelf
 
@@ -191,12 +191,14 @@ class Worker:
     def _attempt(self, work: _Work, placement: str, need: Mapping[str, int]) -> Made | None:
         """The clip; None when memory ran out, and then all that was taken for it is free again."""
         job, work.placement = work.job, placement
+        pipe = None
         try:
             if work.stop.is_set():
                 raise running.Stopped
             work.show(State("load", 0.0, None, f"load, {placement}"))
             began = self._clock()
             pipe = self.shelf.take(job, placement, need)
+            notes = tuning.settle(pipe, job, placement)
             work.timings["load"] = work.timings.get("load", 0.0) + self._clock() - began
             made = running.run(
                 pipe,
@@ -206,12 +208,18 @@ class Worker:
                 clock=self._clock,
             )
         except Exception as error:
+            if tuning.was_compiling(error) and tuning.uncompiled(pipe):
+                why = str(error).strip().partition("\n")[0]
+                work.notes.append(f"Made without compiled blocks, for torch could not compile them: {why}")
+                work.job = replace(job, settings=replace(job.settings, compile=False))
+                return self._attempt(work, placement, need)
             if not placing.is_out_of_memory(error):
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that there was no room for
         else:
             return replace(
-                made, notes=(f"Made on {self.device}, the weights placed as {placement}.", *made.notes)
+                made,
+                notes=(f"Made on {self.device}, the weights placed as {placement}.", *notes, *made.notes),
             )
         pipe = None
         self.shelf.clear()
