@@ -13,7 +13,7 @@ __all__ = ["KNOWN", "best", "chosen", "put", "usable"]
 
 KNOWN = {
     "native": "native", "cudnn": "_native_cudnn", "flash": "flash", "flash_3": "_flash_3", "flash_hub": "flash_hub",
-    "flash_3_hub": "_flash_3_hub", "flash_4_hub": "flash_4_hub", "sage": "sage", "sage_hub": "sage_hub", "flex": "flex",
+    "flash_3_hub": "_flash_3_hub", "flash_4_hub": "flash_4_hub", "sage": "sage", "sage_hub": "sage_hub", "math": "_native_math",
     "xformers": "xformers",
 }  # fmt: skip
 """By our name, what diffusers calls it. Those of the hub are kernels that the package `kernels` fetches."""

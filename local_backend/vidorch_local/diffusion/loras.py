@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Unsupported
 from vidorch.offer import Lora, Weights
@@ -112,7 +113,7 @@ def _not_here(source: str, name: str, *, own: bool) -> MissingCredentials:
     else:
         hint = f"vidorch models pull {name}" if own else f"hf download {repo} {file}".rstrip()
         where = f"The LoRA {source} is not on this machine"
-    return MissingCredentials(f"{where}. Nothing was made.", hint=hint, provider=PROVIDER)
+    return MissingCredentials(f"{where}", hint=hint, charged=False, provider=PROVIDER)
 
 
 def _no_lora(source: str, why: str) -> InvalidRequest:
@@ -190,20 +191,36 @@ def _load(pipe: Any, part: str, model: Any, one: Laid, name: str) -> tuple[str, 
     path = Path(one.path)
     where: dict[str, Any] = {"weight_name": path.name, "local_files_only": True, "use_safetensors": True}
     try:
-        layers = pipe.lora_state_dict(str(path.parent), **where)
+        layers: Mapping[str, Any] = pipe.lora_state_dict(str(path.parent), **where)
     except Exception as error:  # safetensors, diffusers' converters: each has kinds of its own
         raise _unfit(one, name, f"it cannot be read ({_first_line(error)})") from error
-    notes = _check(cast("Mapping[str, Any]", layers), model, one, name)
+    notes = _check(layers, model, one, name)
     into = {"load_into_transformer_2": True} if part == "transformer_2" else {}
     try:
-        pipe.load_lora_weights(str(path.parent), adapter_name=one.adapter, **where, **into)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are what is wanted
+            pipe.load_lora_weights(str(path.parent), adapter_name=one.adapter, **where, **into)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         if one.adapter in _loaded(model):
             model.delete_adapters([one.adapter])
         if type(error).__name__ == "OutOfMemoryError":
             raise
         raise _unfit(one, name, _first_line(error)) from error
+    _in_full(model, layers, one.adapter)
     return notes
+
+
+def _in_full(model: Any, layers: Mapping[str, Any], adapter: str) -> None:
+    """Keep a LoRA in the numbers that are computed with, where the model's own weights lie in 8 bits: diffusers rounds it to
+    these, and nothing widens them again for a pass as it does for the model's.
+    """
+    modules: dict[str, Any] = dict(model.named_modules())
+    for key, value in layers.items():
+        layer, _, kind = key.removeprefix("transformer.").rpartition(".")
+        part = modules.get(f"{layer}.{adapter}")
+        held = getattr(part, kind, None)
+        if held is not None and held.dtype.itemsize == 1:
+            held.data = value.to(held.device, model.dtype)
 
 
 def _check(layers: Mapping[str, Any], model: Any, one: Laid, name: str) -> tuple[str, ...]:
