@@ -9,7 +9,7 @@ import pytest
 from tests.catalog.test_broken import broken, write
 from vidorch.catalog import load, shipped
 from vidorch.catalog.weights import PLACEMENTS
-from vidorch.offer import Lora, Offer, Weights
+from vidorch.offer import FewSteps, Lora, Offer, Weights
 
 GOOD = """\
 family = "acme"
@@ -30,9 +30,10 @@ download_bytes = 28_940_000_000
 memory = { gpu = 20_000_000_000, cpu = 28_000_000_000 }
 frame_step = 4
 size_multiple = 16
-defaults = { steps = 50, guidance = 5.5, negative_prompt = "blur", strength = 0.8 }
+defaults = { steps = 50, guidance = 5.5, negative_prompt = "blur", strength = 0.8, sampler = "lcm", sigmas = [1, 0.75] }
 flow_shift = { 480p = 3 }
 loras = [{ source = "acme/loras:fast.safetensors", scale = 0.5, expert = "high" }]
+few_steps = { defaults = { steps = 4 }, flow_shift = { 480p = 5 }, loras = [{ source = "acme/few" }] }
 [offer.capabilities]
 durations = { least = 0.25, most = 8, step = 0.25 }
 resolutions = ["480p"]
@@ -76,8 +77,11 @@ class TestReading:
         expected = Weights(
             source="acme/one", revision="v1", download_bytes=28_940_000_000,
             memory={"gpu": 20_000_000_000, "cpu": 28_000_000_000}, frame_step=4, size_multiple=16,
-            defaults={"steps": 50, "guidance": 5.5, "negative_prompt": "blur", "strength": 0.8}, flow_shift={"480p": 3.0},
-            loras=(Lora("acme/loras:fast.safetensors", 0.5, "high"),),
+            defaults={
+                "steps": 50, "guidance": 5.5, "negative_prompt": "blur", "strength": 0.8, "sampler": "lcm", "sigmas": (1.0, 0.75),
+            },
+            flow_shift={"480p": 3.0}, loras=(Lora("acme/loras:fast.safetensors", 0.5, "high"),),
+            few_steps=FewSteps((Lora("acme/few"),), {"steps": 4}, {"480p": 5.0}),
         )  # fmt: skip
         assert expected == weights_of(write(tmp_path, GOOD), "local/one")
 
@@ -115,16 +119,20 @@ class TestReading:
             ("steps = 50", "stpes = 50", 19, "weights.defaults.stpes", "Did you mean 'steps'?"),
             ("guidance = 5.5", "guidance = 101", 19, "weights.defaults.guidance", "from 0 to 100"),
             ("strength = 0.8", "strength = 1.2", 19, "weights.defaults.strength", "at most 1"),
+            ('sampler = "lcm"', 'sampler = "ddim"', 19, "weights.defaults.sampler", "unipc, euler or lcm"),
+            ("[1, 0.75]", "[0.75, 1]", 19, "weights.defaults.sigmas", "each below the one before it"),
+            ("few_steps = { defaults", "few_steps = { defualts", 22, "weights.few_steps.defualts", "Did you mean 'defaults'?"),
+            ('[{ source = "acme/few" }]', "[]", 22, "weights.few_steps.loras", "at least one file"),
             ("480p = 3", "480 = 3", 20, "weights.flow_shift.480", "no resolution"),
             ("480p = 3", "480p = 0", 20, "weights.flow_shift.480p", "over 0"),
             ("source = \"acme/loras", "sauce = \"acme/loras", 21, "weights.loras.1.sauce", "Did you mean 'source'?"),
             ("loras:fast.safe", "loras:../fast:safe", 21, "weights.loras.1.source", "a file"),
             ("scale = 0.5", "scale = 11", 21, "weights.loras.1.scale", "from -10 to 10"),
             ('expert = "high"', 'expert = "both"', 21, "weights.loras.1.expert", "high, low"),
-            ("[832, 480]", "[854, 480]", 26, "capabilities.sizes.480p 16:9", "no multiple of size_multiple, 16"),
-            ("step = 0.25 }", "step = 0.1 }", 23, "capabilities.durations", "no multiple of frame_step, 4"),
-            ("least = 0.25, most = 8, step = 0.25", "choices = [2.1]", 23, "capabilities.durations", "33.6 frames"),
-            ("durations = {}", "durations = { choices = [0.1] }", 30, "routes.restyle.capabilities.durations", "1.6 frames"),
+            ("[832, 480]", "[854, 480]", 27, "capabilities.sizes.480p 16:9", "no multiple of size_multiple, 16"),
+            ("step = 0.25 }", "step = 0.1 }", 24, "capabilities.durations", "no multiple of frame_step, 4"),
+            ("least = 0.25, most = 8, step = 0.25", "choices = [2.1]", 24, "capabilities.durations", "33.6 frames"),
+            ("durations = {}", "durations = { choices = [0.1] }", 31, "routes.restyle.capabilities.durations", "1.6 frames"),
         ],
     )  # fmt: skip
     def test_one_mistake(
@@ -180,6 +188,20 @@ class TestShipped:
         for route in offer.routes.values():
             without = route.capabilities.guidance == (1, 1)
             assert ("absent" if without else "native") == route.capabilities.negative_prompt
+
+    def test_a_draft_is_made_as_its_distillation_is_sold(self) -> None:
+        """What a model's draft takes is, field by field, what the few-step model beside it is made of."""
+        named = {offer.model: needs_of(offer) for offer in LOCAL}
+        pairs = [
+            (named[name.removesuffix("-lightx2v")], named[name])
+            for name in named
+            if name.endswith("-lightx2v")
+        ]
+        assert 4 == len(pairs)
+        for usual, few in pairs:
+            assert usual.few_steps is not None
+            assert (few.loras, few.flow_shift) == (usual.few_steps.loras, usual.few_steps.flow_shift)
+            assert few.defaults.items() >= usual.few_steps.defaults.items()
 
     @each_local
     def test_two_experts(self, offer: Offer) -> None:

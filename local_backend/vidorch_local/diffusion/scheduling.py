@@ -50,10 +50,10 @@ def _made(theirs: Any, sampler: str, shift: float | None) -> Any:
         shift = settings.get("flow_shift", settings.get("shift"))
     if kind is not type(theirs) and kind.__name__ == SAMPLERS["unipc"]:
         settings |= {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    known = inspect.signature(kind.__init__).parameters
     if shift is not None:
-        known = inspect.signature(kind.__init__).parameters
         settings |= {key: shift for key in ("flow_shift", "shift") if key in known}
-    return kind.from_config(settings)
+    return kind.from_config({key: value for key, value in settings.items() if key in known})
 
 
 def _steps_of_the_model(
