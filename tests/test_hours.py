@@ -330,6 +330,13 @@ class TestHistory:
         """Another machine, number of steps or preset says nothing."""
         assert 0 == entry_of(hours(), past=made(9, **other)).seconds_seen
 
+    def test_only_of_the_endpoints_own_preset(self) -> None:
+        """A preset that an endpoint has for all of its calls is of the machine's kind."""
+        drafts = Endpoint("test", "test", options={"preset": "draft"})
+        assert 0 == entry_of(hours(), endpoint=drafts, past=made(9)).seconds_seen
+        assert 9 == entry_of(hours(), endpoint=drafts, past=made(9, device="h100/draft")).seconds_seen
+        assert 0 == entry_of(hours(), past=made(9, device="h100/draft")).seconds_seen
+
     @pytest.mark.parametrize(
         ("bought", "asked"),
         [

@@ -84,7 +84,8 @@ class Planner:
         endpoint = self.endpoints.get(offer.endpoint)
         spending, hour = is_spending(offer, endpoint), self._hour(offer)
         device = hour.device if hour is not None else ""
-        seen = self.took(offer, fitted.request, route.task, device) if self.took is not None else None
+        made_on = _made_on(device, endpoint)
+        seen = self.took(offer, fitted.request, route.task, made_on) if self.took is not None else None
         takes = _seconds(offer, fitted, device) if seen is None else seen.seconds
         work = takes if seen is None else seen.work or seen.seconds
         priced = price_of(
@@ -150,7 +151,7 @@ class Planner:
             trim_to=fitted.trim_to,
             spending=spending,
             imputed=imputed,
-            device=device,
+            device=made_on,
         )
 
     def _hour(self, offer: Offer) -> Hour | None:
@@ -235,6 +236,12 @@ def _at_once(offer: Offer, endpoint: Endpoint | None) -> int | None:
     if offer.weights is not None and not offer.outlives_caller:
         return 1  # a card makes one after another, however many are asked for
     return None if endpoint is None else allowed(endpoint, offer).concurrency
+
+
+def _made_on(device: str, endpoint: Endpoint | None) -> str:
+    """The class of a machine, and the preset that its endpoint has for every call: a draft tells nothing of whole clips."""
+    preset = endpoint.options.get("preset") if endpoint is not None else None
+    return "/".join(part for part in (device, preset) if isinstance(part, str) and part)
 
 
 def _seconds(offer: Offer, fitted: Fitted, device: str) -> Range[float] | None:

@@ -48,7 +48,7 @@ class PlannedOffer:
         choice: which model of the caller's list it serves, aliases taken apart, counted from 0; with a route all are one.
         alias: the name that the caller gave, where that stands for this model by configuration; else empty.
         spending: whether its cost is money. imputed: USD that one's own hardware takes for one clip and that nobody pays; None
-            where it takes none, or nobody knows. device: the class of that hardware.
+            where it takes none, or nobody knows. device: the class of that hardware, and the preset of its endpoint.
     """
 
     offer: Offer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = {"faults_packages", "overhead_peers"}
-"""Belong to others, and need packages that are installed for them."""
+PARTS = {"faults_packages", "local_models", "overhead_peers"}
+"""Belong to others; those of packages need what is installed for them."""
 QUICK = {
     "import_cost": "1 --no-limits",
     "mini": "--n 1 --steps 1 --held-only --backgrounds 0",
@@ -33,7 +33,11 @@ SLOW = {
     "spending": "--processes 1 --reservations 2",
     "testkit": "1 --alone 1 --crowds 2",
 }
-SIZES = [*QUICK.items(), *(pytest.param(*size, marks=pytest.mark.slow) for size in SLOW.items())]
+TORCH = {
+    "local": "--size 16x16 --frames 1 --steps 9 --presets quality fast --layer 1",
+}
+SIZES = [*QUICK.items(), *(pytest.param(*size, marks=pytest.mark.slow) for size in SLOW.items()),
+         *(pytest.param(*size, marks=(pytest.mark.torch, pytest.mark.timeout(520))) for size in TORCH.items())]  # fmt: skip
 """The smallest size of each, as one would type it."""
 
 
@@ -42,7 +46,7 @@ def test_it_runs_and_prints_a_table(name: str, size: str) -> None:
     """`python -m benchmarks.NAME` ends well, and what it found is on stdout."""
     arguments = [word.replace("\\ ", " ") for word in re.split(r"(?<!\\) ", size)]
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=110,
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=110 if name not in TORCH else 500,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -53,7 +57,25 @@ def test_it_runs_and_prints_a_table(name: str, size: str) -> None:
 def test_none_is_left_out() -> None:
     """Whoever adds a benchmark gives it a size here."""
     there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__"}
-    assert there == PARTS | set(QUICK) | set(SLOW)
+    assert there == PARTS | set(QUICK) | set(SLOW) | set(TORCH)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("model", "dit", "vae"),
+    [
+        ("wan-1.3b", 1_418_996_800, 126_892_531),
+        ("wan-5b", 4_999_787_712, 704_688_668),
+        ("wan-14b", 14_288_491_584, 126_892_531),
+    ],
+)
+def test_local_models_are_of_their_real_size(model: str, dit: int, vae: int) -> None:
+    """The architectures that are built have as many parameters as the repositories' weights."""
+    from benchmarks.local_models import build
+
+    pipe = build(model, "meta")
+    counts = [sum(one.numel() for one in part.parameters()) for part in (pipe.transformer, pipe.vae)]
+    assert [dit, vae] == counts
 
 
 class TestPackages:
