@@ -32,6 +32,23 @@ class TestLocalInputs:
             AllowedInputs.of(False, None).check(Request(prompt="x", image=picture))
         assert "image" == caught.value.field
 
+    @pytest.mark.parametrize(
+        "lora", ["/etc/x.safetensors", "./x", "~/x", "x.safetensors", "file:///x.safetensors"]
+    )
+    def test_loras_by_path_are_refused(self, lora: str) -> None:
+        """Neither by themselves nor with a weight, nor before a request is made of them."""
+        with pytest.raises(InvalidRequest, match="loras= is a file") as caught:
+            AllowedInputs.of(False, None).check(Request(prompt="x", loras=[(lora, 1.0)]))
+        assert "loras" == caught.value.field
+        with pytest.raises(InvalidRequest, match="loras= is a file"):
+            AllowedInputs.of(False, None).check_options({"loras": [lora]})
+
+    def test_loras_by_name_are_not(self) -> None:
+        """What is known by its name at a hub or a vendor is no file."""
+        AllowedInputs.of(False, None).check(
+            Request(prompt="x", loras=["owner/name:x.safetensors", "https://x.test/y"])
+        )
+
     @pytest.mark.parametrize("spelling", [str, lambda path: f"file://{path}"], ids=["path", "url"])
     def test_in_every_spelling(self, picture: Path, spelling: Any) -> None:
         """Nor as a file URL."""

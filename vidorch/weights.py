@@ -30,6 +30,7 @@ __all__ = [
     "locate",
     "locate_lora",
     "missing",
+    "names_a_path",
     "parts_of",
     "require",
     "size_in_words",
@@ -92,6 +93,13 @@ def _expanded(path: str, _home: str) -> Path:
 def is_folder(source: str) -> bool:
     """Whether a source is a folder or a file of this machine: a path that says so itself, `owner/name` is a hub id."""
     return source.startswith((".", "~", "/", "\\")) or os.path.isabs(source)  # noqa: PTH117
+
+
+def names_a_path(source: str) -> bool:
+    """Whether a LoRA's source is looked for as a file of this machine: a path that says so itself, or a name without a slash."""
+    return is_folder(source) or (
+        not source.startswith(("http:", "https:")) and "/" not in source.partition(":")[0]
+    )
 
 
 def locate(weights: Weights) -> Path | None:

@@ -91,3 +91,17 @@ class TestTwoAtOnce:
         assert [7, 8] == [clip.seed for clip in both]
         assert np.array_equal(frames(first), frames(both[0]))
         assert np.array_equal(frames(alone), frames(both[1]))
+
+
+class TestAPreset:
+    def test_of_an_endpoint_holds_for_its_calls(self, tmp_path: Path, offer: Callable[[str], Offer]) -> None:
+        """It is noted with the clip, and a call that names another one has that."""
+        from tests.local.tiny import catalog_of
+        from vidorch.contract import Endpoint
+
+        endpoint = Endpoint("local", "local", options={"preset": "fast"})
+        with Client(home=tmp_path, catalog=catalog_of(offer("t2v")), endpoints={"local": endpoint}) as client:
+            fast = client.generate(PROMPT, steps=9, **T2V)
+            whole = client.generate(PROMPT, steps=9, extra={"local": {"preset": "quality"}}, **T2V)
+        assert any(note.startswith("Preset fast approximates") for note in fast.notes)
+        assert not any("approximates" in note for note in whole.notes)

@@ -16,7 +16,7 @@ from vidorch import Client
 from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Unsupported
 from vidorch.offer import Lora, Offer, Weights
 from vidorch.request import Request
-from vidorch_local.diffusion.loras import KEPT, Laid, resolve
+from vidorch_local.diffusion.loras import KEPT, Laid, asked, located
 
 pytestmark = pytest.mark.torch
 
@@ -58,6 +58,10 @@ def plain(lone: Lones) -> Iterator[Lone]:
 
 def laid(path: Path, weight: float = 1.0, expert: str = "") -> Laid:
     return Laid(str(path), str(path), weight, expert)
+
+
+def resolve(weights: Weights, request: Request, experts: tuple[str, ...], name: str) -> tuple[Laid, ...]:
+    return located(asked(weights, request, experts), name)
 
 
 def clip(lone: Lone, *loras: Laid, **settings: Any) -> Any:

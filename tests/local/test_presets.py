@@ -141,3 +141,39 @@ class TestTiling:
         assert lone("t2v").pipe().vae.use_tiling
         lone("t2v").clip()
         assert not lone("t2v").pipe().vae.use_tiling
+
+
+class TestCompiled:
+    def test_is_nothing_on_a_cpu_unless_asked(self, lone: Lones) -> None:
+        """It takes longer than a clip."""
+        lone("t2v").clip(steps=1)
+        assert not _compiled(lone("t2v"))
+
+    def test_comes_and_goes_with_the_call(self, lone: Lones, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Blocks are compiled for the call that asks, one by one, and are as before for the next."""
+        _compile_by_hand(monkeypatch)
+        plain = lone("t2v").clip(steps=2)
+        assert np.array_equal(plain, lone("t2v").clip(steps=2, compile=True))
+        assert LAYERS == _compiled(lone("t2v"))
+        assert np.array_equal(plain, lone("t2v").clip(steps=2))
+        assert not _compiled(lone("t2v"))
+
+    def test_works_beside_a_cache(self, lone: Lones, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same blocks are left out, and the clip is the same."""
+        _compile_by_hand(monkeypatch)
+        plain = lone("t2v").clip(preset="fast")
+        assert np.array_equal(plain, lone("t2v").clip(preset="fast", compile=True))
+
+
+def _compile_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's compiler up to the graph and no further: what inductor makes of it takes a minute, and rounds in its own way."""
+    import torch
+
+    compile_ = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda *args, **named: compile_(*args, **named | {"backend": "eager"})
+    )
+
+
+def _compiled(lone: Lone) -> int:
+    return sum(block._compiled_call_impl is not None for block in lone.pipe().transformer.blocks)

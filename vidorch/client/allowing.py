@@ -13,6 +13,7 @@ from vidorch.errors import InvalidRequest, shown
 from vidorch.inputs import Media, names_a_file, without_query
 from vidorch.request import Request
 from vidorch.result import Clip
+from vidorch.weights import names_a_path
 
 __all__ = ["AllowedInputs"]
 
@@ -75,6 +76,7 @@ class AllowedInputs:
                     self._check_file(field, value)
                 elif isinstance(url, str):
                     self._check_url(field, url)
+            self._check_loras(one.get("loras"))
 
     def check(self, request: Request) -> None:
         """Look at every input of a request.
@@ -87,6 +89,14 @@ class AllowedInputs:
                 self._check_file(field, item.path)
             if item.url is not None:
                 self._check_url(field, item.url)
+        self._check_loras(request.loras)
+
+    def _check_loras(self, loras: object) -> None:
+        """Look at the names of LoRAs; what is none is refused when the request is made."""
+        for one in loras if isinstance(loras, Sequence) and not isinstance(loras, (str, bytes)) else ():
+            name = one[0] if isinstance(one, (tuple, list)) and one else one
+            if isinstance(name, str) and names_a_path(name):
+                self._check_file("loras", name)
 
     def _check_file(self, field: str, value: object) -> None:
         if not self.local:

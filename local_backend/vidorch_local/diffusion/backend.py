@@ -78,7 +78,7 @@ class Diffusion:
             connecting.require(offer.name, ClusterOptions(weights.cluster))
         if weights.is_here:
             require(weights, offer.model)
-            loras.resolve(weights, request, settings.lora_experts, offer.name)
+            loras.located(loras.asked(weights, request, settings.lora_experts), offer.name)
         return Admission(asking.size_problem(request, offer))
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
@@ -102,7 +102,8 @@ class Diffusion:
         else:
             connecting.require(offer.name, cluster)
             found, device = Found("", ""), ""  # a matter of the node that makes it
-        weights = presets.laid(weights, settings.preset)
+        weights = presets.laid(weights, settings.preset, here=cluster is None)
+        laid = loras.asked(weights, request, settings.lora_experts)
         offer = replace(offer, weights=weights)
         asked = asking.ask(request, offer, route, settings)
         return Job(
@@ -118,7 +119,7 @@ class Diffusion:
             fps=float(asking.fps_of(route)),
             frames=asked.frames,
             flow_shift=asking.shift_of(weights, settings, min(asked.call["width"], asked.call["height"])),
-            loras=loras.resolve(weights, request, settings.lora_experts, offer.name),
+            loras=laid if cluster else loras.located(laid, offer.name),
             settings=settings,
             folder=str(context.folder),
         )
@@ -210,7 +211,10 @@ class Diffusion:
         engines, self._engines = list(self._engines.values()), {}
         self._works.clear()
         for engine in engines:
-            await asyncio.to_thread(engine.close)
+            try:
+                await asyncio.to_thread(engine.close)
+            except RuntimeError:  # at the end of an interpreter no thread can be begun any more
+                engine.close()
 
     def _forget(self, remote_id: str) -> None:
         work = self._works.pop(remote_id, None)

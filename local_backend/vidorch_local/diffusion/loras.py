@@ -6,7 +6,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 from vidorch.errors import InvalidRequest, MissingCredentials, ProviderFailed, Unsupported
 from vidorch.offer import Lora, Weights
 from vidorch.request import Request
-from vidorch.weights import is_folder, locate_lora
+from vidorch.weights import locate_lora, names_a_path
 from vidorch_local.backend import PROVIDER
 
-__all__ = ["KEPT", "Laid", "lay", "resolve"]
+__all__ = ["KEPT", "Laid", "asked", "lay", "located"]
 
 KEPT = 4
 """So many that nobody asks for at the moment stay beside those in use, so that turns of two do not load each time anew."""
@@ -30,14 +30,16 @@ class Laid:
     """One LoRA of a job.
 
     Attributes:
-        source: as it was asked for, for messages. path: the file. weight: how strongly.
+        source: as it was asked for. path: its file; "" until it was looked for. weight: how strongly.
         expert: "high" or "low" of a model with two; "" for both.
+        said_by: who says that: the "model" that it belongs to, the "call", or the "name" of its file.
     """
 
     source: str
     path: str
     weight: float
     expert: str = ""
+    said_by: str = "call"
 
     @property
     def adapter(self) -> str:
@@ -50,42 +52,57 @@ class Laid:
 # Where ------------------------------------------------------------------------------------------------------------
 
 
-def resolve(weights: Weights, request: Request, experts: Sequence[str], name: str) -> tuple[Laid, ...]:
-    """The LoRAs of a clip: those that belong to the model, then those that were asked for. One of weight 0 is none.
+def asked(weights: Weights, request: Request, experts: Sequence[str]) -> tuple[Laid, ...]:
+    """The LoRAs of a clip: those that belong to the model, then those that the call names. One of weight 0 is none. No disk is
+    looked at.
 
     Args:
-        experts: for each that was asked for, "high", "low" or ""; none at all: as their files are called.
-        name: the offer's, for messages.
+        experts: for each that the call names, "high", "low" or ""; none at all: as their files are called.
 
     Raises:
-        MissingCredentials: one is not on this machine, or the package that lays it is not installed.
-        InvalidRequest: one is no file of safetensors, or experts are not as many as LoRAs.
+        InvalidRequest: experts are not as many as LoRAs.
     """
     if experts and len(experts) != len(request.loras):
         raise InvalidRequest(
             f"lora_experts says {len(experts)} for {len(request.loras)} LoRAs. Nothing was made.", field="lora_experts",
             value=list(experts), allowed="one of 'high', 'low' and '' for each",
         )  # fmt: skip
-    made = [
-        Laid(one.source, str(_file(one.source, name, own=True)), one.scale, one.expert)
-        for one in weights.loras
-    ]
+    made = [Laid(one.source, "", one.scale, one.expert, "model") for one in weights.loras]
     for index, (source, weight) in enumerate(request.loras):
-        path = _file(source, name)
-        made.append(Laid(source, str(path), weight, experts[index] if experts else _expert_of(path)))
-    made = [one for one in made if one.weight]
-    if made and find_spec("peft") is None:
+        made.append(
+            Laid(source, "", weight, experts[index] if experts else "", "call" if experts else "name")
+        )
+    return tuple(one for one in made if one.weight)
+
+
+def located(wanted: Sequence[Laid], name: str) -> tuple[Laid, ...]:
+    """The same with their files on this machine.
+
+    Args:
+        name: the offer's, for messages.
+
+    Raises:
+        MissingCredentials: one is not here, or the package that lays it is not installed.
+        InvalidRequest: one is no file of safetensors.
+    """
+    if wanted and find_spec("peft") is None:
         raise MissingCredentials(
-            f"{name} needs peft for the LoRA {made[0].source}, which is not installed. Nothing was made.",
-            hint='pip install "vidorch[local]"', extra="local", provider=PROVIDER,
+            f"{name} needs peft for the LoRA {wanted[0].source}, which is not installed",
+            hint='pip install "vidorch[local]"', extra="local", charged=False, provider=PROVIDER,
         )  # fmt: skip
+    made = []
+    for one in wanted:
+        path = _file(one.source, name, own=one.said_by == "model")
+        made.append(
+            replace(one, path=str(path), expert=_expert_of(path) if one.said_by == "name" else one.expert)
+        )
     return tuple(made)
 
 
 def _file(source: str, name: str, *, own: bool = False) -> Path:
-    """The file of a LoRA. A path may be given without a dot before it, where there is such a file."""
+    """The file of a LoRA. A path begins as one, or is the name of a file alone: anything else with a slash is a hub id."""
     near = Path(source).expanduser()
-    there = near if near.exists() else locate_lora(Lora(source))
+    there = near if names_a_path(source) and near.exists() else locate_lora(Lora(source))
     if there is None:
         raise _not_here(source, name, own=own)
     if there.is_dir():
@@ -107,8 +124,8 @@ def _file(source: str, name: str, *, own: bool = False) -> Path:
 
 def _not_here(source: str, name: str, *, own: bool) -> MissingCredentials:
     repo, _, file = source.partition(":")
-    if is_folder(repo) or repo.count("/") != 1:
-        hint = "Give the path of a file of safetensors, or a hub id such as owner/name:file.safetensors."
+    if names_a_path(source) or repo.count("/") != 1 or repo.endswith(".safetensors"):
+        hint = "Give the path of a file of safetensors, ./ before it, or a hub id such as owner/name:file.safetensors."
         where = f"There is no LoRA at {source}"
     else:
         hint = f"vidorch models pull {name}" if own else f"hf download {repo} {file}".rstrip()

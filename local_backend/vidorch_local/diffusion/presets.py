@@ -53,14 +53,18 @@ def few_steps_here(weights: Weights) -> bool:
     return few is not None and all(locate_lora(lora) is not None for lora in few.loras)
 
 
-def laid(weights: Weights, name: str) -> Weights:
-    """What a model is asked for under a preset: a draft takes the distillation that is here, else fewer of its own steps."""
+def laid(weights: Weights, name: str, *, here: bool = True) -> Weights:
+    """What a model is asked for under a preset: a draft takes the distillation that is here, else fewer of its own steps.
+
+    Args:
+        here: whether it is made on this machine; nobody can tell what is on another.
+    """
     preset = preset_of(name)
     steps = weights.defaults.get("steps")
     if preset.steps == 1.0 or (steps is not None and steps <= FEW):
         return weights
     few = weights.few_steps
-    if few is not None and few_steps_here(weights):
+    if here and few is not None and few_steps_here(weights):
         shift = few.flow_shift or weights.flow_shift
         return replace(
             weights, defaults={**weights.defaults, **few.defaults}, flow_shift=shift, loras=(*weights.loras, *few.loras)

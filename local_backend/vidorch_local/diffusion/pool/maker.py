@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from vidorch.errors import MissingCredentials, ProviderFailed, VidorchError
 from vidorch.weights import EXTRA, require
 from vidorch_local.backend import PROVIDER
-from vidorch_local.diffusion import folders, placing
+from vidorch_local.diffusion import folders, loras, placing
 from vidorch_local.diffusion.jobs import Frames, Job, Made, State
 from vidorch_local.diffusion.worker import Worker
 
@@ -107,7 +107,8 @@ class Maker:
             if job.settings.placement:
                 placing.legal(job.settings.placement, self._worker.device)
             folder = job.folder if from_node == self._node else ""  # nobody would find a preview there
-            job = replace(job, found=found, device=self._worker.device, folder=folder)
+            laid = loras.located(job.loras, model)
+            job = replace(job, loras=laid, found=found, device=self._worker.device, folder=folder)
             self._worker.start(job, lambda: self._count(job.id))
         except MissingCredentials as error:
             error.args = (f"{job.name} cannot run: {error.message}. Nothing was made.",)
