@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import select
 
 from tests import postgres
@@ -22,8 +24,11 @@ from tests.ledger.rows import NOW, a_job, found, job_row, run_row
 from tests.ledger.wires import Wire
 from vidorch.databases import DatabaseUrl
 from vidorch.errors import LedgerUnavailable
+from vidorch.ledger import glance, migrations
+from vidorch.ledger import postgres as ours
 from vidorch.ledger.glance import finished_jobs
 from vidorch.ledger.ledger import Ledger
+from vidorch.ledger.migrations import Migration
 from vidorch.ledger.moves import State
 from vidorch.ledger.schema import TABLES, runs
 from vidorch.ledger.session import Session
@@ -156,8 +161,6 @@ class TestWhatCannotBeALedger:
 
     def test_only_read(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that only reads is found out when it is opened."""
-        from vidorch.ledger import postgres as ours
-
         Ledger(place).close()
         statements = ours._LOOK.replace("pg_is_in_recovery()", "true")
         monkeypatch.setattr(ours, "_LOOK", statements)
@@ -587,6 +590,47 @@ class TestTheOnlyWriter:
         frozen.close()
         other_one.close()
         assert (0, 2) == (seen, len(tries))
+
+    def test_is_waited_for_by_whoever_changes_the_tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A newer vidorch that comes while others write makes its changes between two writes, and no write is lost."""
+        place = postgres.new_database()
+        ledger = Ledger(place)
+        a_job(ledger)
+        held, go = threading.Event(), threading.Event()
+
+        def work(db: Session) -> str:
+            db.raw.execute("UPDATE jobs SET version = version")
+            held.set()
+            go.wait(30)
+            db.raw.execute("UPDATE runs SET version = version")
+            return "written"
+
+        writing = ledger._store.write(work)
+        held.wait(30)
+        newer = Migration(
+            "9999_newer", tuple(f"ALTER TABLE {name} ADD COLUMN more TEXT" for name in ("runs", "jobs"))
+        )
+        for module in (migrations, ours):
+            monkeypatch.setattr(module, "MIGRATIONS", (*migrations.MIGRATIONS, newer))
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(Ledger, place)
+            while not postgres.execute(place, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+                assert not coming.done()
+            go.set()
+            coming.result(30).close()
+        ledger.close()
+        there = postgres.execute(place, "SELECT value FROM meta WHERE name = 'migration:9999_newer'")
+        assert ("written", [("applied",)]) == (writing.result(30), there)
+
+
+class TestALook:
+    def test_is_not_held_up(self, place: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody's estimate waits for whoever has locked the table: it goes by the catalog then."""
+        monkeypatch.setattr(glance, "PATIENCE", 1)
+        Ledger(place).close()
+        with psycopg.connect(make_conninfo(**place.settings)) as db:
+            db.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+            assert [] == finished_jobs(place)
 
 
 class TestTheClock:

@@ -66,9 +66,16 @@ def _in_a_database(url: DatabaseUrl, asked: tuple[Any, ...]) -> list[tuple[Any, 
         import psycopg
     except ImportError:
         return []
-    settings: dict[str, Any] = {"connect_timeout": PATIENCE, **url.settings, "application_name": "vidorch"}
+    settings: dict[str, Any] = {
+        "connect_timeout": PATIENCE, "keepalives_idle": PATIENCE, "keepalives_interval": 1, "keepalives_count": 2,
+        **url.settings, "application_name": "vidorch",
+    }  # fmt: skip
     try:
         with psycopg.connect(psycopg.conninfo.make_conninfo(**settings)) as db:
+            db.execute(
+                f"SET statement_timeout = {int(PATIENCE * 1000)}".encode()
+            )  # somebody may have locked the table
+            db.commit()
             db.read_only = True
             return db.execute(_LOOK.replace("?", "%s").encode(), asked).fetchall()
     except psycopg.Error:

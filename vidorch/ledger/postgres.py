@@ -155,7 +155,7 @@ class Postgres:
         while True:
             try:
                 return attempt()
-            except psycopg.Error as error:
+            except (psycopg.Error, SQLAlchemyError) as error:
                 waits = passes(error) or (while_away and is_lost(error))
                 if not waits or time.monotonic() >= until or self._closed.is_set():
                     raise
@@ -168,7 +168,7 @@ class Postgres:
             with contextlib.closing(raw):
                 applied = self._look_before_touching(raw)
                 if applied != {migration.name for migration in MIGRATIONS}:
-                    self._migrate()
+                    self.patiently(self._migrate, while_away=False)
                     self._look_before_touching(raw)
                 self._must_be_writable(raw)
                 self.tell_time(float(_last(raw.execute(_BEGIN_READING))))
@@ -227,7 +227,12 @@ class Postgres:
         engine = create_engine("postgresql+psycopg://", creator=lambda: raw, poolclass=NullPool)
         with engine.connect() as connection, connection.begin():  # the engine closes it
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
-            migrate(connection, self._look_before_touching(raw))
+            applied = self._look_before_touching(raw)
+            if (
+                self.ledger
+            ):  # whoever writes has locked rows of one table and may want another, and so would we
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK}, {self.ledger})")
+            migrate(connection, applied)
 
     def _must_be_writable(self, raw: Connection) -> None:
         names = [table.name for table in TABLES]
