@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.cli.conftest import Command
 from vidorch.catalog import load
@@ -236,3 +237,52 @@ class TestUpdate:
         """Exit 5, naming who has one."""
         said = command("models", "update", "runway")
         assert (5, True) == (said.code, "These do: fal" in said.err)
+
+
+class TestTable:
+    @pytest.fixture
+    def on_terminal(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+        """Makes the terminal that `models` writes to one of so many columns."""
+
+        def of(columns: int) -> None:
+            terminal = lambda: Console(width=columns, force_terminal=True, color_system=None, soft_wrap=True)  # noqa: E731
+            monkeypatch.setattr("vidorch.cli.models.console", terminal)
+
+        return of
+
+    @pytest.mark.parametrize("words", [[], ["--task", "text-to-video"], ["kling-3.0-pro"], ["--all"]])
+    def test_fits_a_narrow_terminal(
+        self, command: Command, on_terminal: Callable[[int], None], words: list[str]
+    ) -> None:
+        """No row is wider than 80 columns."""
+        on_terminal(80)
+        said = command("models", *words)
+        assert [] == [line for line in said.lines if len(line) > 80 and "://" not in line]
+
+    def test_breaks_no_word_where_it_is_narrow(
+        self, command: Command, on_terminal: Callable[[int], None]
+    ) -> None:
+        """Lengths, sizes and sound stay whole; what each endpoint still needs is said below."""
+        on_terminal(80)
+        said = command("models", "--family", "seedance")
+        words = set(said.out.split())
+        assert {"seconds", "size", "sound", "1080p"} <= words
+        assert "fal: needs FAL_KEY" in said.lines
+
+    def test_says_what_differs_within_an_endpoint(
+        self, command: Command, on_terminal: Callable[[int], None]
+    ) -> None:
+        """Of one's own hardware: what is ready, and what is still to be fetched."""
+        on_terminal(80)
+        assert (
+            "local: ready (mini); not pulled (the others)" in command("models", "--endpoint", "local").lines
+        )
+
+    def test_needs_stand_in_the_row_of_a_wide_terminal(
+        self, command: Command, on_terminal: Callable[[int], None]
+    ) -> None:
+        """Where there is room for them."""
+        on_terminal(160)
+        said = command("models", "--endpoint", "fal")
+        (row,) = [line for line in said.lines if line.startswith(" fal/kling-3.0-pro ")]
+        assert row.rstrip().endswith("needs FAL_KEY")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.cli.conftest import Command
 from tests.engine.scripted import Scripted
@@ -47,3 +49,16 @@ class TestSpend:
         """Exit 2, and what would do."""
         found = command("spend", *words)
         assert (2, True) == (found.code, said in found.err)
+
+    def test_on_a_narrow_terminal(
+        self, command: Command, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What has no room side by side stands one below the other, and no figure is cut."""
+        terminal = lambda: Console(width=80, force_terminal=True, color_system=None, soft_wrap=True)  # noqa: E731
+        monkeypatch.setattr("vidorch.cli.spend.console", terminal)
+        command("generate", "a", "-m", "test/paid", "--yes")
+        monkeypatch.setattr("vidorch.cli.spend._took", lambda one: "1.234 / 12.34 / 123.4")
+        said = command("spend")
+        assert max(map(len, said.lines)) <= 80
+        assert 2 == len(re.findall(r" (?:paid|total) +in all +1\.234 / 12\.34 / 123\.4", said.out))
+        assert 2 == len(re.findall(r" download +1\.234 / 12\.34 / 123\.4", said.out))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidorch.catalog import Catalog
 from vidorch.catalog.checking import words_of
@@ -23,7 +23,13 @@ from vidorch.request import nearest_name
 from vidorch.tiers import limits_at
 from vidorch.weights import locate, missing, size_in_words
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["Wanted", "models", "named_of", "wanted_of"]
+
+_WITH_STATE = 140
+"""Columns that a terminal needs to have for what an offer still needs to stand in its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,55 +97,82 @@ def models(name: str | None, wanted: Wanted, *, everything: bool, as_document: b
         )
         return
     out = console()
-    columns = ["!offer", "seconds", "resolutions", "sound", ">price", "here"]
-    rows = [
-        [
-            offer.name,
-            _lengths(offer),
-            ", ".join(_resolutions(offer)),
-            _audio(offer),
-            _price(offer),
-            _state(offer, installed),
-        ]
-        for offer in offers
-    ]
-    if wanted.of_ways:
-        columns.insert(5, ">compared")
-        for row, match in zip(rows, matches, strict=True):
-            row.insert(5, _rate(match.way))
-    if rows:
-        out.print(table_of("", columns, rows))
+    whole = not out.is_terminal
+    if rows := [(match, _state(match.offer, installed)) for match in matches]:
+        _table(out, rows, compared=wanted.of_ways)
     else:
-        out.print("No model does all of that. With --all, retired ones are looked at, too.", markup=False)
+        out.print(
+            "No model does all of that. With --all, retired ones are looked at, too.",
+            markup=False,
+            soft_wrap=whole,
+        )
     for alias, names in aliases.items():
         if name == alias or (not name and not wanted.of_ways):
-            out.print(f"{alias} stands for {', then '.join(names)}", markup=False)
+            out.print(f"{alias} stands for {', then '.join(names)}", markup=False, soft_wrap=whole)
     if name:
         for offer in offers:
             if is_uncatalogued(offer):
                 out.print(
                     f"{name} is not in the catalog. It can be called all the same, by its vendor's own id and with a --max-cost, "
                     "all of which is held for it; whether it exists, and what it takes and costs, is not known here.",
-                    markup=False,
+                    markup=False, soft_wrap=whole,
                 )  # fmt: skip
             _in_full(out, offer)
     elif unlisted and not wanted.of_ways:
         out.print(
             f"What is not listed is called by its vendor's own id, with a --max-cost: {', '.join(unlisted)}",
             markup=False,
+            soft_wrap=whole,
         )
     for warning in catalog.warnings:
-        out.print(f"Warning: {warning}", markup=False)
+        out.print(f"Warning: {warning}", markup=False, soft_wrap=whole)
     if any(offer.provider not in installed for offer in offers):
         out.print(
             "not yet: its provider is not in this version; `vidorch estimate` knows its price all the same.",
             markup=False,
+            soft_wrap=whole,
         )
     if not everything and not name:
         out.print(
             f"Prices are in US dollars, as of {catalog.as_of} at the latest. One model in full: vidorch models NAME",
             markup=False,
+            soft_wrap=whole,
         )
+
+
+def _table(out: Console, rows: Sequence[tuple[Match, str]], *, compared: bool) -> None:
+    """A row for each offer. Where a terminal has no room for what each still needs, that stands below, by endpoint."""
+    offers = [match.offer for match, _ in rows]
+    lengths = ["seconds", *map(_lengths, offers)]
+    sound = ["sound", *map(_audio, offers)]
+    price = [">price", *map(_price, offers)]
+    rate = [[">compared", *(_rate(match.way) for match, _ in rows)]] if compared else []
+    names, sizes = ["!offer"], ["resolutions"]
+    for offer in offers:
+        names.append(offer.name)
+        sizes.append(", ".join(_resolutions(offer)))
+    if out.width >= _WITH_STATE:
+        table = [names, lengths, sizes, sound, price, *rate, ["here", *(state for _, state in rows)]]
+    else:
+        table = [names, lengths, ["size", *sizes[1:]], sound, *(rate or [price])]
+    cells = [list(row) for row in zip(*table, strict=True)]
+    out.print(table_of("", cells[0], cells[1:], whole_words=out.width < _WITH_STATE))
+    if out.width < _WITH_STATE:
+        for line in _states(rows):
+            out.print(line, markup=False, soft_wrap=False)
+
+
+def _states(rows: Sequence[tuple[Match, str]]) -> Iterator[str]:
+    """What there is and what is needed, in a line for each endpoint."""
+    endpoints: dict[str, dict[str, list[str]]] = {}
+    for match, state in rows:
+        said = state.partition(",")[0]  # without the size of weights, which is each model's own
+        endpoints.setdefault(match.offer.endpoint, {}).setdefault(said, []).append(match.offer.model)
+    for endpoint, states in sorted(endpoints.items()):
+        *few, (most, many) = sorted(states.items(), key=lambda one: len(one[1]))
+        told = [f"{state} ({', '.join(models)})" for state, models in few]
+        rest = f" ({'the others' if len(many) > 1 else many[0]})" if few else ""
+        yield f"{endpoint}: {'; '.join((*told, most + rest))}"
 
 
 def named_of(catalog: Catalog, name: str) -> tuple[Offer, ...]:
@@ -160,7 +193,7 @@ def named_of(catalog: Catalog, name: str) -> tuple[Offer, ...]:
 
 def _in_full(out: Any, offer: Offer) -> None:
     def say(text: str) -> None:
-        out.print(text, markup=False)
+        out.print(text, markup=False, soft_wrap=not out.is_terminal)
 
     say(f"{offer.name}: {offer.title or offer.model}")
     say(f"  tasks: {', '.join(offer.routes)}")

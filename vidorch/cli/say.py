@@ -148,18 +148,31 @@ def show_error(error: VidorchError) -> None:
         aside(f"Run: {error.run_id}")
 
 
-def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Any:
-    """A plain rich table; columns that start with '>' are right-aligned, and with '!' or '>' never broken."""
+def table_of(title: str, columns: list[str], rows: list[list[str]], *, whole_words: bool = False) -> Any:
+    """A plain rich table; columns that start with '>' are right-aligned, and with '!' or '>' never broken.
+
+    Args:
+        whole_words: the other columns are broken between words alone, and all stand closer together. For words that are short:
+            a table of long ones is wider than the terminal.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for column in columns:
+    table = Table(
+        title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=not whole_words,
+        padding=(0, 1, 0, 0 if whole_words else 1),
+    )  # fmt: skip
+    for number, column in enumerate(columns):
+        name = column.lstrip(">!")
+        longest = max(
+            len(word) for text in (name, *(row[number] for row in rows)) for word in text.split() or [""]
+        )
         table.add_column(
-            column.lstrip(">!"),
+            name,
             justify="right" if column.startswith(">") else "left",
             overflow="fold",
             no_wrap=column.startswith((">", "!")),  # what people copy, and amounts, stay on one line
+            min_width=longest if whole_words else None,
         )
     for row in rows:
         table.add_row(*row)

@@ -97,14 +97,28 @@ def _as_table(found: Spend) -> None:
     out.print(
         table_of("", [f"!{found.by}", ">jobs", ">clips", ">spent", ">estimated", ">error", "besides"], rows)
     )
-    timed = [line for line in lines if line.latency is not None]
-    if timed:
-        rows = [
-            [line.name, _took(line.latency), *(_took(line.stages.get(stage)) for stage in STAGES)]
-            for line in timed
-        ]
-        title = "seconds of half, nine tenths and 99 of a hundred clips"
-        out.print(table_of(title, [f"!{found.by}", ">in all", *(f">{stage}" for stage in STAGES)], rows))
+    if timed := [line for line in lines if line.latency is not None]:
+        out.print(_of_times(found.by, timed, out.width))
+
+
+def _of_times(by: str, timed: list[SpendLine], width: int) -> Any:
+    """A column for each stage; on a terminal without room for that, a row."""
+    rows = [
+        [line.name, _took(line.latency), *(_took(line.stages.get(stage)) for stage in STAGES)]
+        for line in timed
+    ]
+    spans = ("in all", *STAGES)
+    title = "seconds of half, nine tenths and 99 of a hundred clips"
+    columns = [by, *spans]
+    longest = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    if sum(longest) + 3 * len(longest) <= width:
+        return table_of(title, [f"!{by}", *(f">{span}" for span in spans)], rows)
+    turned = [
+        [row[0] if not number else "", span, took]
+        for row in rows
+        for number, (span, took) in enumerate(zip(spans, row[1:], strict=True))
+    ]
+    return table_of(title, [f"!{by}", "!stage", ">seconds"], turned)
 
 
 def _percent(line: SpendLine) -> str:
