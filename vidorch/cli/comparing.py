@@ -29,8 +29,8 @@ _WITH_PRICE, _WITH_DAY, _WITH_NEEDS = 110, 125, 160
 """Columns that a terminal needs to have for the unit price, its day and the key besides."""
 
 _OWN = (
-    "A server of your own is not in the catalog: it goes into catalog.toml, with what a second of a clip costs you there, or "
-    'with rule = "hours" and usd_per_hour of its endpoint, and is compared like the others from then on (docs/catalog.md).'
+    "A server of your own is compared like the others once an endpoint names it: with serves = [...] and usd_per_hour, where it "
+    "is vLLM-Omni or SGLang (docs/servers.md); else with a row in catalog.toml that has its price (docs/catalog.md)."
 )
 
 
@@ -179,7 +179,7 @@ def _legend(found: Estimate, asked: float | None) -> list[str]:
         said.append(
             f"?: a price that nobody could confirm at its vendor ({unsure} of {len(lines)}); whose word it is: --all."
         )
-    if any(line.takes_hours for line in lines):
+    if any(_cost(line).startswith("(") for line in lines):
         said.append(f"(...): {IMPUTED}")
     if lines:
         times = "Times are for one clip" if found.clips > 1 else "Times are"
