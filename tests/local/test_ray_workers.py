@@ -94,6 +94,21 @@ class TestAWorker:
         assert isinstance(second, Made)
         assert pid_of(first) == pid_of(second)
 
+    def test_that_dies_leaves_its_clip_at_work(self, make_pool: Callable[..., Pool]) -> None:
+        """Hours of hardware count from when the first one began, so the clip is never told as waiting for its turn again."""
+        pool, seen, ended = make_pool(), [], threading.Event()
+
+        def look() -> None:
+            state = pool.state("job_1")
+            if state is not None:
+                seen.append(state.stage)
+                if state.ended is not None:
+                    ended.set()
+
+        pool.start(job_of("job_1", die=True), look)
+        assert ended.wait(90)
+        assert {"load"} == set(seen[seen.index("load") :])
+
     def test_that_dies_is_not_replaced_where_no_repeats_are_wanted(
         self, make_pool: Callable[..., Pool]
     ) -> None:

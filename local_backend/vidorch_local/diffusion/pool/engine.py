@@ -283,7 +283,8 @@ class Pool:
             if not is_over and not too_often:
                 self._queue.appendleft(work)
                 self._arrivals += 1
-                work.show(State(detail="queued again: its worker is gone"))
+                # No place in the queue any more: hardware has worked for it, and its hours count from when that began.
+                work.show(State("load", detail="queued again: its worker is gone"))
                 self._changed.notify_all()
         if is_over:
             self._end(work, _stopped(), stopped=True)
@@ -321,8 +322,8 @@ class Pool:
                     detail = "queued, a worker is starting"
                 if work.lost:
                     detail = f"{detail}, again: its worker is gone"
-                if work.state.stage == "queued" and work.state.ended is None and work.state.detail != detail:
-                    work.show(State(detail=detail))
+                if work.state.ended is None and work.state.detail != detail:
+                    work.show(State("load" if work.lost else "queued", detail=detail))
 
     def _end(self, work: _Work, how: VidorchError, *, stopped: bool = False) -> None:
         work.show(replace(work.state, ended=how, stopped=stopped, fraction=1.0))
