@@ -313,6 +313,18 @@ class TestText:
             [run["id"] for run in ledger.runs()], ledger.find("B"),
         )  # fmt: skip
 
+    @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+    def test_whatever_others_write_in(self, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A machine that talks to its servers in another encoding loses no word of a vendor's."""
+        place = postgres.empty()
+        monkeypatch.setenv("PGCLIENTENCODING", encoding)
+        ledger = Ledger(place)
+        job = a_job(ledger)
+        ledger.move(job, State.REJECTED, NOW, changes={"error_text": "内容被拒绝", "charged": 0}).result()
+        kept = found(ledger, job.id).error_text
+        ledger.close()
+        assert "内容被拒绝" == kept
+
     def test_large_numbers(self, ledger: Ledger) -> None:
         """Money beyond what four bytes hold, and seconds to the last bit."""
         at = NOW + 0.123456

@@ -135,7 +135,8 @@ class Postgres:
             psycopg.Error: there is none.
         """
         settings: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **_KEEP_ALIVE, **self.url.settings}
-        raw = psycopg.connect(make_conninfo(**settings | {"application_name": "vidorch"}), autocommit=True)
+        settings |= {"application_name": "vidorch", "client_encoding": "UTF8"}  # whatever PGCLIENTENCODING says
+        raw = psycopg.connect(make_conninfo(**settings), autocommit=True)
         try:
             raw.adapters.register_dumper(str, _Text)
             wait = max(1, int(self.busy_seconds * 1000))
