@@ -64,6 +64,27 @@ class TestServedAt:
         """Unlike that of a model in the calling process."""
         assert offers(server="sglang", serves=[MODEL])[0].outlives_caller
 
+    @pytest.mark.parametrize("server", SERVERS)
+    def test_more_steps_may_cost_more(self, server: str) -> None:
+        """Twice the steps of the catalog's range, which hours are held by, take up to twice as long."""
+        options = {"server": server, "serves": [MODEL]}
+        there = Endpoint(
+            "h100",
+            "openai",
+            "http://gpu.example.com/v1",
+            usd_per_hour=Decimal(4),
+            billed=True,
+            options=options,
+        )
+        usual = int(offers(**options)[0].routes["text-to-video"].fixed["num_inference_steps"])
+        with Client(endpoints={"h100": there}) as client:
+            costs = [
+                client.estimate("a ball", model=f"h100/{MODEL}", steps=steps).cost
+                for steps in (usual, 2 * usual)
+            ]
+        highs = [cost.high for cost in costs if cost is not None]
+        assert 2 * highs[0] == highs[1]
+
     def test_it_needs_no_weights_on_this_machine(self) -> None:
         """They are the server's."""
         assert offers(server="sglang", serves=[MODEL])[0].weights is None

@@ -86,7 +86,7 @@ class Planner:
         device = hour.device if hour is not None else ""
         made_on = _made_on(device, endpoint)
         seen = self.took(offer, fitted.request, route.task, made_on) if self.took is not None else None
-        takes = _seconds(offer, fitted, device) if seen is None else seen.seconds
+        takes = _seconds(offer, fitted, route, device) if seen is None else seen.seconds
         work = takes if seen is None else seen.work or seen.seconds
         priced = price_of(
             offer, fitted.request, route, input_seconds=seconds or longest, hour=hour, takes=work
@@ -244,7 +244,7 @@ def _made_on(device: str, endpoint: Endpoint | None) -> str:
     return "/".join(part for part in (device, preset) if isinstance(part, str) and part)
 
 
-def _seconds(offer: Offer, fitted: Fitted, device: str) -> Range[float] | None:
+def _seconds(offer: Offer, fitted: Fitted, route: Route, device: str) -> Range[float] | None:
     """How long one clip takes; None where the catalog knows nothing, or nothing of this class of machines."""
     latency = offer.latency
     published = (
@@ -253,7 +253,27 @@ def _seconds(offer: Offer, fitted: Fitted, device: str) -> Range[float] | None:
     if not latency.high or published or (device and latency.device not in ("", device)):
         return None
     more = latency.per_output_second * (fitted.request.duration or 0.0)
-    return Range(latency.low + more, latency.expected + more, latency.high + more)
+    found = Range(latency.low + more, latency.expected + more, latency.high + more)
+    usual, steps = _usual_steps(offer, route), fitted.request.steps
+    if offer.price.rule != "hours" or not usual or steps is None or steps <= usual:
+        return found
+    times = (
+        steps / usual
+    )  # of the whole, which is no less than it can be: all but the steps takes as long as ever
+    return Range(found.low, found.expected * times, found.high * times)
+
+
+def _usual_steps(offer: Offer, route: Route) -> float:
+    """Steps that a clip of one's own hardware takes where nobody says another number; 0 where that is not known."""
+    asked = route.fields.get("steps")
+    usual = (
+        offer.weights.defaults.get("steps")
+        if offer.weights is not None
+        else route.fixed.get(asked.to)
+        if asked is not None
+        else None
+    )
+    return float(usual) if isinstance(usual, (int, float)) else 0.0
 
 
 def _too_long_or_short(request: Request, route: Route, seconds: Decimal | None) -> list[str]:
