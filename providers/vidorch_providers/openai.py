@@ -62,6 +62,8 @@ _CUT = (
 GONE_AFTER = 60.0
 """Seconds for which a server has to say that it knows no such job before that is believed."""
 
+_KEY = 'Check the key, or, where the endpoint has none, name the variable that holds it: key = "VARIABLE".'
+
 
 class Openai(Hosted):
     """Speaks `/v1/videos`."""
@@ -75,10 +77,8 @@ class Openai(Hosted):
         ErrorRow("moderation_blocked", "Refused", True, False, False, _PACKAGE),
         ErrorRow("content_policy_violation", "Refused", True, False, False, _PACKAGE),
         ErrorRow("sentinel_block", "Refused", True, False, False, "gh:TheSmallHanCat/sora2api#59"),
-        ErrorRow(
-            "invalid_api_key", "MissingCredentials", True, False, False, _PACKAGE, hint="Check the key."
-        ),
-        ErrorRow("401", "MissingCredentials", True, False, False, _PACKAGE, hint="Check the key."),
+        ErrorRow("invalid_api_key", "MissingCredentials", True, False, False, _PACKAGE, hint=_KEY),
+        ErrorRow("401", "MissingCredentials", True, False, False, _PACKAGE, hint=_KEY),
         ErrorRow("403", "Unsupported", True, False, False, _PACKAGE, hint="This key may not use this model."),
         ErrorRow(
             "404", "Unsupported", True, False, False, _PACKAGE, hint="Check base_url and the model's name."

@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import working
 from tests.providers.test_storms import CASES
 from tests.servers.plain import send
-from vidorch.cli.mockserver import Behaviour, mock_server, prepared
+from vidorch.cli.mockserver import Behaviour, _endpoint, mock_server, prepared
 from vidorch.client.aio import AsyncClient
 from vidorch.errors import InvalidRequest, ProviderFailed, Refused, TimedOut, VidorchError
 from vidorch.testing import VirtualClock
@@ -161,6 +161,34 @@ class TestTheCommand:
             child.process.wait(timeout=60)
         assert "mock-sora" in said[-2]
         assert not Path({name: value for name, _, value in exported}["VIDORCH_CATALOG"]).exists()
+
+    @pytest.mark.parametrize("name", ["vllm-omni", "sglang"])
+    def test_a_server_of_ones_own_is_named_by_what_it_prints(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its lines of configuration and its variables lead to a clip of Wan's."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+
+        async def go() -> str:
+            async with AsyncClient(home=tmp_path, clock=VirtualClock()) as client:
+                asked = {"model": "mock/wan-2.2-ti2v-5b", "duration": 1, "steps": 2}
+                return (await client.generate("a red ball", **asked)).clip.endpoint
+
+        server = prepared("openai", Behaviour(server=name))
+        server.size, server.fps = (1280, 704), 24
+        with server:
+            variable = "" if name == "sglang" else "OPENAI_API_KEY"
+            config = tmp_path / "mine.toml"
+            config.write_text("\n".join(_endpoint(server, name, variable).splitlines()[1:]), "utf-8")
+            monkeypatch.setenv("VIDORCH_CONFIG", str(config))
+            monkeypatch.setenv("OPENAI_API_KEY", server.key)
+            assert "mock" == asyncio.run(go())
+
+    @pytest.mark.parametrize(("provider", "name"), [("openai", "sglan"), ("fal", "sglang")])
+    def test_another_server_is_refused(self, provider: str, name: str) -> None:
+        """With those that there are."""
+        with pytest.raises(InvalidRequest, match="vllm-omni or sglang, with --provider openai"):
+            prepared(provider, Behaviour(server=name))
 
     def test_a_job_that_is_done_at_once_is_soon_seen(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

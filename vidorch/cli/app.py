@@ -394,13 +394,20 @@ def mock_server(
             metavar="URL", help="Post webhooks here instead of to where submits say; their query is kept."
         ),
     ] = None,
+    server: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With openai: whose dialect is spoken, vllm-omni or sglang. Default: OpenAI's own.",
+        ),
+    ] = "",
     json_: Json = False,
 ) -> None:
     """Serve a vendor's wire on this machine, strict and with faults, to develop against without a key and without paying."""
     from vidorch.cli.mockserver import Behaviour
     from vidorch.cli.mockserver import mock_server as command
 
-    behaviour = Behaviour(ending, after, tuple(fault or ()), seed, forward_to)
+    behaviour = Behaviour(ending, after, tuple(fault or ()), seed, forward_to, server)
     command(provider, behaviour, port=port, as_document=json_)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "Behaviour", "mock_server", "prepared"]
 
 ENDINGS = ("done", "failed", "refused", "cancelled", "slow", "rejected")
+_DIALECTS = {"vllm-omni": "vllm", "sglang": "sglang"}
 _FAULT = re.compile(r"(?:(?P<op>[^=]*)=)?(?P<name>.*?)(?:x(?P<times>[0-9]{1,4}))?")
 
 
@@ -37,6 +38,7 @@ class Behaviour:
             request for something, and so on; `"503"` is `"submit=error-503"`, and `"503x3"` the first three. seed: of what
             goes wrong by chance with everything else; nothing does without one.
         forward_to: where webhooks are posted to instead of to where submits say.
+        server: whose dialect of `/v1/videos` is spoken, as an endpoint's option `server` names it; "" for OpenAI's own.
     """
 
     ending: str = "done"
@@ -44,6 +46,7 @@ class Behaviour:
     faults: tuple[str, ...] = ()
     seed: int | None = None
     forward_to: str | None = None
+    server: str = ""
 
 
 def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: bool) -> None:
@@ -68,7 +71,8 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
                 f"Nothing can be served on port {port}: {error.strerror or error}.", field="port", value=port,
                 allowed="a free port",
             ) from error  # fmt: skip
-        variables = {base_url_variable(provider): server.url, **server.variables()}
+        address = {} if behaviour.server else {base_url_variable(provider): server.url}
+        variables = {**address, **({} if behaviour.server == "sglang" else server.variables())}
         if layer := server.layer():
             variables["VIDORCH_CATALOG"] = str(serving.enter_context(_written(layer)))
         if as_document:
@@ -79,7 +83,10 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
             print(
                 f"{provider} is served at {server.url}, and its finished files at {server.files_url}. Ctrl-C ends it."
             )
-            print("In another terminal:")
+            if behaviour.server:
+                print(_endpoint(server, behaviour.server, next(iter(variables), "")))
+            if variables:
+                print("In another terminal:")
             for name, value in variables.items():
                 print(f"  export {name}={value}")
             if layer:
@@ -94,6 +101,15 @@ def mock_server(provider: str, behaviour: Behaviour, *, port: int, as_document: 
             closing.wait()
         else:
             postman.serve(closing)
+
+
+def _endpoint(server: ProtocolServer, name: str, variable: str) -> str:
+    """What a configuration says of a server of one's own."""
+    lines = [
+        "In your config.toml:", "  [endpoints.mock]", '  provider = "openai"', f'  base_url = "{server.url}/v1"',
+        f'  options = {{ server = "{name}", serves = ["wan-2.2-ti2v-5b"] }}', *([f'  key = "{variable}"'] if variable else []),
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -114,7 +130,7 @@ def prepared(provider: str, behaviour: Behaviour, *, port: int = 0) -> ProtocolS
     from vidorch.testing.servers import serve
     from vidorch.testing.servers.faults import by_chance
 
-    server = serve(provider, port=port)
+    server = serve(provider, port=port, **_dialect(provider, behaviour.server))
     server.default = _fate(provider, behaviour)
     if behaviour.seed is not None:
         server.weather = by_chance(behaviour.seed)
@@ -127,6 +143,20 @@ def prepared(provider: str, behaviour: Behaviour, *, port: int = 0) -> ProtocolS
         name = f"error-{found['name']}" if found["name"].isdecimal() else found["name"]
         server.fail(found["op"] or "submit", name, times=int(found["times"] or 1))
     return server
+
+
+def _dialect(provider: str, server: str) -> dict[str, str]:
+    if not server:
+        return {}
+    if provider != "openai" or server not in _DIALECTS:
+        allowed = f"{' or '.join(_DIALECTS)}, with --provider openai"
+        raise InvalidRequest(
+            f"--server {shown(server)} cannot be used. Allowed is {allowed}.",
+            field="server",
+            value=server,
+            allowed=allowed,
+        )
+    return {"dialect": _DIALECTS[server]}
 
 
 def _fate(provider: str, behaviour: Behaviour) -> Fate:
