@@ -52,6 +52,13 @@ def test_another_database() -> None:
         DatabaseUrl.read("mysql://h/db")
 
 
+def test_sqlite_with_two_slashes() -> None:
+    """Lacks one."""
+    with pytest.raises(Unsupported) as caught:
+        DatabaseUrl.read("sqlite://ledger.db")
+    assert "three slashes" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -74,3 +74,13 @@ def test_what_is_a_path(tmp_path: Path) -> None:
         ledger_path(None, tmp_path),
         ledger_path(f"sqlite:///{tmp_path}{os.sep}b.db", tmp_path),
     ]
+
+
+@pytest.mark.parametrize(
+    "given", ["postgresql:/me:s3cret@host/db", "postgres//me:s3cret@host/db", "postgres:me:s3cret@host", "sqlite:a.db"]
+)  # fmt: skip
+def test_a_mistyped_url_is_no_path(given: str, tmp_path: Path) -> None:
+    """Else a worker would write a ledger of its own, and share nothing; what stands in it is not repeated."""
+    with pytest.raises(InvalidRequest, match="neither a path nor a URL") as caught:
+        ledger_path(given, tmp_path)
+    assert "s3cret" not in f"{caught.value} {vars(caught.value)}"

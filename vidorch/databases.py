@@ -42,7 +42,11 @@ class DatabaseUrl:
         if scheme not in SCHEMES:
             raise Unsupported(
                 f"A ledger at {scheme}:// is not open in this version; SQLite and PostgreSQL are.",
-                hint="Pass a path, or postgresql://USER@HOST/DATABASE.",
+                hint=(
+                    "An SQLite file is a path, or sqlite:/// with three slashes before it."
+                    if scheme == "sqlite"
+                    else "Pass a path, or postgresql://USER@HOST/DATABASE."
+                ),
             )
         rest, _, query = rest.partition("?")
         where, _, database = rest.partition("/")

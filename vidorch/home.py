@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -57,6 +58,9 @@ def _folder(path: Path, field: str) -> Path:
     return path
 
 
+_MISTYPED = re.compile(r"(postgres(ql)?|sqlite)(:|//)")
+
+
 def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path | DatabaseUrl:
     """Where the ledger is: a file (a path or an `sqlite:///` URL) or a database, as given, else `ledger.db` in the home folder.
 
@@ -75,6 +79,14 @@ def ledger_path(given: str | os.PathLike[str] | None, home: Path) -> Path | Data
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
         return DatabaseUrl.read(text)
+    elif mistyped := _MISTYPED.match(
+        text
+    ):  # as a path it would be a ledger of this machine's alone, and nobody would see that
+        raise InvalidRequest(
+            f"ledger={mistyped[0]}... is neither a path nor a URL. Allowed is a path, an sqlite:/// URL or a "
+            "postgresql:// URL. Nothing was sent.",
+            field="ledger", allowed="a path, an sqlite:/// URL or a postgresql:// URL",
+        )  # fmt: skip
     if not text:
         raise InvalidRequest(
             "ledger is empty. Allowed is a path.", field="ledger", value=given, allowed="a path"

@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.cli.conftest import Command
 from tests.servers.hub import Hub, Model, pipeline
 from tests.weights.conftest import lay_cache, lay_folder
+from vidorch.cli.mockserver import Behaviour, prepared
 
 CATALOG = """
 [[offer]]
@@ -299,3 +300,29 @@ class TestConfigured:
     def test_pull(self, command: Command, hub: Hub, name: str) -> None:
         """The first of an alias's models that has weights; and what an endpoint of one's own offers."""
         assert "tiny" == command("models", "pull", name, "--yes", "--json").document["model"]
+
+
+class TestDoctor:
+    def findings(self, command: Command) -> dict[str, str]:
+        return {one["what"]: one["state"] for one in command("doctor", "--json").document["findings"]}
+
+    def test_without_weights(self, command: Command) -> None:
+        """Nothing is said of hardware on which nothing could run."""
+        assert "local" not in self.findings(command)
+
+    def test_with_weights(self, command: Command, cache: Path) -> None:
+        """Where they would run is said without any configuration; packages that are missing are no fault of the installation."""
+        lay_cache(cache, "acme/tiny")
+        assert self.findings(command)["local"] in ("ok", "note")
+
+    def test_server_of_ones_own(self, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that the configuration names is asked, with a key or without."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+        home.mkdir()
+        with prepared("openai", Behaviour(server="sglang")) as server:
+            lines = f'[endpoints.gpu]\nprovider = "openai"\nbase_url = "{server.url}/v1"\n'
+            (home / "config.toml").write_text(
+                f'{lines}options = {{ server = "sglang", serves = ["wan-2.2-ti2v-5b"] }}\n'
+            )
+            there = self.findings(command)["gpu"]
+        assert ("ok", "bad") == (there, self.findings(command)["gpu"])

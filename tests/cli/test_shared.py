@@ -82,6 +82,18 @@ def test_looking_makes_no_tables(command: Command, monkeypatch: pytest.MonkeyPat
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [("jobs", "list"), ("budget", "list"), ("spend",)])
+def test_a_database_of_somebody_elses(
+    command: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Is no empty ledger: exit 9, and what to do, as a paid call would say it."""
+    place = postgres.new_database()
+    postgres.execute(place, "CREATE TABLE theirs (a int)")
+    monkeypatch.setenv("VIDORCH_LEDGER", postgres.url_of(place))
+    said = command(*words)
+    assert (9, True) == (said.code, "not a vidorch ledger" in said.err)
+
+
 def test_a_plan_goes_by_what_clips_took_there(
     command: Command, scripted: Scripted, place: DatabaseUrl
 ) -> None:

@@ -36,6 +36,19 @@ class TestChoose:
             choose("cuda:0", 8 * GB, A14B, free_main=200 * GB)
         assert False is caught.value.charged
 
+    @pytest.mark.parametrize(
+        ("device", "free", "main", "named"),
+        [("cpu", 60, None, "fp8 would fit"), ("cuda:0", 8, 200, "cpu would fit"), ("cuda:0", 8, 8, None)],
+    )
+    def test_names_what_would_fit_if_it_were_asked_for(
+        self, device: str, free: int, main: int | None, named: str | None
+    ) -> None:
+        """What makes another picture, or takes hours, is named and not taken."""
+        with pytest.raises(ProviderFailed) as caught:
+            choose(device, free * GB, A14B, free_main=None if main is None else main * GB)
+        assert (named is not None) == ("would fit" in caught.value.hint)
+        assert named is None or named in caught.value.hint
+
     def test_obeys_what_is_wanted(self) -> None:
         """Whatever the figures say."""
         assert "gpu" == choose("cuda:0", 1, A14B, wanted="gpu")

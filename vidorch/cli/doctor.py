@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,11 +31,13 @@ from vidorch.cli.here import (
 )
 from vidorch.cli.say import as_json, console
 from vidorch.cli.words import many
+from vidorch.contract import Endpoint
 from vidorch.errors import VidorchError
 from vidorch.home import home_folder
 from vidorch.ledger.moves import State
 from vidorch.money import show_usd
 from vidorch.surroundings import VARIABLE, surroundings
+from vidorch.weights import locate
 
 if TYPE_CHECKING:
     from vidorch.contract import Health
@@ -251,20 +253,36 @@ def _keys() -> list[Finding]:
 
 
 def _hardware() -> list[Finding]:
-    """Whether the endpoints of one's own hardware could make clips, of those that the configuration gives a device or options."""
+    """Whether the endpoints of one's own hardware could make clips: servers that the configuration names, endpoints that it gives
+    a device or options, and `local` once the weights of a model are here.
+    """
     try:
-        named = config_here().endpoints
-    except VidorchError:  # said of the configuration already
+        named, offers = config_here().endpoints, catalog_here().offers
+    except VidorchError:  # said of the configuration or the catalog already
         return []
     ours = [
         name
         for name, one in named.items()
-        if (one.provider or name) == "local" and (one.device or one.options)
+        if (one.options or {}).get("server")
+        or ((one.provider or name) == "local" and (one.device or one.options))
     ]
-    return list(asyncio.run(_ask(dict.fromkeys(ours, ""))).values())
+    asked = {
+        name: "" for name in ours if not any(offer.endpoint == name and offer.variables for offer in offers)
+    }
+    found = list(asyncio.run(_ask(asked)).values())
+    if "local" not in ours and any(
+        offer.endpoint == "local" and offer.weights is not None and locate(offer.weights) is not None for offer in offers
+    ):  # fmt: skip
+        (of_default,) = asyncio.run(
+            _ask({"local": ""}, {"local": Endpoint("local", "local", device="auto")})
+        ).values()
+        found.append(replace(of_default, state="note") if of_default.state == "bad" else of_default)
+    return found
 
 
-async def _ask(keys: Mapping[str, str]) -> dict[str, Finding]:
+async def _ask(
+    keys: Mapping[str, str], endpoints: Mapping[str, Endpoint] | None = None
+) -> dict[str, Finding]:
     """Whether these endpoints take the keys that are set, all asked at once."""
     from vidorch.client.aio import AsyncClient
 
@@ -283,7 +301,7 @@ async def _ask(keys: Mapping[str, str]) -> dict[str, Finding]:
     if not keys:
         return {}
     try:
-        async with AsyncClient() as client:
+        async with AsyncClient(endpoints=endpoints) as client:
             return {one.what: one for one in await asyncio.gather(*map(ask, keys))}
     except VidorchError:  # said of the home folder already
         return {}

@@ -177,9 +177,10 @@ class Postgres:
             raise self.explain(error) from error
 
     def is_there(self) -> bool:
+        """As `Database.is_there`; also raises where it could not be made: an empty list would say that all is well."""
         try:
             with contextlib.closing(self.connect()) as raw:
-                return _one(raw, _LOOK)[3] is not None
+                return bool(self._look_before_touching(raw))
         except psycopg.Error as error:
             raise self.explain(error) from error
 

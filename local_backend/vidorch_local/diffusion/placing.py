@@ -120,8 +120,15 @@ def choose(
     raise ProviderFailed(
         f"{size_in_words(free)} of {device}{main} are free, and this model needs {listed}. Nothing was made and nothing paid.",
         charged=False, provider=PROVIDER,
-        hint='Free some memory, or choose by extra={"local": {"placement": ...}} which one to try all the same.',
+        hint='Free some memory, or choose which one to try all the same: extra={"local": {"placement": ...}}, or '
+        f"placement = ... in [endpoints.NAME.options] of config.toml.{_asked_for(device, free if free_main is None else free_main, need)}",
     )  # fmt: skip
+
+
+def _asked_for(device: str, main: int, need: Mapping[str, int]) -> str:
+    """The placement that would fit into main memory, and is taken by nobody who has not asked for it."""
+    one, why = ("fp8", "the picture is a little different") if device == "cpu" else ("cpu", "it takes hours")
+    return f" {one} would fit, and is not taken by itself: {why}." if need[one] <= main else ""
 
 
 def cheaper(placement: str, device: str, need: Mapping[str, int]) -> str | None:
