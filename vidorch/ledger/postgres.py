@@ -135,7 +135,10 @@ class Postgres:
             psycopg.Error: there is none.
         """
         settings: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **_KEEP_ALIVE, **self.url.settings}
-        settings |= {"application_name": "vidorch", "client_encoding": "UTF8"}  # whatever PGCLIENTENCODING says
+        settings |= {
+            "application_name": "vidorch",
+            "client_encoding": "UTF8",
+        }  # whatever PGCLIENTENCODING says
         raw = psycopg.connect(make_conninfo(**settings), autocommit=True)
         try:
             raw.adapters.register_dumper(str, _Text)

@@ -117,11 +117,12 @@ def choose(
             return placement
     listed = ", ".join(f"{size_in_words(need[one])} as {one}" for one in there)
     main = "" if free_main is None else f" and {size_in_words(free_main)} of main memory"
+    other = _asked_for(device, free if free_main is None else free_main, need)
     raise ProviderFailed(
         f"{size_in_words(free)} of {device}{main} are free, and this model needs {listed}. Nothing was made and nothing paid.",
         charged=False, provider=PROVIDER,
         hint='Free some memory, or choose which one to try all the same: extra={"local": {"placement": ...}}, or '
-        f"placement = ... in [endpoints.NAME.options] of config.toml.{_asked_for(device, free if free_main is None else free_main, need)}",
+        f"placement = ... in [endpoints.NAME.options] of config.toml.{other}",
     )  # fmt: skip
 
 
