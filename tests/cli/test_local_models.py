@@ -326,3 +326,16 @@ class TestDoctor:
             )
             there = self.findings(command)["gpu"]
         assert ("ok", "bad") == (there, self.findings(command)["gpu"])
+
+    def test_server_that_there_is_not(
+        self, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Is a fault of the configuration, with the nearest name."""
+        monkeypatch.setenv("VIDORCH_LIVE", "1")
+        home.mkdir()
+        (home / "config.toml").write_text(
+            '[endpoints.gpu]\nprovider = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+            'options = { server = "sgl", serves = ["wan-2.2-ti2v-5b"] }\n'
+        )
+        (found,) = [one for one in command("doctor", "--json").document["findings"] if one["what"] == "gpu"]
+        assert ("bad", True) == (found["state"], "Did you mean 'sglang'?" in found["detail"])

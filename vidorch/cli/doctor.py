@@ -32,7 +32,7 @@ from vidorch.cli.here import (
 from vidorch.cli.say import as_json, console
 from vidorch.cli.words import many
 from vidorch.contract import Endpoint
-from vidorch.errors import VidorchError
+from vidorch.errors import InvalidRequest, VidorchError
 from vidorch.home import home_folder
 from vidorch.ledger.moves import State
 from vidorch.money import show_usd
@@ -291,11 +291,13 @@ async def _ask(
             async with asyncio.timeout(PATIENCE):
                 health = await client.check(endpoint)
         except TimeoutError:
-            return Finding(endpoint, "note", f"{keys[endpoint]}; no answer within {PATIENCE:.0f} s")
+            return Finding(endpoint, "note", _joined(keys[endpoint], f"no answer within {PATIENCE:.0f} s"))
+        except InvalidRequest as error:  # the configuration names what there is not
+            return Finding(endpoint, "bad", str(error))
         except Exception as error:
             said = str(error) or type(error).__name__
-            return Finding(endpoint, "note", f"{keys[endpoint]}; it could not be asked: {said}")
-        said = "; ".join(one for one in (keys[endpoint], health.detail, *_balance(health)) if one)
+            return Finding(endpoint, "note", _joined(keys[endpoint], f"it could not be asked: {said}"))
+        said = _joined(keys[endpoint], health.detail, *_balance(health))
         return Finding(endpoint, "ok" if health.ok else "bad", said)
 
     if not keys:
@@ -305,6 +307,10 @@ async def _ask(
             return {one.what: one for one in await asyncio.gather(*map(ask, keys))}
     except VidorchError:  # said of the home folder already
         return {}
+
+
+def _joined(*said: str) -> str:
+    return "; ".join(one for one in said if one)
 
 
 def _balance(health: Health) -> list[str]:
