@@ -131,7 +131,20 @@ class TestRayThatIsNotInstalled:
             pytest.raises(Unsupported, match="package ray") as caught,
         ):
             client.generate("a lighthouse", model="cluster/tiny-t2v", duration=0.5)
-        assert 'pip install "vidorch[local,ray]"' in str(caught.value)
+        assert 'pip install "vidorch[ray]"' in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("address", "extras"),
+        [("ray://head:10001", "ray"), ("local", "local,ray"), ("head:6379", "local,ray")],
+    )
+    def test_names_torch_only_where_clips_could_be_made(
+        self, installed: Callable[..., None], address: str, extras: str
+    ) -> None:
+        """Who submits to a cluster from outside needs Ray alone."""
+        installed()
+        with pytest.raises(MissingCredentials) as caught:
+            connecting.require("cluster/tiny", ClusterOptions(address))
+        assert f'pip install "vidorch[{extras}]"' == caught.value.hint
 
     def test_is_said_of_the_part_that_an_address_needs(self, installed: Callable[..., None]) -> None:
         """Only ray:// goes by gRPC of Python's."""

@@ -42,9 +42,12 @@ def require(name: str, options: ClusterOptions) -> None:
     lacking = [package for package in ("ray", "grpc") if find_spec(package) is None]
     if "ray" in lacking or (lacking and options.address.startswith("ray://")):
         what = "ray" if "ray" in lacking else "grpcio, which addresses of ray:// need"
+        extras = (
+            "ray" if options.address.startswith("ray://") else "local,ray"
+        )  # who only submits needs no torch
         raise MissingCredentials(
             f"{name} runs on a Ray cluster, by the package {what}. It is not installed. Nothing was made.",
-            hint='pip install "vidorch[local,ray]"', extra="ray", provider=PROVIDER,
+            hint=f'pip install "vidorch[{extras}]"', extra="ray", provider=PROVIDER,
         )  # fmt: skip
 
 
