@@ -49,6 +49,15 @@ class TestLocalInputs:
             Request(prompt="x", loras=["owner/name:x.safetensors", "https://x.test/y"])
         )
 
+    def test_a_mask_is_one_of_them(self) -> None:
+        """It is read by models on one's own hardware, and whoever may name none is not told whether it is there."""
+        extra = {"local": {"mask": "/etc/passwd"}}
+        with pytest.raises(InvalidRequest, match=r"extra\['local'\]\['mask'\]= is a file") as caught:
+            AllowedInputs.of(False, None).check(Request(prompt="x", extra=extra))
+        assert "extra['local']['mask']" == caught.value.field
+        with pytest.raises(InvalidRequest, match="is a file"):
+            AllowedInputs.of(False, None).check_options({"extra": extra})
+
     @pytest.mark.parametrize("spelling", [str, lambda path: f"file://{path}"], ids=["path", "url"])
     def test_in_every_spelling(self, picture: Path, spelling: Any) -> None:
         """Nor as a file URL."""

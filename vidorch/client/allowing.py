@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,7 @@ __all__ = ["AllowedInputs"]
 Place: TypeAlias = "tuple[str, str, str]"
 """Scheme, host with port, and a path that ends in a slash."""
 
+_FILE_IN_EXTRA = "mask"
 _STANDARD_PORT = re.compile(r":443$")
 
 
@@ -77,6 +79,7 @@ class AllowedInputs:
                 elif isinstance(url, str):
                     self._check_url(field, url)
             self._check_loras(one.get("loras"))
+            self._check_extra(one.get("extra"))
 
     def check(self, request: Request) -> None:
         """Look at every input of a request.
@@ -90,6 +93,7 @@ class AllowedInputs:
             if item.url is not None:
                 self._check_url(field, item.url)
         self._check_loras(request.loras)
+        self._check_extra(request.extra)
 
     def _check_loras(self, loras: object) -> None:
         """Look at the names of LoRAs; what is none is refused when the request is made."""
@@ -97,6 +101,14 @@ class AllowedInputs:
             name = one[0] if isinstance(one, (tuple, list)) and one else one
             if isinstance(name, str) and names_a_path(name):
                 self._check_file("loras", name)
+
+    def _check_extra(self, extra: object) -> None:
+        """Look at what models on one's own hardware read from a file; what goes to a vendor is only sent."""
+        for owner, values in extra.items() if isinstance(extra, Mapping) else ():
+            if isinstance(values, Mapping) and isinstance(
+                mask := values.get(_FILE_IN_EXTRA), (str, PathLike)
+            ):
+                self._check_file(f"extra[{owner!r}][{_FILE_IN_EXTRA!r}]", mask)
 
     def _check_file(self, field: str, value: object) -> None:
         if not self.local:
