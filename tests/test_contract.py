@@ -182,7 +182,7 @@ class TestTheContract:
     def test_its_calls(self) -> None:
         """The calls are promises to everybody who wrote a provider."""
         expected = (
-            "aclose admit cancel check delete_job fetch find find_mode finds_credentials list_jobs parse_webhook poll poll_many "
+            "aclose admit cancel check delete_job fetch find find_mode finds_credentials list_jobs outlook parse_webhook poll poll_many "
             "prepare refresh submit takes_webhook unit_prices"
         )
         assert expected.split() == sorted(
@@ -192,7 +192,7 @@ class TestTheContract:
     def test_which_wait(self) -> None:
         """What may touch the network is async; what must not is not."""
         waits = {name for name, method in inspect.getmembers(Provider, inspect.iscoroutinefunction)}
-        assert {"admit", "find_mode", "finds_credentials", "takes_webhook"} == {
+        assert {"admit", "find_mode", "finds_credentials", "outlook", "takes_webhook"} == {
             n for n, _ in inspect.getmembers(Provider, inspect.isfunction) if n[0] != "_"
         } - waits
 

@@ -6,9 +6,9 @@ the engine's business. Providers are found by the entry point group `vidorch.pro
     [project.entry-points."vidorch.providers"]
     acme = "acme_video:Acme"
 
-A provider class is called without arguments, once per client. Every method but `admit`, `finds_credentials`, `find_mode`
-and `takes_webhook` is async and gets a `Context`: the endpoint, the scope's secret at the moment of use, the route, a clock and
-our job id.
+A provider class is called without arguments, once per client. Every method but `admit`, `finds_credentials`, `find_mode`,
+`outlook` and `takes_webhook` is async and gets a `Context`: the endpoint, the scope's secret at the moment of use, the route, a
+clock and our job id.
 """
 
 from __future__ import annotations
@@ -456,6 +456,10 @@ class Provider(abc.ABC):
     async def check(self, context: Context) -> Health:
         """See whether the endpoint answers and takes the credential, at no cost."""
         return Health(True)
+
+    def outlook(self, endpoint: Endpoint, request: Request, offer: Offer) -> tuple[str, ...]:
+        """What a plan tells of how it would be made there: offline, in milliseconds. Asked only of offers that can be taken."""
+        return ()
 
     def takes_webhook(self, route: Route) -> bool:
         """Whether a submit on this route can name a URL that the vendor calls when the job ends."""

@@ -14,6 +14,7 @@ from vidorch.contract import (
     Admission,
     Cancelled,
     Context,
+    Endpoint,
     Health,
     Output,
     Polled,
@@ -45,6 +46,10 @@ class Local(Provider):
     def admit(self, request: Request, offer: Offer) -> Admission:
         """Whether the model can do it, and whether what it needs is here."""
         return self._of(offer).admit(request, offer)
+
+    def outlook(self, endpoint: Endpoint, request: Request, offer: Offer) -> tuple[str, ...]:
+        """Where the weights of a model would lie."""
+        return () if offer.weights is None else self._diffusion.outlook(endpoint, request, offer)
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
         """Decode the inputs and see to it that the weights can be used."""

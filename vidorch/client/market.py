@@ -208,9 +208,24 @@ class Market:
         )
         if call.webhook is not None:
             plan = replace(plan, entries=tuple(map(self._told_of_webhook, plan.entries)))
+        if not to_run and any(entry.offer.weights is not None for entry in plan.entries):
+            told = (self._with_outlook(entry, endpoints.get(entry.offer.endpoint)) for entry in plan.entries)
+            plan = replace(plan, entries=tuple(told))
         if catalog.warnings:
             plan = replace(plan, notes=(*plan.notes, *catalog.warnings))
         return plan
+
+    def _with_outlook(self, entry: PlannedOffer, endpoint: Endpoint | None) -> PlannedOffer:
+        """With what the provider of a model on one's own hardware tells of how it would be made."""
+        offer = entry.offer
+        if offer.weights is None or entry.needs or offer.provider not in self._registry.names():
+            return entry
+        where = endpoint or Endpoint(offer.endpoint, offer.provider)
+        try:
+            told = self._registry.get(offer.provider).outlook(where, entry.request, offer)
+        except VidorchError as error:  # as of an option that is none; the run says so in full
+            told = (error.message,)
+        return changed(entry, notes=(*entry.notes, *told)) if told else entry
 
     def _told_of_webhook(self, entry: PlannedOffer) -> PlannedOffer:
         """With a note where its vendor cannot be asked to call."""

@@ -28,7 +28,7 @@ from vidorch.offer import Offer, Weights
 from vidorch.request import Request
 from vidorch.weights import EXTRA, require, size_in_words
 from vidorch_local.backend import PROVIDER, News, cancelled, gone
-from vidorch_local.diffusion import asking, folders, loras, placing, presets
+from vidorch_local.diffusion import asking, cards, folders, loras, placing, presets
 from vidorch_local.diffusion.folders import Found
 from vidorch_local.diffusion.jobs import Engine, Job, Made
 from vidorch_local.diffusion.pool import connecting
@@ -60,8 +60,9 @@ class Diffusion:
         self,
         engine: Callable[[str], Engine] = Worker,
         pool: Callable[[ClusterOptions, str, str | None], Engine] = Pool,
+        free: cards.Free = cards.free_here,
     ) -> None:
-        self._make_engine, self._make_pool = engine, pool
+        self._make_engine, self._make_pool, self._free = engine, pool, free
         self._engines: dict[Hashable, Engine] = {}
         self._works: dict[str, _Work] = {}
 
@@ -80,6 +81,21 @@ class Diffusion:
             require(weights, offer.model)
             loras.located(loras.asked(weights, request, settings.lora_experts), offer.name)
         return Admission(asking.size_problem(request, offer))
+
+    def outlook(self, endpoint: Endpoint, request: Request, offer: Offer) -> tuple[str, ...]:
+        """Where the weights would lie by the memory that is free now, or that they would not fit; nothing once models are loaded,
+        which make room for each other.
+        """
+        cluster, options = split(endpoint.options, endpoint.name)
+        weights = cast("Weights", offer.weights)
+        if cluster is not None or not weights.memory or self._engines:
+            return ()
+        settings = of_request(request.extra, of_endpoint(options, endpoint.name, NAMES))
+        try:
+            told = placing.foreseen(weights, endpoint.device, settings.placement, self._free())
+        except VidorchError as error:
+            told = error.message.partition(" Nothing was made")[0]
+        return (f"{offer.name}: {told}",) if told else ()
 
     async def prepare(self, context: Context, request: Request, offer: Offer) -> Prepared:
         """Look at the weights, whether they are whole, and decode the inputs."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vidorch.errors import InvalidRequest, ProviderFailed
@@ -12,8 +14,8 @@ from vidorch_local.backend import PROVIDER
 from vidorch_local.diffusion.folders import Found
 
 __all__ = [
-    "EXACT", "OFFLOADING", "apply", "cheaper", "choose", "device_of", "free_memory", "is_out_of_memory", "legal", "needs",
-    "possible", "release",
+    "EXACT", "OFFLOADING", "apply", "cheaper", "choose", "device_of", "foreseen", "free_memory", "is_out_of_memory", "legal",
+    "needs", "possible", "release",
 ]  # fmt: skip
 
 EXACT = ("gpu", "model-offload", "group-offload")
@@ -139,6 +141,28 @@ def cheaper(placement: str, device: str, need: Mapping[str, int]) -> str | None:
     less = [one for one in possible(device) if one != "cpu" and need[one] < need[placement]]
     exact = [one for one in less if one in EXACT]
     return next(iter(exact or less), None)
+
+
+def foreseen(weights: Weights, device: str | None, wanted: str, free: tuple[int, ...]) -> str:
+    """Where the weights would lie, in words, by what the catalog says that they need; empty for a device that cannot be
+    looked at. Torch is not loaded for it.
+
+    Args:
+        device: the endpoint's. free: bytes that are free on each card.
+
+    Raises:
+        ProviderFailed: no placement fits. InvalidRequest: the device has no such placement.
+    """
+    kind, _, number = (device or "auto").partition(":")
+    at = int(number) if number.isdecimal() else 0
+    on_card = kind in ("auto", "cuda") and at < len(free)
+    if not on_card and (kind not in ("auto", "cpu") or sys.platform == "darwin" or Path("/dev/kfd").exists()):
+        return ""  # a Mac's, an AMD's, or a card of another machine
+    where, main = f"cuda:{at}" if on_card else "cpu", free_memory("cpu")
+    there, need = free[at] if on_card else main, needs(weights, Found("", ""))
+    placement = choose(where, there, need, wanted=wanted, free_main=main if on_card else None)
+    takes = f", which takes {size_in_words(need[placement])}" if need[placement] else ""
+    return f"its weights would lie as {placement} on {where}{takes}; {size_in_words(there)} are free"
 
 
 def free_memory(device: str) -> int:
