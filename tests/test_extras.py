@@ -42,7 +42,8 @@ LOADED = {
     ("vidorch.testing.servers.fal", "cryptography", "webhooks"), ("vidorch.testing.servers.google_storage", "cryptography", "webhooks"),
     *((f"vidorch_local.diffusion.{module}", package, "local") for module, package in (
         ("asking", "PIL"), ("loading", "diffusers"), ("loading", "torch"), ("loading", "transformers"), ("placing", "psutil"),
-        ("placing", "torch"), ("running", "PIL"), ("running", "torch"),
+        ("placing", "torch"), ("running", "PIL"), ("running", "torch"), ("attention", "torch"), ("attention", "diffusers"),
+        ("attention", "huggingface_hub"), ("scheduling", "diffusers"), ("tuning", "diffusers"), ("tuning", "torch"),
     )),
     *((f"vidorch_local.diffusion.pool.{module}", "ray", "ray") for module in ("connecting", "hiring", "talking")),
     ("vidorch_local.diffusion.asking", "PIL", "ray"),
