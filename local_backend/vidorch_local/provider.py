@@ -24,8 +24,8 @@ from vidorch.contract import (
 from vidorch.offer import Offer
 from vidorch.request import Request
 from vidorch_local.backend import PROVIDER, Backend, gone
+from vidorch_local.built_in import BuiltIn
 from vidorch_local.diffusion.backend import Diffusion
-from vidorch_local.mini.backend import BuiltIn
 
 __all__ = ["Local"]
 
