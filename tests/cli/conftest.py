@@ -205,17 +205,18 @@ def working(*words: object, **settings: Any) -> Iterator[Child]:
                 process.kill()
 
 
-def wait_for_a_job_in(ledger: Path, *states: str) -> None:
-    """Until the ledger of another process has a job in one of these states."""
+def wait_for_a_job_in(ledger: Path, *states: str, jobs: int = 1) -> None:
+    """Until the ledger of another process has a job, or so many, in these states."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if ledger.exists():
             try:
                 connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
                 try:
-                    if connection.execute(
+                    found = connection.execute(
                         f"SELECT 1 FROM jobs WHERE state IN ({','.join('?' * len(states))})", states
-                    ).fetchall():
+                    ).fetchall()
+                    if len(found) >= jobs:
                         return
                 finally:
                     connection.close()

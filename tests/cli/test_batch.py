@@ -243,7 +243,7 @@ class TestCtrlC:
         monkeypatch.setenv("VIDORCH_MOCK", str(tmp_path / "held.toml"))
         words = ("generate", "--batch", file, *BASIC, "--yes", "--key", "k", "--at-once", 2)
         with working(*words) as child:
-            wait_for_a_job_in(tmp_path / "vidorch-home" / "mock" / "ledger.db", "accepted", "running")
+            wait_for_a_job_in(tmp_path / "vidorch-home" / "mock" / "ledger.db", "accepted", "running", jobs=2)
             child.process.kill()
         said = process(*words, env={"VIDORCH_MOCK": "1"})
         jobs = process("jobs", "list", "--json", env={"VIDORCH_MOCK": "1"}).document
