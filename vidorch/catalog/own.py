@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from vidorch.catalog.weights import read_weights
+from vidorch.catalog.writing import write_whole
 from vidorch.errors import CatalogError
 from vidorch.home import config_folder
 from vidorch.offer import Lora, Weights
@@ -76,17 +75,7 @@ def write(path: Path, models: Iterable[OwnModel]) -> None:
         OSError: it cannot be written.
     """
     text = _HEAD + "".join(map(_as_toml, models))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".models-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, text)
 
 
 def _model(table: Table) -> OwnModel:

@@ -6,8 +6,6 @@ the same conditions below it, where it was read on the same day or later.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidorch.catalog.offers import read_row
+from vidorch.catalog.writing import write_whole
 from vidorch.errors import CatalogError
 from vidorch.home import config_folder
 from vidorch.offer import Offer, PriceRow
@@ -121,17 +120,7 @@ def write(path: Path, rows: Iterable[NewRow]) -> None:
     for one in kept.values():
         by_offer.setdefault(one.offer, []).append(one)
     text = _HEAD + "".join(_as_toml(name, by_offer[name]) for name in sorted(by_offer))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".newer-prices-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, text)
 
 
 def _rows(table: Table) -> list[NewRow]:
